@@ -1,1 +1,16 @@
-//! slotway-cluster
+//! Slots, slot map, topology and, as they are built, the protocol's state machines.
+//!
+//! Pure: no clock, no sockets, no threads; time and randomness are arguments. Node, proxy, control group, admin API
+//! and tests share these types, so that they cannot disagree about where a key lives.
+
+pub mod cursor;
+pub mod ids;
+pub mod ranges;
+pub mod slot;
+pub mod topology;
+pub mod view;
+
+pub use ids::{Epoch, NodeId, ProxyId, ShardId};
+pub use ranges::SlotRange;
+pub use slot::{Database, Placement, Slot, slot_of};
+pub use topology::Topology;

@@ -1,0 +1,2 @@
+//! The keyspace.
+pub(crate) struct Keyspace {}
