@@ -3,7 +3,7 @@
 use slotway_cluster::Database;
 use slotway_resp::{Request, Version};
 
-use crate::keyspace::Keyspace;
+use crate::keyspace::{Key, Keyspace, Place};
 
 /// Unix time in milliseconds, as deadlines are kept. Read once per batch, after its bytes were read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -19,6 +19,9 @@ pub(crate) struct Call<'a> {
     pub(crate) keyspace: &'a mut Keyspace,
     pub(crate) now: Millis,
     pub(crate) out: &'a mut Vec<u8>,
+    /// Where the request's keys lie, in the order of its key positions, as [`Keyspace::prefetch`] found for this
+    /// database and exactly these keys; may hold fewer than there are keys, or none: then it is found out here.
+    pub(crate) places: &'a [Place],
 }
 
 /// A request that was refused: the error's text without `-` and line end, e.g. `WRONGTYPE Operation against ...`.
@@ -26,3 +29,22 @@ pub(crate) type Refusal = std::borrow::Cow<'static, str>;
 
 /// What a handler of data returns.
 pub(crate) type Done = Result<(), Refusal>;
+
+impl<'a> Call<'a> {
+    /// The key of a command whose first key is its first argument.
+    pub(crate) fn key(&self) -> Key<'a> {
+        self.nth_key(0, 1)
+    }
+
+    /// The key that is word `word` of the request and its key number `nth`, from 0.
+    pub(crate) fn nth_key(&self, nth: usize, word: usize) -> Key<'a> {
+        let bytes = self.request.word(word);
+        match self.places.get(nth) {
+            Some(&place) => {
+                debug_assert_eq!(place, self.keyspace.place(self.database, bytes), "the place of another key");
+                Key { bytes, place }
+            }
+            None => self.keyspace.key(self.database, bytes),
+        }
+    }
+}
