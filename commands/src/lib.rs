@@ -19,5 +19,7 @@ pub mod keys;
 
 pub mod errors;
 
+pub mod glob;
+
 pub use id::Id;
 pub use row::Command;
