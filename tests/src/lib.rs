@@ -1,1 +1,7 @@
-//! slotway-tests
+//! What the whole-system tests and the benchmarks of Slotway share: the measuring tools.
+//!
+//! Nothing of the product depends on this crate, and the tools depend on nothing of the product: they speak to
+//! whatever listens on a port, so that a peer and Slotway are measured by exactly the same code.
+
+pub mod bench;
+pub mod syscall;
