@@ -357,10 +357,11 @@ impl Parser {
         Ok(None)
     }
 
-    /// More than 32 bits address. With whole requests before it the rest fits perhaps after the next rebase.
+    /// More than 32 bits address. With whole requests before it the rest fits perhaps after the next rebase: so the
+    /// next call looks again.
     #[cold]
     fn wait_beyond_addressable(&mut self) -> Result<Option<RequestAt>, ProtocolError> {
-        self.needed = self.seen + 1;
+        self.needed = 0;
         if self.consumed > 0 { Ok(None) } else { Err(ProtocolError::new("request of 4 GiB or more")) }
     }
 }
@@ -371,5 +372,66 @@ fn bulk_too_long(len: usize, limits: &Limits) -> ProtocolError {
         ProtocolError::new("invalid bulk length")
     } else {
         ProtocolError::new("unauthenticated bulk length")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::write;
+
+    /// The room for spans after a batch of `requests` with `words` words each.
+    fn room_after(requests: usize, words: usize) -> usize {
+        let mut buffer = Vec::new();
+        (0..requests).for_each(|_| write::request(&mut buffer, &vec!["x"; words]));
+        let mut parser = Parser::default();
+        while parser.next(&buffer, &Limits::CLIENT).unwrap().is_some() {}
+        assert_eq!(parser.spans.len(), requests * words);
+        parser.rebase();
+        parser.spans.capacity()
+    }
+
+    #[test]
+    fn room_is_kept_for_ordinary_batches_and_given_back_after_extraordinary_ones() {
+        assert_eq!(Parser::default().spans.capacity(), 0);
+        assert!(room_after(16, 3) >= 48);
+        assert!(room_after(1, 1_000_000) <= SPANS_KEPT);
+        assert!(room_after(100_000, 10) <= SPANS_KEPT);
+    }
+
+    #[test]
+    fn room_is_made_for_words_that_came_not_for_words_announced() {
+        let mut parser = Parser::default();
+        let mut buffer = b"*2000000000\r\n".to_vec();
+        buffer.extend(b"$0\r\n\r\n".repeat(100));
+        assert_eq!(parser.next(&buffer, &Limits::CLIENT), Ok(None));
+        assert!(parser.spans.capacity() <= 200);
+    }
+
+    #[test]
+    fn a_warm_parser_makes_no_more_room() {
+        let mut buffer = Vec::new();
+        (0..64).for_each(|_| write::request(&mut buffer, &["SET", "key", "value"]));
+        let mut parser = Parser::default();
+        let mut rooms = Vec::new();
+        for _ in 0..10 {
+            while parser.next(&buffer, &Limits::CLIENT).unwrap().is_some() {}
+            parser.rebase();
+            rooms.push(parser.spans.capacity());
+        }
+        assert!(rooms.iter().all(|&room| room == rooms[0]), "{rooms:?}");
+    }
+
+    #[test]
+    fn words_of_inline_commands_are_forgotten_with_their_batch() {
+        let mut parser = Parser::default();
+        let line = [b"ECHO ", &[b'x'; 60_000][..], b"\n"].concat();
+        for _ in 0..3 {
+            assert!(parser.next(&line, &Limits::CLIENT).unwrap().is_some());
+            assert_eq!(parser.unquoted.len(), 60_004);
+            parser.rebase();
+            assert_eq!(parser.unquoted.len(), 0);
+            assert!(parser.unquoted.capacity() <= UNQUOTED_BYTES_KEPT);
+        }
     }
 }
