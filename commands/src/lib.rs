@@ -21,5 +21,7 @@ pub mod errors;
 
 pub mod glob;
 
+pub mod describe;
+
 pub use id::Id;
 pub use row::Command;

@@ -52,7 +52,7 @@ const GROUPS: [(Group, &[Command]); 17] = [
 ];
 
 /// The commands that are no subcommands.
-pub fn top_level() -> impl Iterator<Item = &'static Command> {
+pub fn top_level() -> impl Iterator<Item = &'static Command> + Clone {
     COMMANDS.iter().filter(|row| !row.is_subcommand())
 }
 

@@ -122,7 +122,7 @@ impl Flags {
         self.0 & flag.bit() != 0
     }
 
-    pub fn iter(self) -> impl Iterator<Item = Flag> {
+    pub fn iter(self) -> impl Iterator<Item = Flag> + Clone {
         Flag::ALL.into_iter().filter(move |flag| self.has(*flag))
     }
 }
@@ -241,7 +241,7 @@ impl Categories {
         self.0 & category.bit() != 0
     }
 
-    pub fn iter(self) -> impl Iterator<Item = Category> {
+    pub fn iter(self) -> impl Iterator<Item = Category> + Clone {
         Category::ALL.into_iter().filter(move |category| self.has(*category))
     }
 

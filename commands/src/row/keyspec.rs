@@ -89,7 +89,7 @@ impl KeyFlags {
         self.0 & flag.bit() != 0
     }
 
-    pub fn iter(self) -> impl Iterator<Item = KeyFlag> {
+    pub fn iter(self) -> impl Iterator<Item = KeyFlag> + Clone {
         KeyFlag::ALL.into_iter().filter(move |flag| self.has(*flag))
     }
 }
