@@ -17,4 +17,18 @@ pub mod load;
 pub mod wire;
 pub mod workload;
 
+pub mod ask;
+pub mod cpu;
 pub mod failure;
+pub mod peers;
+pub mod process;
+
+pub mod report;
+pub mod rounds;
+pub mod targets;
+
+pub mod memory;
+pub mod node;
+pub mod proxy;
+pub mod tools;
+pub mod turns;

@@ -69,6 +69,11 @@ impl Flags {
         })
     }
 
+    /// Every value of a flag that may be given several times.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.given.iter().filter(move |(given, _)| *given == name).map(|(_, value)| value.as_str())
+    }
+
     /// # Errors
     /// As [`Flags::get`].
     pub fn get_or<T: FromStr>(&self, name: &str, default: T) -> Result<T, Failure> {

@@ -1,0 +1,116 @@
+//! Measures Slotway beside its peers and prints the tables of `docs/performance.md`.
+//!
+//! It starts every server itself, on free ports, and leaves none behind.
+
+use slotway_tests::bench::failure::{Failure, While};
+use slotway_tests::bench::flags::{Flag, Flags, describe};
+use slotway_tests::bench::peers::Peers;
+use slotway_tests::bench::process::{OTHERS, Scratch};
+use slotway_tests::bench::rounds::{Cell, Plan};
+use slotway_tests::bench::workload::Mix;
+use slotway_tests::bench::{memory, node, proxy, report, tools, turns};
+use slotway_tests::syscall::{Cores, place_this_thread};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+const USAGE: &str = "slotway-bench node|proxy|memory|loop|tools [flags]
+  node      CPU time per request of a node, redis-server and a constant answer
+  proxy     CPU time per request of a proxy, nutcracker and bare multiplexing
+  memory    bytes per key of a node and redis-server, bytes per idle client of a proxy
+  loop      longest turn of a node's loop while keys are inserted
+  tools     these tools beside their models in C";
+const FLAGS: &[Flag] = &[
+    Flag { name: "rounds", takes: "N", meaning: "rounds in which the systems take turns (5)" },
+    Flag { name: "seconds", takes: "S", meaning: "length of each measurement (2)" },
+    Flag { name: "keys", takes: "N", meaning: "number of keys (1000000; loop: 10000000)" },
+    Flag { name: "value-bytes", takes: "N", meaning: "bytes of a value (64)" },
+    Flag { name: "connections", takes: "N", meaning: "connections (50)" },
+    Flag { name: "mixes", takes: "MIX,...", meaning: "get, set, mixed:PERCENT of gets (get,set)" },
+    Flag { name: "pipelines", takes: "N,...", meaning: "depths of pipelining (1,16,64)" },
+    Flag { name: "clients", takes: "N", meaning: "idle clients of the proxy (10000)" },
+    Flag { name: "slotway", takes: "PATH", meaning: "the binary to measure (the one beside this one)" },
+    Flag { name: "slotway-args", takes: "ARGS", meaning: "further arguments for it, separated by spaces" },
+    Flag {
+        name: "variant",
+        takes: "ARGS",
+        meaning: "measure it with these arguments too, as one more system",
+    },
+    Flag { name: "models", takes: "DIR", meaning: "tools: where lg, nullsrv and muxfwd are, compiled" },
+];
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("slotway-bench: {failure}");
+            ExitCode::from(if matches!(failure, Failure::Usage(_)) { 2 } else { 1 })
+        }
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    let flags = Flags::parse(USAGE, FLAGS, std::env::args().skip(1))?;
+    let [subcommand] = flags.words() else {
+        return Err(Failure::Usage(describe(USAGE, FLAGS)));
+    };
+    let default_keys = if subcommand == "loop" { 10_000_000 } else { 1_000_000 };
+    let plan = plan(&flags, default_keys)?;
+    let peers = peers(&flags, plan.value_bytes)?;
+    place_this_thread(Cores::from(OTHERS)).during("moving the load to core 1 (two cores are needed)")?;
+    let machine = report::machine();
+    let tables = match subcommand.as_str() {
+        "node" => node::run(&peers, &plan)?,
+        "proxy" => proxy::run(&peers, &plan)?,
+        "memory" => memory::run(&peers, &plan, flags.get_or("clients", 10_000)?)?,
+        "loop" => turns::run(&peers, &plan)?,
+        "tools" => tools::run(&peers, &plan, &flags.need::<PathBuf>("models")?)?,
+        _ => return Err(Failure::Usage(describe(USAGE, FLAGS))),
+    };
+    println!("`slotway-bench {}`\n\n{machine}\n\n{tables}", arguments());
+    Ok(())
+}
+
+fn plan(flags: &Flags, default_keys: u64) -> Result<Plan, Failure> {
+    let seconds: f64 = flags.get_or("seconds", 2.0)?;
+    let mixes = list::<Mix>(flags, "mixes", "get,set")?;
+    let pipelines = list::<usize>(flags, "pipelines", "1,16,64")?;
+    let plan = Plan {
+        rounds: flags.get_or("rounds", 5)?,
+        each: Duration::try_from_secs_f64(seconds)
+            .map_err(|_| Failure::Usage(format!("--seconds cannot be {seconds}")))?,
+        connections: flags.get_or("connections", 50)?,
+        keys: flags.get_or("keys", default_keys)?,
+        value_bytes: flags.get_or("value-bytes", 64)?,
+        cells: Cell::all(&mixes, &pipelines),
+    };
+    if plan.rounds == 0 || plan.connections == 0 || plan.keys == 0 {
+        return Err(Failure::Usage("rounds, connections and keys are at least 1".to_owned()));
+    }
+    Ok(plan)
+}
+
+fn peers(flags: &Flags, value_bytes: usize) -> Result<Peers, Failure> {
+    let own = std::env::current_exe().during("finding this program")?;
+    let tools = own.parent().unwrap_or(Path::new(".")).to_path_buf();
+    let words = |text: String| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    Ok(Peers {
+        slotway: flags.get("slotway")?.unwrap_or_else(|| tools.join("slotway")),
+        tools,
+        arguments: flags.get::<String>("slotway-args")?.map(words).unwrap_or_default(),
+        variants: flags.all("variant").map(|text| words(text.to_owned())).collect(),
+        value_bytes,
+        scratch: Scratch::new()?,
+    })
+}
+
+fn list<T: std::str::FromStr>(flags: &Flags, name: &str, default: &str) -> Result<Vec<T>, Failure> {
+    let text = flags.get_or(name, default.to_owned())?;
+    let parsed: Result<Vec<T>, _> = text.split(',').map(str::parse).collect();
+    parsed.map_err(|_| Failure::Usage(format!("--{name} cannot be {text:?}")))
+}
+
+/// The command line as it was given: a table names the command that prints it.
+fn arguments() -> String {
+    std::env::args().skip(1).collect::<Vec<_>>().join(" ")
+}
