@@ -31,7 +31,7 @@ pub struct Scanner {
     error: bool,
     /// Bytes that the last call saw.
     seen: usize,
-    /// Bytes that the buffer must have before a call can find anything new.
+    /// Bytes that the buffer must have before a call can find anything new; 0: no call has seen this reply.
     needed: usize,
 }
 
@@ -70,24 +70,16 @@ impl Scanner {
     /// (but see [`Scanner::advance`]). None: not whole yet. After an error the stream is lost.
     #[inline]
     pub fn next(&mut self, buffer: &[u8], limits: &Limits) -> Result<Option<Scanned>, ProtocolError> {
-        if buffer.len() < self.needed {
+        if self.needed == 0 {
+            // Nothing is known of this reply yet: most are flat and whole.
+            if let Some(len) = flat(buffer, limits) {
+                return Ok(Some(Scanned { len, push: false, error: false }));
+            }
+        } else if buffer.len() < self.needed {
             self.seen = buffer.len();
             return Ok(None);
         }
-        while self.left > 0 {
-            if self.element(buffer, limits)?.is_none() {
-                return Ok(None);
-            }
-            while self.left == 0
-                && let Some(left) = self.outer.pop()
-            {
-                self.left = left;
-            }
-        }
-        let scanned = Scanned { len: self.position, push: self.push, error: self.error };
-        (self.position, self.searched, self.seen, self.needed) = (0, 0, 0, 0);
-        (self.left, self.push, self.error) = (1, false, false);
-        Ok(Some(scanned))
+        self.resume(buffer, limits)
     }
 
     /// How many bytes are missing at least before the reply can be whole.
@@ -108,6 +100,24 @@ impl Scanner {
         self.searched = self.searched.saturating_sub(count);
         self.seen = self.seen.saturating_sub(count);
         self.needed = self.needed.saturating_sub(count);
+    }
+
+    /// Goes on where the last call stopped.
+    fn resume(&mut self, buffer: &[u8], limits: &Limits) -> Result<Option<Scanned>, ProtocolError> {
+        while self.left > 0 {
+            if self.element(buffer, limits)?.is_none() {
+                return Ok(None);
+            }
+            while self.left == 0
+                && let Some(left) = self.outer.pop()
+            {
+                self.left = left;
+            }
+        }
+        let scanned = Scanned { len: self.position, push: self.push, error: self.error };
+        (self.position, self.searched, self.seen, self.needed) = (0, 0, 0, 0);
+        (self.left, self.push, self.error) = (1, false, false);
+        Ok(Some(scanned))
     }
 
     /// The element at `position`, or the header of an aggregate. None: not whole.
@@ -234,7 +244,6 @@ impl Scanner {
 
     /// The length in the line at `position` (None in it: -1) and the place behind the line. None: not whole.
     #[inline]
-    #[allow(clippy::type_complexity, reason = "two nested Options are the three outcomes of a header line")]
     fn length(&mut self, buffer: &[u8]) -> Result<Option<(Option<usize>, usize)>, ProtocolError> {
         if let Some((len, next)) = number::short_length(buffer, self.position + 1) {
             return Ok(Some((Some(len), next)));
@@ -287,6 +296,24 @@ impl Scanner {
         self.seen = buffer.len();
         self.needed = needed;
         None
+    }
+}
+
+/// The length of the commonest replies, when they are whole: a bulk, a short integer, `+OK`, a null.
+#[inline]
+fn flat(buffer: &[u8], limits: &Limits) -> Option<usize> {
+    match buffer {
+        [b'$', ..] => {
+            let (len, start) = number::short_length(buffer, 1)?;
+            if len > limits.bulk_bytes_max || buffer.get(start + len..start + len + 2)? != b"\r\n" {
+                return None;
+            }
+            Some(start + len + 2)
+        }
+        [b':', ..] => number::short_length(buffer, 1).map(|(_, next)| next),
+        [b'+', b'O', b'K', b'\r', b'\n', ..] => Some(5),
+        [b'_', b'\r', b'\n', ..] => Some(3),
+        _ => None,
     }
 }
 
