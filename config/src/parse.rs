@@ -22,7 +22,10 @@ pub(crate) fn parse(kind: &Kind, text: &str, now: Option<&Value>) -> Result<Valu
             Ok(Value::Integer(wide.clamp(min, max)))
         }
         Kind::Octal { max } => octal(text, max),
-        Kind::Bytes { min, max } => bytes(text, min, max),
+        Kind::Bytes { min, max } => bytes(text, min, max).map(Value::Bytes),
+        Kind::BytesRaised { floor } => {
+            bytes(text, 1, i64::MAX.unsigned_abs()).map(|asked| Value::Bytes(asked.max(floor)))
+        }
         Kind::BytesOrPercent => bytes_or_percent(text),
         Kind::Choice { words, same } => choice(text, words, same),
         Kind::Choices(words) => choices(text, words),
@@ -75,10 +78,10 @@ fn octal(text: &str, max: i64) -> Result<Value, String> {
     }
 }
 
-fn bytes(text: &str, min: u64, max: u64) -> Result<Value, String> {
+fn bytes(text: &str, min: u64, max: u64) -> Result<u64, String> {
     let bytes = memory(text).ok_or("argument must be a memory value")?;
     match (min..=max).contains(&bytes) {
-        true => Ok(Value::Bytes(bytes)),
+        true => Ok(bytes),
         false => Err(format!("argument must be between {min} and {max} inclusive")),
     }
 }
@@ -140,7 +143,7 @@ fn choice(
 fn choices(text: &str, words: &'static [&'static str]) -> Result<Value, String> {
     let asked = cut(text);
     let known = |word: &&str| words.iter().any(|listed| listed.eq_ignore_ascii_case(word));
-    if !asked.iter().all(known) {
+    if asked.is_empty() || !asked.iter().all(known) {
         return Err(not_one_of(words));
     }
     let has = |listed: &&&str| asked.iter().any(|word| listed.eq_ignore_ascii_case(word));
@@ -175,22 +178,29 @@ fn host_name_fault(text: &str) -> Option<&'static str> {
     (!fits).then_some("Hostnames may only contain alphanumeric characters, hyphens or dots")
 }
 
-/// Variables in braces, each one known; `{{` is a brace.
+/// Variables in braces, each one known; `{{` is a brace. What never shows anything but the title is refused, because
+/// a process could lose its name by it.
 fn is_proc_title(text: &str) -> bool {
-    const KNOWN: [&str; 7] =
-        ["title", "config-file", "server-mode", "listen-addr", "port", "tls-port", "unixsocket"];
+    const SHOWS: [&str; 3] = ["listen-addr", "port", "tls-port"];
+    const MAY_SHOW: [&str; 4] = ["title", "config-file", "server-mode", "unixsocket"];
+    let mut shows_something = false;
     let mut rest = text;
-    while let Some((_, after)) = rest.split_once('{') {
+    while let Some((before, after)) = rest.split_once('{') {
+        shows_something |= !before.trim().is_empty();
         if let Some(escaped) = after.strip_prefix('{') {
+            shows_something = true;
             rest = escaped;
             continue;
         }
         match after.split_once('}') {
-            Some((name, after)) if KNOWN.contains(&name) => rest = after,
+            Some((name, after)) if SHOWS.contains(&name) || MAY_SHOW.contains(&name) => {
+                shows_something |= SHOWS.contains(&name);
+                rest = after;
+            }
             _ => return false,
         }
     }
-    true
+    shows_something || !rest.trim().is_empty()
 }
 
 fn words(text: &str, max: usize) -> Result<Value, String> {

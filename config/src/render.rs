@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::row::{Change, Effect, Kind, Origin, Program, Row, Section};
+use crate::row::{Effect, Kind, Origin, Program, Row, Section};
 use crate::rows::{ALIASES, ROWS};
 
 /// A TOML file with every setting of a program, commented out at its default.
@@ -66,7 +66,7 @@ pub fn table() -> String {
 }
 
 fn rows_of(program: Program) -> impl Iterator<Item = &'static Row> {
-    ROWS.iter().filter(move |row| row.belongs_to(program) && row.change != Change::Hidden)
+    ROWS.iter().filter(move |row| row.belongs_to(program) && !row.change.is_hidden())
 }
 
 fn section_story(section: Section) -> &'static str {
@@ -82,10 +82,7 @@ fn table_line(text: &mut String, row: &Row, program: Program) {
         "" => "(empty)".to_owned(),
         default => format!("`{default}`"),
     };
-    let change = match row.change {
-        Change::Live | Change::Hidden => "live",
-        Change::AtStart | Change::Protected => "start",
-    };
+    let change = if row.change.is_live() { "live" } else { "start" };
     let note = match row.effect {
         Effect::Acts => String::new(),
         Effect::Accepted => " (accepted)".to_owned(),
@@ -116,7 +113,7 @@ fn notes(row: &Row) -> String {
             let _ = write!(notes, " Only the default: {why}.");
         }
     }
-    if matches!(row.change, Change::Live) && row.origin == Origin::Redis {
+    if row.change.is_live() && row.origin == Origin::Redis {
         notes.push_str(" CONFIG SET changes it.");
     }
     notes
@@ -127,7 +124,7 @@ fn toml_value(kind: &Kind, text: &str) -> String {
     match kind {
         Kind::Flag if text == "yes" => "true".to_owned(),
         Kind::Flag => "false".to_owned(),
-        Kind::Bytes { .. } => sized(text),
+        Kind::Bytes { .. } | Kind::BytesRaised { .. } => sized(text),
         Kind::Integer { .. } | Kind::Clamped { .. } => text.to_owned(),
         Kind::PortOrOff if text != "off" => text.to_owned(),
         _ => format!("\"{text}\""),

@@ -88,6 +88,18 @@ pub enum Change {
     Protected,
     /// While the program runs; a pattern of CONFIG GET does not show it, its exact name does.
     Hidden,
+    /// Only where the program starts, and shown as little.
+    HiddenAtStart,
+}
+
+impl Change {
+    pub fn is_live(self) -> bool {
+        matches!(self, Self::Live | Self::Hidden)
+    }
+
+    pub fn is_hidden(self) -> bool {
+        matches!(self, Self::Hidden | Self::HiddenAtStart)
+    }
 }
 
 /// What a setting does in this version.
@@ -121,6 +133,10 @@ pub enum Kind {
     Bytes {
         min: u64,
         max: u64,
+    },
+    /// A size of 1 or more that Redis raises to `floor`.
+    BytesRaised {
+        floor: u64,
     },
     /// A size, or a percentage of `maxmemory`.
     BytesOrPercent,
@@ -177,6 +193,7 @@ impl Kind {
             Self::Octal { max } => format!("octal number, 0 to {max:o}"),
             Self::Bytes { min, max } if max >= u64::MAX / 2 => format!("size, {min} bytes or more"),
             Self::Bytes { min, max } => format!("size, {min} to {max} bytes"),
+            Self::BytesRaised { floor } => format!("size, {floor} bytes or more"),
             Self::BytesOrPercent => "size, or percent of maxmemory".into(),
             Self::Choice { words, .. } => words.join(", "),
             Self::Choices(words) => format!("some of: {}", words.join(", ")),

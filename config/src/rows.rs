@@ -262,7 +262,7 @@ Logfile "logfile" [Redis N AtStart Accepted], "", TEXT,
     "File for the log; empty: standard error";
 Loglevel "loglevel" [Program NPU Live Acts], "notice", choice(&["debug", "verbose", "notice", "warning"]),
     "How much is logged";
-LuaEnableDeprecatedApi "lua-enable-deprecated-api" [Redis N Hidden Accepted], "no", FLAG,
+LuaEnableDeprecatedApi "lua-enable-deprecated-api" [Redis N HiddenAtStart Accepted], "no", FLAG,
     "Let scripts use what Lua no longer recommends";
 Masterauth "masterauth" [Redis N Live Accepted], "", SECRET,
     "Password towards the primary";
@@ -316,7 +316,7 @@ Rdbchecksum "rdbchecksum" [Redis N AtStart Accepted], "yes", FLAG,
     "End a snapshot with a checksum";
 Rdbcompression "rdbcompression" [Redis N Live Accepted], "yes", FLAG,
     "Compress strings in a snapshot";
-ReplBacklogSize "repl-backlog-size" [Redis N Live Accepted], "1048576", size(1, i64::MAX as u64),
+ReplBacklogSize "repl-backlog-size" [Redis N Live Accepted], "1048576", Kind::BytesRaised { floor: 16_384 },
     "Bytes of the history that a replica can catch up from";
 ReplBacklogTtl "repl-backlog-ttl" [Redis N Live Accepted], "3600", int(0, I64),
     "Seconds after the last replica left until the history is freed; 0: never";

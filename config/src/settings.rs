@@ -102,7 +102,7 @@ impl Settings {
         rows.chain(ALIASES.iter().copied())
             .filter(move |(name, key)| {
                 let row = key.row();
-                row.belongs_to(self.program) && row.change != Change::Hidden && matches(name)
+                row.belongs_to(self.program) && !row.change.is_hidden() && matches(name)
             })
             .map(|(name, key)| (name, self.show(key)))
     }
@@ -125,7 +125,7 @@ impl Settings {
 
     /// Takes over freshly read settings (after SIGHUP) as far as a running program can.
     pub fn adopt(&mut self, fresh: &Self) -> Adopted {
-        let may_change = |key: &Key| matches!(key.row().change, Change::Live | Change::Hidden);
+        let may_change = |key: &Key| key.row().change.is_live();
         let (changed, need_restart): (Vec<_>, Vec<_>) =
             self.differing(fresh).into_iter().partition(may_change);
         for key in &changed {
@@ -282,7 +282,7 @@ impl Settings {
         for (asked, _) in pairs {
             let found = self.find(asked).ok_or_else(|| SetError::Unknown((*asked).to_owned()))?;
             let fault = match found.1.row().change {
-                Change::AtStart => Some("can't set immutable config"),
+                Change::AtStart | Change::HiddenAtStart => Some("can't set immutable config"),
                 Change::Protected => Some("can't set protected config"),
                 Change::Live | Change::Hidden if named.contains(&found) => Some("duplicate parameter"),
                 Change::Live | Change::Hidden => None,

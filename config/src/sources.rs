@@ -176,18 +176,41 @@ fn nearest(name: &str, program: Program) -> Option<&'static str> {
     (errors <= 1 + wanted.len() / 6).then_some(near)
 }
 
-/// Insertions, removals and replacements from one text to the other (Levenshtein).
+/// Letters inserted, left out, replaced, or swapped with their neighbour, from one text to the other.
 pub(crate) fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut older: Vec<usize> = Vec::new();
+    let mut old: Vec<usize> = (0..=b.len()).collect();
+    for i in 0..a.len() {
+        let mut row = vec![i + 1];
+        for j in 0..b.len() {
+            let replaced = old[j] + usize::from(a[i] != b[j]);
+            let mut best = replaced.min(old[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                best = best.min(older[j - 1] + 1);
+            }
+            row.push(best);
+        }
+        older = std::mem::replace(&mut old, row);
+    }
+    old[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::distance;
+
+    #[test]
+    fn distance_counts_typing_errors() {
+        for (a, b, errors) in [
+            ("", "", 0),
+            ("", "ab", 2),
+            ("port", "prot", 1),
+            ("hz", "hzz", 1),
+            ("kitten", "sitting", 3),
+            ("abc", "", 3),
+        ] {
+            assert_eq!((distance(a, b), distance(b, a)), (errors, errors), "{a} {b}");
         }
     }
-    row[b.len()]
 }

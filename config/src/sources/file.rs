@@ -59,6 +59,11 @@ pub(super) fn read(path: &Path, program: Program, mistakes: &mut Mistakes) -> Ve
             value: Written::Toml(owned(value)),
         }));
     }
+    // A table comes sorted by name. In the order of the file, it is the later of two that is one too many.
+    given.sort_by_key(|given| match given.place {
+        Place::File { line, .. } => line,
+        _ => 0,
+    });
     given
 }
 
@@ -116,6 +121,7 @@ impl TomlValue {
                 Kind::Integer { .. }
                 | Kind::Clamped { .. }
                 | Kind::Bytes { .. }
+                | Kind::BytesRaised { .. }
                 | Kind::BytesOrPercent
                 | Kind::PortOrOff
                 | Kind::Percentiles,
@@ -165,7 +171,9 @@ fn toml_type(kind: &Kind) -> &'static str {
     match kind {
         Kind::Flag => "true or false",
         Kind::Integer { .. } | Kind::Clamped { .. } => "a number",
-        Kind::Bytes { .. } | Kind::BytesOrPercent => "a number, or a size in quotes",
+        Kind::Bytes { .. } | Kind::BytesRaised { .. } | Kind::BytesOrPercent => {
+            "a number, or a size in quotes"
+        }
         Kind::Octal { .. } | Kind::Choice { .. } | Kind::Text(_) | Kind::KeyspaceEvents => "a text in quotes",
         Kind::PortOrOff => "a number, or \"off\"",
         Kind::Choices(_)
