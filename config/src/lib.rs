@@ -10,8 +10,8 @@
 //! Settings come from a TOML file, over it the environment (`SLOTWAY__SECTION__NAME`), over that the flags. All
 //! mistakes of all three are found before any is reported, each with file and line, variable or flag.
 //!
-//! The layered-configuration crate `config` was tried and not taken: it stops at the first mistake, forgets the
-//! line a value came from, and splits lists at commas, which breaks passwords. `toml` alone keeps the spans.
+//! The layered-configuration crate `config` was looked at and not taken: it stops at the first mistake, and a value
+//! no longer knows the line it came from. `toml` alone keeps both.
 //!
 //! What this crate does not do: open sockets, apply a changed setting (the program does, from the keys that
 //! [`Settings::set`] returns), match glob patterns (the caller brings the matcher).

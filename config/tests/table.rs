@@ -49,7 +49,7 @@ fn every_default_is_a_valid_value_in_canonical_form() {
     }
 }
 
-/// The readers by type panic on a key of another type; here every key is read by some reader.
+/// The readers by type panic on a key of another type.
 #[test]
 fn limits_have_the_types_that_code_reads_them_by() {
     let proxy = Settings::proxy_defaults();
