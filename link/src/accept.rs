@@ -84,12 +84,13 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn connections_of_every_address_are_accepted() {
-        let hosts = ["127.0.0.1".to_owned(), "127.0.0.2".to_owned()];
+        let hosts = ["127.0.0.1", "127.0.0.2"]
+            .map(|host| slotway_config::Bind { host: host.to_owned(), optional: false });
         let listening = crate::listen::bind(&hosts, 0, "--port", 16).unwrap();
         let port = listening.port;
         let mut acceptor = Acceptor::new(listening).unwrap();
         for host in &hosts {
-            let client = TcpStream::connect((host.as_str(), port)).await.unwrap();
+            let client = TcpStream::connect((host.host.as_str(), port)).await.unwrap();
             let (stream, peer) = acceptor.accept().await;
             assert_eq!(peer, client.local_addr().unwrap());
             tune(&stream, Some(Duration::from_secs(300))).unwrap();

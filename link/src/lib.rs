@@ -2,7 +2,8 @@
 //!
 //! [`listen`] binds addresses and says clearly what is wrong with one; [`accept`] takes connections and sets their
 //! options; [`outgoing`] is one connection to a server, one request at a time, each with a deadline; [`backoff`]
-//! decides how long to wait before trying again.
+//! decides how long to wait before trying again; [`descriptors`] raises the open-file
+//! limit.
 //!
 //! What is not here: the proxy's pipelined data links (they belong to its data threads), and any protocol above
 //! request and reply.
@@ -10,6 +11,8 @@
 pub mod listen;
 
 pub mod accept;
+
+pub mod descriptors;
 
 pub mod outgoing;
 

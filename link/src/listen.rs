@@ -1,13 +1,13 @@
 //! Binding: every address of a program's `bind` setting, one port, and errors that name address and flag.
 //!
 //! Port 0 means any free port: the first address chooses it and the others follow, so that one number is reported.
-//! An address that starts with `-` may be missing on this machine (Redis's `-::1`), `*` is every IPv4 address.
 
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs},
 };
 
+use slotway_config::Bind;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// How often port 0 is tried anew when the number that the first address chose is taken on another one.
@@ -55,7 +55,7 @@ fn reason(error: &io::Error) -> String {
 }
 
 /// Listens on `port` of every one of `hosts`. `flag` is named in errors; `backlog` is Redis's `tcp-backlog`.
-pub fn bind(hosts: &[String], port: u16, flag: &'static str, backlog: u32) -> Result<Listening, BindError> {
+pub fn bind(hosts: &[Bind], port: u16, flag: &'static str, backlog: u32) -> Result<Listening, BindError> {
     let mut attempt = 1;
     loop {
         match bind_once(hosts, port, flag, backlog) {
@@ -69,19 +69,15 @@ fn retry(error: &BindError, attempt: usize) -> bool {
     error.source.kind() == io::ErrorKind::AddrInUse && attempt < FREE_PORT_ATTEMPTS
 }
 
-fn bind_once(hosts: &[String], port: u16, flag: &'static str, backlog: u32) -> Result<Listening, BindError> {
+fn bind_once(hosts: &[Bind], port: u16, flag: &'static str, backlog: u32) -> Result<Listening, BindError> {
     let mut listening = Listening { port, sockets: Vec::new() };
-    for host in hosts {
-        let (host, optional) = match host.strip_prefix('-') {
-            Some(host) => (host, true),
-            None => (host.as_str(), false),
-        };
+    for Bind { host, optional } in hosts {
         match bind_host(host, listening.port, backlog) {
             Ok((real_port, sockets)) => {
                 listening.port = real_port;
                 listening.sockets.extend(sockets);
             }
-            Err(error) if optional && is_missing(&error) => {}
+            Err(error) if *optional && is_missing(&error) => {}
             Err(source) => {
                 return Err(BindError { address: show(host, listening.port), flag, source });
             }
@@ -89,12 +85,13 @@ fn bind_once(hosts: &[String], port: u16, flag: &'static str, backlog: u32) -> R
     }
     if listening.sockets.is_empty() {
         let source = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        return Err(BindError { address: show(&hosts.join(" "), port), flag, source });
+        let names: Vec<&str> = hosts.iter().map(|bind| bind.host.as_str()).collect();
+        return Err(BindError { address: show(&names.join(" "), port), flag, source });
     }
     Ok(listening)
 }
 
-/// An address that a `-` in front makes optional: the machine does not have it, or not its family.
+/// What an optional address may fail with: the machine does not have it, or not its family.
 fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
         || error.raw_os_error() == Some(EAFNOSUPPORT)
@@ -115,11 +112,7 @@ fn bind_host(host: &str, mut port: u16, backlog: u32) -> io::Result<(u16, Vec<Tc
 }
 
 fn addresses(host: &str) -> io::Result<Vec<IpAddr>> {
-    let host = match host {
-        "*" => "0.0.0.0",
-        "::*" => "::",
-        host => host.trim_start_matches('[').trim_end_matches(']'),
-    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
     if let Ok(address) = host.parse() {
         return Ok(vec![address]);
     }
@@ -155,7 +148,11 @@ mod tests {
     use super::*;
 
     fn local(hosts: &[&str], port: u16) -> Result<Listening, BindError> {
-        let hosts: Vec<String> = hosts.iter().map(|&host| host.to_owned()).collect();
+        let host = |word: &&str| match word.strip_prefix('-') {
+            Some(host) => Bind { host: host.to_owned(), optional: true },
+            None => Bind { host: (*word).to_owned(), optional: false },
+        };
+        let hosts: Vec<Bind> = hosts.iter().map(host).collect();
         bind(&hosts, port, "--port", 511)
     }
 

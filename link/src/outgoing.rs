@@ -127,15 +127,12 @@ impl Connection {
 
     /// Waits for an out-of-band push (a subscription's message, say), at most `patience`.
     pub async fn take_push(&mut self, patience: Duration) -> Result<Frame, LinkError> {
-        let deadline = Instant::now() + patience;
-        loop {
-            if let Some(push) = self.pushes.pop_front() {
-                return Ok(push);
-            }
-            match self.frame(deadline).await? {
-                push @ Frame::Push(_) => return Ok(push),
-                _ => return Err(self.break_off(LinkError::Protocol("a reply that nobody asked for".into()))),
-            }
+        if let Some(push) = self.pushes.pop_front() {
+            return Ok(push);
+        }
+        match self.frame(Instant::now() + patience).await? {
+            push @ Frame::Push(_) => Ok(push),
+            _ => Err(self.break_off(LinkError::Protocol("a reply that nobody asked for".into()))),
         }
     }
 
