@@ -10,10 +10,16 @@ use axum::{
 };
 use slotway_cluster::view::{ErrorCode, ErrorView};
 
-use crate::{
-    answers,
-    routes::{BODY_BYTES_MAX, ROUTES},
-};
+use crate::{answers, routes::ROUTES};
+
+/// Who may ask, and how much at once.
+#[derive(Debug)]
+pub struct Access {
+    /// With a token only the open routes answer without it.
+    pub token: Option<Token>,
+    /// Bytes of a request's body that are read at most (`admin-body-bytes-max`).
+    pub body_bytes_max: usize,
+}
 
 /// The secret word of `Authorization: Bearer ...`. Never printed.
 pub struct Token(Vec<u8>);
@@ -38,12 +44,8 @@ impl fmt::Debug for Token {
     }
 }
 
-pub(crate) async fn check_token(
-    State(token): State<Option<Arc<Token>>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let Some(token) = token else { return next.run(request).await };
+pub(crate) async fn check_token(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+    let Some(token) = &access.token else { return next.run(request).await };
     // Open routes have no parameters: their rows are their paths.
     let path = request.uri().path();
     let open = ROUTES.iter().any(|route| route.open && route.path == path);
@@ -69,12 +71,13 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 
 /// Refuses an announced body that is too large before a byte of it is read. (One that lies, or announces nothing, meets
 /// the same limit where it is read.)
-pub(crate) async fn limit_body(request: Request, next: Next) -> Response {
+pub(crate) async fn limit_body(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
     let announced =
         request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let announced: usize = announced.unwrap_or(0);
-    if announced > BODY_BYTES_MAX {
-        let message = format!("a body of {announced} bytes is more than the {BODY_BYTES_MAX} taken here");
+    let most = access.body_bytes_max;
+    if announced > most {
+        let message = format!("a body of {announced} bytes is more than the {most} taken here");
         return answers::refuse(ErrorView::new(ErrorCode::TooLarge, message));
     }
     next.run(request).await

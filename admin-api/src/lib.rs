@@ -24,7 +24,7 @@ mod server;
 
 pub mod client;
 
-pub use access::Token;
+pub use access::{Access, Token};
 pub use routes::{Api, ROUTES, Route};
 pub use server::Server;
 pub use sources::{NodeSources, SlotCounter, Sources};

@@ -13,13 +13,10 @@ use axum::{
 use slotway_cluster::view::{ErrorCode, ErrorView};
 
 use crate::{
-    access::{self, Token},
+    access::{self, Access},
     answers, metrics,
     sources::{NodeSources, Sources},
 };
-
-/// Bytes of a request's body that are read at most.
-pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// One path of the API.
 #[derive(Debug, Clone, Copy)]
@@ -56,8 +53,8 @@ const NODE_PATHS: &[&str] = &["/healthz", "/metrics", "/readyz"];
 pub struct Api(pub(crate) Router);
 
 impl Api {
-    /// The whole API. With a token only the open routes answer without it.
-    pub fn of_proxy(sources: Sources, token: Option<Token>) -> Api {
+    /// The whole API.
+    pub fn of_proxy(sources: Sources, access: Access) -> Api {
         metrics::register_process(&sources.registry);
         let mut router = Router::new();
         for route in ROUTES {
@@ -65,11 +62,11 @@ impl Api {
         }
         // An empty key is a key, but an empty path segment matches no `{key}`.
         router = router.route("/v1/keys//slot", get(answers::key_slot));
-        Api(finish(router, token).with_state(Arc::new(sources)))
+        Api(finish(router, access).with_state(Arc::new(sources)))
     }
 
     /// Health and metrics of one node.
-    pub fn of_node(sources: NodeSources, token: Option<Token>) -> Api {
+    pub fn of_node(sources: NodeSources, access: Access) -> Api {
         metrics::register_process(&sources.registry);
         let ready =
             |State(sources): State<Arc<NodeSources>>| async move { answers::readiness((sources.ready)()) };
@@ -84,7 +81,7 @@ impl Api {
             };
             router = router.route(path, method);
         }
-        Api(finish(router, token).with_state(Arc::new(sources)))
+        Api(finish(router, access).with_state(Arc::new(sources)))
     }
 }
 
@@ -108,13 +105,14 @@ fn proxy_route(path: &str) -> MethodRouter<Arc<Sources>> {
 }
 
 /// What every router has: errors in the API's own shape, the token, limits.
-fn finish<S: Clone + Send + Sync + 'static>(router: Router<S>, token: Option<Token>) -> Router<S> {
+fn finish<S: Clone + Send + Sync + 'static>(router: Router<S>, access: Access) -> Router<S> {
+    let access = Arc::new(access);
     router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn(access::limit_body))
-        .layer(middleware::from_fn_with_state(token.map(Arc::new), access::check_token))
+        .layer(DefaultBodyLimit::max(access.body_bytes_max))
+        .layer(middleware::from_fn_with_state(Arc::clone(&access), access::limit_body))
+        .layer(middleware::from_fn_with_state(access, access::check_token))
         .layer(middleware::map_response(access::harden))
 }
 

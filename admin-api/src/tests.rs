@@ -16,9 +16,13 @@ use slotway_cluster::{
     view::{Health, NodeObservation, Observations, SlotCount},
 };
 
-use super::{Api, NodeSources, ROUTES, Server, Sources, Token, client::Client};
+use super::{Access, Api, NodeSources, ROUTES, Server, Sources, Token, client::Client};
 
 const PATIENCE: Duration = Duration::from_secs(10);
+
+fn open() -> Access {
+    Access { token: None, body_bytes_max: 1 << 20 }
+}
 
 fn topology() -> Topology {
     let node =
@@ -110,7 +114,7 @@ impl Fixture {
 
 #[tokio::test]
 async fn every_route_of_the_table_is_answered() {
-    let fixture = Fixture::start(Api::of_proxy(sources(2), None));
+    let fixture = Fixture::start(Api::of_proxy(sources(2), open()));
     for route in ROUTES {
         let path = route.path.replace("{key}", "foo").replace("{n}", "7");
         let (status, body) = fixture.get(&path).await;
@@ -129,7 +133,7 @@ fn the_table_of_routes_is_sorted_and_each_has_a_meaning() {
 
 #[tokio::test]
 async fn a_slot_is_counted_by_its_node() {
-    let fixture = Fixture::start(Api::of_proxy(sources(2), None));
+    let fixture = Fixture::start(Api::of_proxy(sources(2), open()));
     let body: Value = serde_json::from_str(&fixture.get("/v1/slots/9000").await.1).unwrap();
     assert_eq!(body["node"], "n2");
     assert_eq!(body["databases"]["0"], 9000);
@@ -138,7 +142,7 @@ async fn a_slot_is_counted_by_its_node() {
 
 #[tokio::test]
 async fn keys_of_any_bytes_are_found() {
-    let fixture = Fixture::start(Api::of_proxy(sources(2), None));
+    let fixture = Fixture::start(Api::of_proxy(sources(2), open()));
     for (path, key, slot) in [
         ("/v1/keys/foo/slot", "foo", 12182),
         ("/v1/keys/a%2Fb%2Fslot/slot", "a/b/slot", 0),
@@ -157,7 +161,7 @@ async fn keys_of_any_bytes_are_found() {
 
 #[tokio::test]
 async fn what_is_wrong_is_named() {
-    let fixture = Fixture::start(Api::of_proxy(sources(2), None));
+    let fixture = Fixture::start(Api::of_proxy(sources(2), open()));
     fixture.check_error("/v1/slots/16384", 422, "invalid", "slot".into()).await;
     fixture.check_error("/v1/slots/seven", 400, "bad_request", "slot".into()).await;
     fixture.check_error("/v1/keys/a%zz/slot", 400, "bad_request", "key".into()).await;
@@ -168,7 +172,7 @@ async fn what_is_wrong_is_named() {
 
 #[tokio::test]
 async fn another_method_is_refused_and_a_large_body_is_not_read() {
-    let fixture = Fixture::start(Api::of_proxy(sources(2), None));
+    let fixture = Fixture::start(Api::of_proxy(sources(2), open()));
     let answer =
         fixture.raw("DELETE /v1/cluster HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".into()).await;
     assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
@@ -184,16 +188,17 @@ async fn another_method_is_refused_and_a_large_body_is_not_read() {
 
 #[tokio::test]
 async fn ready_means_that_every_slot_is_served() {
-    let half = Fixture::start(Api::of_proxy(sources(1), None));
+    let half = Fixture::start(Api::of_proxy(sources(1), open()));
     assert_eq!(half.get("/readyz").await.0, 503);
     assert_eq!(half.get("/healthz").await.0, 200);
-    let whole = Fixture::start(Api::of_proxy(sources(2), None));
+    let whole = Fixture::start(Api::of_proxy(sources(2), open()));
     assert_eq!(whole.get("/readyz").await.0, 200);
 }
 
 #[tokio::test]
 async fn a_token_guards_all_but_the_open_routes() {
-    let fixture = Fixture::start(Api::of_proxy(sources(2), Token::new(" s3cret\n")));
+    let fixture =
+        Fixture::start(Api::of_proxy(sources(2), Access { token: Token::new(" s3cret\n"), ..open() }));
     for route in ROUTES {
         let path = route.path.replace("{key}", "foo").replace("{n}", "7");
         let expected = if route.open { 200 } else { 401 };
@@ -208,7 +213,7 @@ async fn a_token_guards_all_but_the_open_routes() {
 #[tokio::test]
 async fn a_node_answers_health_and_metrics_only() {
     let sources = NodeSources { ready: Arc::new(|| false), registry: Registry::new() };
-    let fixture = Fixture::start(Api::of_node(sources, None));
+    let fixture = Fixture::start(Api::of_node(sources, open()));
     assert_eq!(fixture.get("/healthz").await.0, 200);
     assert_eq!(fixture.get("/readyz").await.0, 503);
     assert_eq!(fixture.get("/metrics").await.0, 200);
@@ -221,7 +226,7 @@ async fn metrics_are_of_the_registry_and_of_the_process() {
     let counter = prometheus::IntCounter::new("slotway_test_total", "A counter.").unwrap();
     sources.registry.register(Box::new(counter.clone())).unwrap();
     counter.inc_by(7);
-    let fixture = Fixture::start(Api::of_proxy(sources, None));
+    let fixture = Fixture::start(Api::of_proxy(sources, open()));
     let (_, text) = fixture.get("/metrics").await;
     assert!(text.contains("# TYPE slotway_test_total counter\nslotway_test_total 7\n"), "{text}");
     let value = |name: &str| -> f64 {
@@ -238,7 +243,7 @@ async fn metrics_are_of_the_registry_and_of_the_process() {
 
 #[tokio::test]
 async fn a_stop_closes_idle_connections_and_the_port() {
-    let fixture = Fixture::start(Api::of_proxy(sources(2), None));
+    let fixture = Fixture::start(Api::of_proxy(sources(2), open()));
     let address = fixture.server.addresses()[0];
     let idle = TcpStream::connect(address).unwrap();
     idle.set_read_timeout(Some(PATIENCE)).unwrap();

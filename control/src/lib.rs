@@ -1,1 +1,31 @@
-//! slotway-control
+//! The control group inside a proxy process: it knows the topology, watches the nodes, and tells both.
+//!
+//! Today the topology is static: read from a file that `slotway up` wrote ([`topology_file`]), or put together from
+//! the addresses of `--backends` and what the servers there say of themselves ([`discover`]). Every node is asked once a
+//! second how it is ([`watch`], which reads answers by [`info`]); the nodes of a managed cluster (Slotway nodes that share
+//! our secret) are handed the topology whenever they are new, restarted or behind.
+//!
+//! Nothing here is on the data path: data threads read the topology through an `ArcSwap` and never wait for anybody.
+//! What is absent: elections, failover and slot moves, which come with the replicated log.
+
+mod control;
+
+mod shared;
+
+mod watch;
+
+mod count;
+
+mod discover;
+
+mod info;
+
+mod metrics;
+
+pub mod topology_file;
+
+pub use control::{Control, StartError};
+pub use shared::{OwnAddresses, View};
+
+#[cfg(test)]
+mod tests;

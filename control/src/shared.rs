@@ -1,0 +1,192 @@
+//! What the parts of the control group share, and the handle by which others look at it.
+//!
+//! The topology is replaced as a whole, under one lock that only writers take; readers load it. Observations are written
+//! once a second per node and copied out for each admin call: a lock is cheap enough.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use slotway_cluster::{
+    NodeId, ProxyId, Slot, Topology,
+    topology::Proxy,
+    view::{NodeObservation, Observations, ProxyObservation, SlotCount},
+};
+use slotway_config::Secret;
+use slotway_link::{Credentials, Target};
+use slotway_resp::Version;
+use tokio::sync::watch;
+
+use crate::{count, metrics::Metrics};
+
+/// Where others reach this proxy, `host:port` each.
+#[derive(Debug, Clone)]
+pub struct OwnAddresses {
+    /// The client port.
+    pub addr: String,
+    pub admin_addr: Option<String>,
+    pub sentinel_addr: Option<String>,
+}
+
+/// How many clients this proxy has now.
+pub(crate) type ClientCount = Arc<dyn Fn() -> usize + Send + Sync>;
+
+pub(crate) struct Shared {
+    topology: Arc<ArcSwap<Topology>>,
+    /// Held while the next topology is made from the present one.
+    changing: Mutex<()>,
+    version: watch::Sender<u64>,
+    nodes: Mutex<std::collections::BTreeMap<NodeId, NodeObservation>>,
+    own: Mutex<Option<(ProxyId, ClientCount)>>,
+    pub(crate) access: Access,
+    metrics: Metrics,
+}
+
+/// As whom nodes are spoken to.
+#[derive(Debug)]
+pub(crate) struct Access {
+    /// The members' secret: with it the cluster's Slotway nodes are managed.
+    pub(crate) secret: Option<Secret>,
+    /// For nodes that are not.
+    pub(crate) credentials: Option<Credentials>,
+}
+
+/// Name of the user under which members of a cluster speak to its nodes.
+const MEMBER: &str = "slotway";
+
+impl Access {
+    pub(crate) fn target(&self, address: &str, managed: Managed) -> Target {
+        let member =
+            |secret: &Secret| Credentials { user: Some(MEMBER.into()), password: secret.reveal().into() };
+        let credentials = match managed {
+            Managed::Yes => self.secret.as_ref().map(member),
+            Managed::No => self.credentials.clone(),
+        };
+        Target { address: address.to_owned(), credentials, version: Version::Resp2 }
+    }
+}
+
+/// Whether a node takes its topology from us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Managed {
+    Yes,
+    No,
+}
+
+impl Shared {
+    pub(crate) fn new(topology: Topology, access: Access, metrics: Metrics) -> Shared {
+        let (version, _) = watch::channel(topology.version);
+        Shared {
+            topology: Arc::new(ArcSwap::from_pointee(topology)),
+            changing: Mutex::default(),
+            version,
+            nodes: Mutex::default(),
+            own: Mutex::default(),
+            access,
+            metrics,
+        }
+    }
+
+    pub(crate) fn topology(&self) -> Arc<Topology> {
+        self.topology.load_full()
+    }
+
+    pub(crate) fn cell(&self) -> Arc<ArcSwap<Topology>> {
+        Arc::clone(&self.topology)
+    }
+
+    pub(crate) fn versions(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// Replaces the topology by what `next` makes of it; None changes nothing.
+    pub(crate) fn change(&self, next: impl FnOnce(&Topology) -> Option<Topology>) {
+        let _alone = lock(&self.changing);
+        if let Some(topology) = next(&self.topology.load()) {
+            let version = topology.version;
+            self.topology.store(Arc::new(topology));
+            self.version.send_replace(version);
+        }
+    }
+
+    /// Notes what was seen of a node; returns what was seen before.
+    pub(crate) fn observe(&self, node: &NodeId, seen: NodeObservation) -> Option<NodeObservation> {
+        self.metrics.observe(node, seen.health);
+        lock(&self.nodes).insert(node.clone(), seen)
+    }
+
+    pub(crate) fn seen(&self, node: &NodeId) -> Option<NodeObservation> {
+        lock(&self.nodes).get(node).cloned()
+    }
+
+    /// A node left the topology.
+    pub(crate) fn forget(&self, node: &NodeId) {
+        self.metrics.forget(node);
+        lock(&self.nodes).remove(node);
+    }
+
+    /// Lists this proxy in the topology, unless it is there, and remembers which one it is.
+    pub(crate) fn introduce(&self, own: OwnAddresses, clients: ClientCount) {
+        self.change(|topology| {
+            if let Some(listed) = topology.proxies.iter().find(|proxy| proxy.addr == own.addr) {
+                *lock(&self.own) = Some((listed.id.clone(), clients));
+                return None;
+            }
+            let numbers =
+                topology.proxies.iter().filter_map(|proxy| proxy.id.0.strip_prefix('p')?.parse::<u64>().ok());
+            let id = ProxyId(format!("p{}", numbers.max().unwrap_or(0) + 1));
+            *lock(&self.own) = Some((id.clone(), clients));
+            let OwnAddresses { addr, admin_addr, sentinel_addr } = own;
+            let mut next = topology.clone();
+            next.proxies.push(Proxy { id, addr, admin_addr, sentinel_addr });
+            next.version += 1;
+            Some(next)
+        });
+    }
+
+    fn observations(&self) -> Observations {
+        let mut seen = Observations {
+            nodes: lock(&self.nodes).clone(),
+            software: format!("slotway {}", env!("CARGO_PKG_VERSION")),
+            ..Observations::default()
+        };
+        if let Some((id, clients)) = lock(&self.own).clone() {
+            let own = ProxyObservation {
+                version: Some(self.topology().version),
+                clients: u64::try_from(clients()).ok(),
+                raft: None,
+            };
+            seen.proxies.insert(id, own);
+        }
+        seen
+    }
+}
+
+/// What this proxy knows of its cluster: a cheap handle for the admin API.
+#[derive(Clone)]
+pub struct View(pub(crate) Arc<Shared>);
+
+impl View {
+    pub fn topology(&self) -> Arc<Topology> {
+        self.0.topology()
+    }
+
+    pub fn observations(&self) -> Observations {
+        self.0.observations()
+    }
+
+    /// Asks the node that holds `slot` for its keys there. None: it did not answer, or cannot count.
+    pub async fn count_slot(&self, slot: Slot) -> Option<SlotCount> {
+        count::keys_of(&self.0, slot).await
+    }
+}
+
+impl std::fmt::Debug for View {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").finish_non_exhaustive()
+    }
+}
+
+/// A panic while a lock was held leaves maps that are whole: each insert is one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
