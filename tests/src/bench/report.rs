@@ -50,12 +50,20 @@ pub fn cpu_table(grid: &Grid) -> Table {
             systems.clone().map(|system| format!("{:.3}", grid.spread(row, system, |s| s.cpu).median)),
         );
         line.extend(systems.clone().skip(1).map(|peer| grid.ratio(row, 0, peer).to_string()));
-        let strangers =
-            systems.map(|system| grid.spread(row, system, |s| s.strangers).median).fold(0.0, f64::max);
-        line.push(format!("{:.0} %", strangers * 100.0));
+        line.push(strangers(grid, row));
         table.row(line);
     }
     table
+}
+
+/// The most that anything else used of the measured core, over the systems of a row.
+fn strangers(grid: &Grid, row: usize) -> String {
+    let systems = 0..grid.systems.len();
+    let medians =
+        systems.map(|system| grid.spread(row, system, |sample| sample.strangers.unwrap_or(f64::NAN)).median);
+    // The largest of nothing but NaN is NaN: nobody looked.
+    let most = medians.fold(f64::NAN, f64::max);
+    if most.is_nan() { "not looked at".to_owned() } else { format!("{:.0} %", most * 100.0) }
 }
 
 /// CPU time per request of every system together with the backends behind it.
