@@ -1,7 +1,7 @@
 //! The wire: bytes to requests and replies and back, RESP2, RESP3 and inline commands.
 //!
 //! Pure: a caller brings bytes and takes bytes. Nothing here reads a socket, a clock or a global. The hot half
-//! ([`request`], [`scan`], [`write`]) allocates nothing per request once warm; the comfortable half ([`frame`])
+//! ([`request`], [`scan`], [`mod@write`]) allocates nothing per request once warm; the comfortable half ([`frame`])
 //! owns its values and serves merging, tests and command lines.
 //!
 //! Source of the formats: the Redis serialization protocol specification (RESP2 and RESP3) and, for limits and
