@@ -20,8 +20,11 @@ pub mod keys;
 pub mod errors;
 
 pub mod glob;
+pub mod help;
 
 pub mod describe;
+
+pub mod info;
 
 pub use id::Id;
 pub use row::Command;

@@ -1,1 +1,33 @@
-//! slotway-proxy
+//! The data path: clients in, routing, split and merge, links to the nodes, holding what cannot be sent yet.
+//!
+//! The way of a request, in reading order: [`accept`] hands a connection to a data [`thread`]; [`client`] reads its
+//! requests; [`dispatch`] looks each up and routes it, [`split`] and [`every_shard`] cut it where it concerns several
+//! shards, [`local`] answers what needs no node; a [`link`] carries it to a node; [`replies`] brings the answers back
+//! into the client's order, [`gather`] makes one of several; at the end of a [`turn`] everything is written.
+
+mod accept;
+mod thread;
+
+mod client;
+mod inbox;
+
+mod dispatch;
+mod every_shard;
+mod local;
+mod split;
+
+mod link;
+mod routes;
+
+mod gather;
+mod replies;
+mod turn;
+
+mod errors;
+mod limits;
+mod message;
+mod metrics;
+mod shared;
+mod start;
+
+pub use start::{Proxy, StartError};

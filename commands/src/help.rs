@@ -1,0 +1,78 @@
+//! HELP of the commands with subcommands, in Redis's form: a heading, then each subcommand with what it does, an entry
+//! per line.
+
+use slotway_resp::write;
+
+use crate::{Id, row::Command};
+
+/// What stands behind a container's name, for those that have handlers.
+fn entries(container: Id) -> &'static [(&'static str, &'static str)] {
+    match container {
+        Id::Client => &[
+            ("GETNAME", "The name of this connection."),
+            ("ID", "The id of this connection."),
+            ("INFO", "What CLIENT LIST says of this connection."),
+            ("KILL <ip:port>", "Closes the connection from ip:port."),
+            (
+                "KILL <option> <value> [<option> <value> ...]",
+                "Closes the connections that match ID, TYPE, ADDR, LADDR, USER, MAXAGE, SKIPME.",
+            ),
+            ("LIST [TYPE <type>|ID <id> [<id> ...]]", "A line for each connection."),
+            ("NO-EVICT (ON|OFF)", "Whether this connection may be closed to free memory."),
+            ("NO-TOUCH (ON|OFF)", "Whether reads of this connection count as access to keys."),
+            ("REPLY (ON|OFF|SKIP)", "Whether this connection gets replies."),
+            ("SETINFO <attribute> <value>", "Sets LIB-NAME or LIB-VER of this connection."),
+            ("SETNAME <name>", "Names this connection."),
+        ],
+        Id::Cluster => &[
+            ("COUNTKEYSINSLOT <slot>", "The number of keys in a slot."),
+            ("GETKEYSINSLOT <slot> <count>", "Names of keys in a slot."),
+            ("INFO", "How the cluster is."),
+            ("KEYSLOT <key>", "The slot of a key."),
+            ("MYID", "The id of this node."),
+            ("NODES", "A line for each node."),
+            ("SHARDS", "Slots and nodes of each shard."),
+            ("SLOTS", "Slots and who serves them."),
+        ],
+        Id::Config => &[
+            ("GET <pattern> [<pattern> ...]", "The settings whose names match."),
+            ("RESETSTAT", "Starts the statistics of INFO anew."),
+            ("SET <name> <value> [<name> <value> ...]", "Changes settings, all or none."),
+        ],
+        Id::Object => &[
+            ("ENCODING <key>", "How the value of a key is stored."),
+            ("FREQ <key>", "How often a key is used, on a logarithmic scale."),
+            ("IDLETIME <key>", "Seconds since a key was used."),
+            ("REFCOUNT <key>", "How many references the value of a key has."),
+        ],
+        _ => &[],
+    }
+}
+
+/// The reply of `container HELP`; `row` is the container's or that of its HELP.
+pub fn answer(row: &Command, out: &mut Vec<u8>) {
+    let name = row.container_name().unwrap_or(row.name);
+    let container = crate::lookup::find(name.as_bytes()).map_or(row.id, |row| row.id);
+    let entries = entries(container);
+    let heading = format!("{} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", name.to_ascii_uppercase());
+    write::array(out, 1 + 2 * (entries.len() + 1));
+    write::simple(out, &heading);
+    for (usage, meaning) in entries.iter().chain([&("HELP", "This text.")]) {
+        write::simple(out, usage);
+        write::simple(out, &format!("    {meaning}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_container_with_a_handler_has_a_help() {
+        for id in [Id::ClientHelp, Id::ClusterHelp, Id::ConfigHelp, Id::ObjectHelp] {
+            let mut out = Vec::new();
+            answer(Command::row(id), &mut out);
+            assert!(out.len() > 200, "{id:?}");
+        }
+    }
+}

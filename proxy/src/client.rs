@@ -1,0 +1,244 @@
+//! One client of the proxy: its connection's state, the replies it is owed, and its socket's writing side.
+//!
+//! Everything of a client happens on one data thread, so its fields are cells. [`drive`] reads its requests; links
+//! deliver replies into [`Replies`]; the end of a turn flushes.
+
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    task::Waker,
+};
+
+use slotway_cluster::Database;
+use slotway_commands::Id;
+use slotway_resp::Version;
+use tokio::net::tcp::OwnedWriteHalf;
+
+use crate::{
+    replies::{Heard, Replies},
+    thread::Thread,
+};
+
+pub(crate) mod card;
+pub(crate) mod drive;
+
+/// What CLIENT REPLY asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum ReplyMode {
+    #[default]
+    On,
+    Off,
+    /// The reply of the next command is dropped.
+    SkipNext,
+}
+
+/// How long the connection goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Open,
+    /// Until what it asked for is answered: the proxy is stopping.
+    Drain,
+    /// Until the replies that are owed so far are sent.
+    CloseAfterReplies,
+    CloseNow,
+}
+
+/// Why further requests wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stall {
+    /// Too many are in flight, or too many replies wait for the client to read them.
+    Load,
+    /// The next one must not run before everything in flight is answered.
+    Order,
+}
+
+/// While more reply bytes than this wait for the client to read them, its further requests are not looked at.
+pub(crate) const UNREAD_REPLY_BYTES_MAX: usize = 1024 * 1024;
+
+/// What a client has said about itself.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Identity {
+    pub(crate) name: Vec<u8>,
+    pub(crate) library_name: Vec<u8>,
+    pub(crate) library_version: Vec<u8>,
+}
+
+pub(crate) struct Client {
+    pub(crate) id: u64,
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    /// Thread clock, microseconds.
+    pub(crate) created_us: u64,
+    pub(crate) active_us: Cell<u64>,
+
+    pub(crate) database: Cell<Database>,
+    pub(crate) version: Cell<Version>,
+    pub(crate) authenticated: Cell<bool>,
+    pub(crate) reply_mode: Cell<ReplyMode>,
+    pub(crate) no_evict: Cell<bool>,
+    pub(crate) no_touch: Cell<bool>,
+    pub(crate) identity: RefCell<Identity>,
+    pub(crate) last_command: Cell<Option<Id>>,
+    pub(crate) unparsed_bytes: Cell<usize>,
+
+    pub(crate) replies: RefCell<Replies>,
+    pub(crate) fate: Cell<Fate>,
+    pub(crate) marked: Cell<bool>,
+    /// Why its task does not look at further requests.
+    pub(crate) stall: Cell<Option<Stall>>,
+    /// Bytes that were read may hold whole requests that nobody has looked at.
+    pub(crate) stopped_early: Cell<bool>,
+    writer: OwnedWriteHalf,
+    /// Bytes of the output that the socket has taken.
+    written: Cell<usize>,
+    /// The socket takes no more at present.
+    blocked: Cell<bool>,
+    over_soft_limit_since_us: Cell<Option<u64>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Client {
+    pub(crate) fn new(id: u64, writer: OwnedWriteHalf, now_us: u64) -> io::Result<Client> {
+        let (peer, local) = (writer.peer_addr()?, writer.local_addr()?);
+        Ok(Client {
+            id,
+            peer,
+            local,
+            created_us: now_us,
+            active_us: Cell::new(now_us),
+            database: Cell::default(),
+            version: Cell::default(),
+            authenticated: Cell::new(false),
+            reply_mode: Cell::default(),
+            no_evict: Cell::new(false),
+            no_touch: Cell::new(false),
+            identity: RefCell::default(),
+            last_command: Cell::new(None),
+            unparsed_bytes: Cell::new(0),
+            replies: RefCell::default(),
+            fate: Cell::new(Fate::Open),
+            marked: Cell::new(false),
+            stall: Cell::new(None),
+            stopped_early: Cell::new(false),
+            writer,
+            written: Cell::new(0),
+            blocked: Cell::new(false),
+            over_soft_limit_since_us: Cell::new(None),
+            waker: RefCell::default(),
+        })
+    }
+
+    /// Whether the reply to the command that runs now is wanted; CLIENT REPLY SKIP covers one command.
+    pub(crate) fn heard(&self) -> Heard {
+        match self.reply_mode.get() {
+            ReplyMode::On => Heard::Heard,
+            ReplyMode::Off => Heard::Muted,
+            ReplyMode::SkipNext => {
+                self.reply_mode.set(ReplyMode::On);
+                Heard::Muted
+            }
+        }
+    }
+
+    /// Changes how long the connection goes on, and lets its task know. It never becomes longer.
+    pub(crate) fn decide(&self, fate: Fate) {
+        let rank = |fate| match fate {
+            Fate::Open => 0,
+            Fate::Drain => 1,
+            Fate::CloseAfterReplies => 2,
+            Fate::CloseNow => 3,
+        };
+        if rank(fate) > rank(self.fate.get()) {
+            self.fate.set(fate);
+            self.wake();
+        }
+    }
+
+    /// Lets the connection's task look at the client again.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Writes what the socket takes; at the limit of what may wait for it the client is cut.
+    pub(crate) fn flush(&self, thread: &Thread) {
+        let mut replies = self.replies.borrow_mut();
+        while !self.blocked.get() && self.written.get() < replies.output().len() {
+            match self.writer.try_write(&replies.output()[self.written.get()..]) {
+                Ok(count) => {
+                    thread.counters.bytes_to_clients.add(count as u64);
+                    self.written.set(self.written.get() + count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked.set(true);
+                    self.wake();
+                }
+                Err(_) => {
+                    drop(replies);
+                    return self.decide(Fate::CloseNow);
+                }
+            }
+        }
+        if self.written.get() == replies.output().len() {
+            self.written.set(0);
+            thread.recycle(replies.output());
+        }
+        let waiting = replies.bytes() - self.written.get();
+        let outstanding = replies.outstanding();
+        drop(replies);
+        if self.is_over_limit(thread, waiting) {
+            thread.counters.clients_cut_output.add(1);
+            tracing::warn!(client = self.id, peer = %self.peer, bytes = waiting,
+                "client cut: client-output-buffer-limit reached");
+            return self.decide(Fate::CloseNow);
+        }
+        let over = match self.stall.get() {
+            None => false,
+            Some(Stall::Order) => outstanding == 0,
+            Some(Stall::Load) => {
+                outstanding <= thread.limits().in_flight_max / 2 && waiting <= UNREAD_REPLY_BYTES_MAX / 2
+            }
+        };
+        if over {
+            self.stall.set(None);
+            self.wake();
+        }
+        if waiting == 0 && self.fate.get() != Fate::Open {
+            self.wake();
+        }
+    }
+
+    /// The socket takes bytes again.
+    fn unblock(self: &Rc<Self>, thread: &Thread) {
+        self.blocked.set(false);
+        thread.turn.mark_client(self);
+    }
+
+    /// Bytes that wait for the socket or for earlier replies.
+    pub(crate) fn output_bytes(&self) -> usize {
+        self.replies.borrow().bytes() - self.written.get()
+    }
+
+    /// Redis's rule for the class `normal`: over the hard limit, or over the soft one for its seconds without a break.
+    pub(crate) fn is_over_limit(&self, thread: &Thread, waiting: usize) -> bool {
+        if waiting == 0 {
+            self.over_soft_limit_since_us.set(None);
+            return false;
+        }
+        let limit = thread.limits().output;
+        let waiting = waiting as u64;
+        if limit.hard_bytes != 0 && waiting > limit.hard_bytes {
+            return true;
+        }
+        if limit.soft_bytes == 0 || waiting <= limit.soft_bytes {
+            self.over_soft_limit_since_us.set(None);
+            return false;
+        }
+        let since = self.over_soft_limit_since_us.get().unwrap_or(thread.now_us());
+        self.over_soft_limit_since_us.set(Some(since));
+        thread.now_us().saturating_sub(since) > limit.soft_seconds * 1_000_000
+    }
+}

@@ -1,0 +1,206 @@
+//! The task of a client: read, find requests, dispatch them, until the connection ends.
+//!
+//! The task stops looking at further requests while too many are in flight or their replies wait for the client to
+//! read, and before a command that changes the connection's state while anything is in flight; the client's own
+//! socket then holds it back. Replies are written by the end of the turn, not here.
+
+use std::{
+    future::poll_fn,
+    io,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use slotway_resp::{Parser, request::OwnedRequest, write};
+use tokio::net::{TcpStream, tcp::OwnedReadHalf};
+
+use crate::{
+    client::{Client, Fate, Stall, UNREAD_REPLY_BYTES_MAX},
+    dispatch::{self, Next},
+    inbox::Inbox,
+    thread::Thread,
+};
+
+struct Connection {
+    client: Rc<Client>,
+    reader: OwnedReadHalf,
+    inbox: Inbox,
+    parser: Parser,
+    /// A request that waits until nothing is in flight.
+    set_aside: Option<OwnedRequest>,
+}
+
+/// Why a connection ended.
+enum End {
+    /// The client closed, or asked for it.
+    Client,
+    /// The proxy closed it; the reason has been logged and counted where it was decided.
+    Proxy,
+    Io(io::Error),
+}
+
+/// Serves one client from its first byte to its last.
+pub(crate) async fn run(thread: Rc<Thread>, stream: TcpStream, id: u64) {
+    let (reader, writer) = stream.into_split();
+    let client = match Client::new(id, writer, thread.now_us()) {
+        Ok(client) => Rc::new(client),
+        Err(_) => return,
+    };
+    client.authenticated.set(!thread.shared.needs_password());
+    thread.add_client(&client);
+    let (inbox, parser) = (Inbox::default(), Parser::default());
+    let mut connection = Connection { client, reader, inbox, parser, set_aside: None };
+    let end = poll_fn(|context| connection.poll(&thread, context)).await;
+    if let End::Io(error) = end {
+        tracing::debug!(client = id, %error, "client's connection broke");
+    }
+    connection.client.fate.set(Fate::CloseNow);
+    thread.remove_client(id);
+}
+
+impl Connection {
+    fn poll(&mut self, thread: &Rc<Thread>, context: &mut Context<'_>) -> Poll<End> {
+        remember_waker(&self.client, context);
+        if self.client.blocked.get() && self.client.writer.as_ref().poll_write_ready(context).is_ready() {
+            self.client.unblock(thread);
+        }
+        self.go_on(thread);
+        loop {
+            match self.client.fate.get() {
+                Fate::Open => {}
+                Fate::CloseNow => return Poll::Ready(End::Proxy),
+                Fate::CloseAfterReplies if self.is_settled() => return Poll::Ready(End::Client),
+                Fate::Drain if self.is_settled() => return Poll::Ready(End::Proxy),
+                Fate::Drain | Fate::CloseAfterReplies => return Poll::Pending,
+            }
+            if self.client.stall.get().is_some() {
+                return Poll::Pending;
+            }
+            let Connection { client, reader, inbox, parser, set_aside } = self;
+            let mut shared = thread.read_buffer.borrow_mut();
+            let outcome = inbox.poll_read(&mut shared, reader, context, |bytes| {
+                thread.tick();
+                take_requests(thread, client, parser, set_aside, bytes)
+            });
+            drop(shared);
+            match outcome {
+                Poll::Pending => return Poll::Pending,
+                // Every whole request has been taken on by now; a client that only closed its sending side is answered.
+                Poll::Ready(Ok(0)) => self.client.fate.set(Fate::CloseAfterReplies),
+                Poll::Ready(Err(error)) => return Poll::Ready(End::Io(error)),
+                Poll::Ready(Ok(count)) => {
+                    thread.counters.bytes_from_clients.add(count as u64);
+                    self.check_input(thread);
+                }
+            }
+        }
+    }
+
+    /// Goes on with requests that have arrived already, if it had stopped and may.
+    fn go_on(&mut self, thread: &Rc<Thread>) {
+        while self.client.stall.get().is_none() && self.client.fate.get() == Fate::Open {
+            let Connection { client, inbox, parser, set_aside, .. } = self;
+            let Some(request) = set_aside.take() else {
+                if client.unparsed_bytes.get() > 0 && client.stopped_early.replace(false) {
+                    inbox.reconsider(|bytes| take_requests(thread, client, parser, set_aside, bytes));
+                    client.unparsed_bytes.set(inbox.bytes());
+                    continue;
+                }
+                return;
+            };
+            let mut replies = client.replies.borrow_mut();
+            let next = dispatch::run(thread, client, &mut replies, request.view());
+            drop(replies);
+            thread.turn.mark_client(client);
+            settle(client, set_aside, next, request.view());
+            client.stopped_early.set(true);
+        }
+    }
+
+    fn check_input(&mut self, thread: &Thread) {
+        let waiting = self.inbox.bytes();
+        self.client.unparsed_bytes.set(waiting);
+        if waiting > thread.limits().query_bytes_max {
+            thread.counters.clients_cut_input.add(1);
+            tracing::warn!(client = self.client.id, peer = %self.client.peer, bytes = waiting,
+                "client cut: client-query-buffer-limit reached");
+            self.client.decide(Fate::CloseNow);
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.client.replies.borrow().outstanding() == 0 && self.client.output_bytes() == 0
+    }
+}
+
+/// Dispatches the whole requests in `bytes`; how many bytes they were.
+fn take_requests(
+    thread: &Rc<Thread>,
+    client: &Rc<Client>,
+    parser: &mut Parser,
+    set_aside: &mut Option<OwnedRequest>,
+    bytes: &[u8],
+) -> usize {
+    let limits = thread.limits().of_requests;
+    let mut replies = client.replies.borrow_mut();
+    thread.lend(replies.output());
+    client.active_us.set(thread.now_us());
+    loop {
+        if replies.outstanding() >= thread.limits().in_flight_max || replies.bytes() > UNREAD_REPLY_BYTES_MAX {
+            client.stall.set(Some(Stall::Load));
+            client.stopped_early.set(true);
+            break;
+        }
+        let limits = if client.authenticated.get() { limits } else { limits.unauthenticated() };
+        match parser.next(bytes, &limits) {
+            Ok(None) => break,
+            Ok(Some(at)) => {
+                let request = parser.request(bytes, at);
+                let next = dispatch::run(thread, client, &mut replies, request);
+                let go_on = next == Next::Request;
+                settle(client, set_aside, next, request);
+                if !go_on {
+                    client.stopped_early.set(true);
+                    break;
+                }
+            }
+            Err(error) => {
+                thread.counters.protocol_errors.add(1);
+                tracing::info!(client = client.id, peer = %client.peer, reason = %error.text, "protocol error");
+                replies.say(client.heard(), |out| write::error(out, format!("ERR {}", error.text).as_bytes()));
+                client.fate.set(Fate::CloseAfterReplies);
+                break;
+            }
+        }
+    }
+    drop(replies);
+    thread.turn.mark_client(client);
+    let consumed = parser.consumed();
+    parser.rebase();
+    consumed
+}
+
+/// Does what dispatch says about the connection.
+fn settle(
+    client: &Client,
+    set_aside: &mut Option<OwnedRequest>,
+    next: Next,
+    request: slotway_resp::Request<'_>,
+) {
+    match next {
+        Next::Request => {}
+        Next::AfterReplies => {
+            *set_aside = Some(OwnedRequest::new(request.words()));
+            client.stall.set(Some(Stall::Order));
+        }
+        Next::Close => client.fate.set(Fate::CloseAfterReplies),
+        Next::CloseNow => client.fate.set(Fate::CloseNow),
+    }
+}
+
+fn remember_waker(client: &Client, context: &mut Context<'_>) {
+    let mut waker = client.waker.borrow_mut();
+    if !waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+        *waker = Some(context.waker().clone());
+    }
+}

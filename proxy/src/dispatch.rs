@@ -1,0 +1,170 @@
+//! One request on its way: look up, check, route, send or split.
+//!
+//! The way of a request to one slot (by far the most) reads as a sentence in [`run`] and [`one_slot`] and allocates
+//! nothing. Everything else branches off by the command's policy: [`crate::split`], [`crate::every_shard`],
+//! [`crate::local`].
+
+use std::rc::Rc;
+
+use slotway_cluster::{Placement, Slot, slot::slot_of};
+use slotway_commands::{Command, Id, keys, lookup, row::Policy};
+use slotway_resp::{Request, write};
+
+use crate::{
+    client::Client,
+    errors, every_shard,
+    link::Errand,
+    local,
+    replies::{Heard, Replies},
+    split,
+    thread::Thread,
+};
+
+/// What the client's task does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Look at the next request.
+    Request,
+    /// This request was not run: bring it again when nothing is in flight.
+    AfterReplies,
+    /// Close once all replies are sent.
+    Close,
+    /// Close without another byte.
+    CloseNow,
+}
+
+/// One request with everything its treatment needs.
+pub(crate) struct Case<'a> {
+    pub(crate) thread: &'a Rc<Thread>,
+    pub(crate) client: &'a Rc<Client>,
+    pub(crate) replies: &'a mut Replies,
+    pub(crate) command: &'static Command,
+    pub(crate) request: Request<'a>,
+    pub(crate) heard: Heard,
+}
+
+/// Treats one request (of at least one word).
+pub(crate) fn run(thread: &Rc<Thread>, client: &Rc<Client>, replies: &mut Replies, request: Request<'_>) -> Next {
+    let command = match lookup::resolve(request) {
+        Ok(command) => command,
+        Err(error) => {
+            if is_http(request.word(0)) {
+                tracing::warn!(peer = %client.peer, "possible cross-protocol attack: HTTP on the client port; closed");
+                return Next::CloseNow;
+            }
+            thread.counters.unknown.add(1);
+            replies.say(client.heard(), |out| write::error(out, &error.text));
+            return Next::Request;
+        }
+    };
+    client.last_command.set(Some(command.id));
+    if !client.authenticated.get() && !command.is_no_auth() {
+        replies.say(client.heard(), |out| write::error(out, slotway_commands::errors::NOAUTH.as_bytes()));
+        return Next::Request;
+    }
+    let settles_first = matches!(command.proxy, Policy::ClientState);
+    if settles_first && replies.outstanding() > 0 {
+        return Next::AfterReplies;
+    }
+    thread.counters.request(command.id);
+    let heard = client.heard();
+    let mut case = Case { thread, client, replies, command, request, heard };
+    match command.proxy {
+        Policy::OneSlot | Policy::LeasedWith(_) | Policy::Leased => one_slot(&mut case),
+        Policy::Split(rule) => split::run(&mut case, rule),
+        Policy::EveryShard(rule) => every_shard::run(&mut case, rule),
+        Policy::Scan => every_shard::scan(&mut case),
+        Policy::Config => local::config::run(&mut case),
+        Policy::Info => local::info::run(&mut case),
+        Policy::AnyNode => any_node(&mut case),
+        Policy::NamedSlot => named_slot(&mut case),
+        Policy::Local | Policy::ClientState => return local::run(&mut case),
+        Policy::Refused(reason) => case.refuse(format!("ERR {reason}").as_bytes()),
+    }
+    Next::Request
+}
+
+impl<'a> Case<'a> {
+    /// Answers with an error: its text without `-` and line end.
+    pub(crate) fn refuse(&mut self, text: &[u8]) {
+        self.say(|out| write::error(out, text));
+    }
+
+    /// Answers at once.
+    pub(crate) fn say(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.replies.say(self.heard, write);
+    }
+
+    /// Sends the request as it is to the owner of `slot`.
+    pub(crate) fn send_to(&mut self, slot: Slot) {
+        let Some(shard) = self.thread.owner(slot) else {
+            return self.say(|out| out.extend_from_slice(errors::NO_OWNER));
+        };
+        self.send_to_shard(shard);
+    }
+
+    /// Sends the request as it is to the primary of the shard with this index.
+    pub(crate) fn send_to_shard(&mut self, shard: usize) {
+        let link = self.thread.link(shard, self.client.version.get(), self.client.database.get());
+        let ticket = self.replies.expect(self.heard);
+        let errand = Errand { client: self.client, command: self.command, ticket, part: None };
+        link.send(self.thread, self.replies, errand, self.request);
+    }
+
+    /// The slot of a key in the client's database.
+    pub(crate) fn slot_of(&self, placement: &Placement, key: &[u8]) -> Slot {
+        slot_of(placement, self.client.database.get(), key)
+    }
+}
+
+/// All keys lie in one slot, or the request is refused.
+fn one_slot(case: &mut Case<'_>) {
+    let placement = case.thread.placement();
+    if !placement.is_spread(case.client.database.get()) {
+        return case.send_to(Placement::home(case.client.database.get()));
+    }
+    let positions = match keys::positions(case.command, case.request) {
+        Ok(positions) => positions,
+        // The node says what is wrong with it.
+        Err(_) => return any_node(case),
+    };
+    let request = case.request;
+    let mut keys = positions.map(|index| request.word(index));
+    let Some(first) = keys.next() else { return any_node(case) };
+    let slot = case.slot_of(&placement, first);
+    for other in keys {
+        if case.slot_of(&placement, other) != slot {
+            return case.refuse(&slotway_commands::errors::cross_slot(first, other));
+        }
+    }
+    drop(placement);
+    case.send_to(slot);
+}
+
+/// Any primary will do: the one that has owned its slots for longest is as good as another.
+fn any_node(case: &mut Case<'_>) {
+    match case.thread.shard_count() {
+        0 => case.say(|out| out.extend_from_slice(errors::NO_OWNER)),
+        _ => case.send_to_shard(0),
+    }
+}
+
+/// CLUSTER COUNTKEYSINSLOT and GETKEYSINSLOT: the owner of the slot that word 2 names.
+fn named_slot(case: &mut Case<'_>) {
+    let number = std::str::from_utf8(case.request.word(2)).ok().and_then(|text| text.parse::<i64>().ok());
+    match number.and_then(|number| u16::try_from(number).ok()).and_then(Slot::new) {
+        Some(slot) => case.send_to(slot),
+        None if number.is_some() => case.refuse(b"ERR Invalid slot"),
+        None => case.refuse(slotway_commands::errors::NOT_INTEGER.as_bytes()),
+    }
+}
+
+/// Words with which HTTP requests begin: a browser was tricked into talking to a data store.
+fn is_http(word: &[u8]) -> bool {
+    word.eq_ignore_ascii_case(b"post") || word.eq_ignore_ascii_case(b"host:")
+}
+
+/// Commands that never count as activity of their own in CLIENT LIST.
+pub(crate) fn shown_name(id: Option<Id>) -> &'static str {
+    id.map_or("NULL", |id| Command::row(id).name)
+}

@@ -1,0 +1,188 @@
+//! Requests that concern every shard: sent to each primary, and the replies merged; SCAN, which visits one by one.
+
+use slotway_cluster::{
+    Placement, Slot,
+    cursor::{BackendCursor, Cursor},
+    topology::Kind,
+};
+use slotway_commands::row::MergeRule;
+use slotway_resp::{Frame, Limits, write};
+
+use crate::{
+    dispatch::Case,
+    errors,
+    gather::{self, Gather, Merge},
+    link::Errand,
+};
+
+/// Sends the request to every shard that may hold keys of the client's database.
+pub(crate) fn run(case: &mut Case<'_>, rule: MergeRule) {
+    let shards = shards_of(case);
+    match shards.as_slice() {
+        [] => case.say(|out| out.extend_from_slice(errors::NO_OWNER)),
+        &[only] => case.send_to_shard(only),
+        many if rule == MergeRule::Random => random_of(case, many),
+        many => fan_out(case, many, Merge::Rule(rule)),
+    }
+}
+
+/// FLUSHALL and statistics speak of all databases; the others of the selected one, which a whole database keeps on
+/// one shard.
+fn shards_of(case: &Case<'_>) -> Vec<usize> {
+    use slotway_commands::Id;
+    let of_the_database = matches!(case.command.id, Id::Dbsize | Id::Keys | Id::Flushdb | Id::Randomkey);
+    let database = case.client.database.get();
+    if of_the_database && !case.thread.placement().is_spread(database) {
+        return case.thread.owner(Placement::home(database)).into_iter().collect();
+    }
+    (0..case.thread.shard_count()).collect()
+}
+
+/// The request as it is to all of `shards`.
+pub(crate) fn fan_out(case: &mut Case<'_>, shards: &[usize], merge: Merge) {
+    let gather = Gather::new(shards.len(), merge, case.thread.random());
+    let ticket = case.replies.gather(gather, case.heard);
+    for (part, &shard) in (0u32..).zip(shards) {
+        let link = case.thread.link(shard, case.client.version.get(), case.client.database.get());
+        let errand = Errand { client: case.client, command: case.command, ticket, part: Some(part) };
+        link.send(case.thread, case.replies, errand, case.request);
+    }
+}
+
+/// RANDOMKEY: each shard names one of its keys and its number of keys, so that every key is as likely as any other.
+fn random_of(case: &mut Case<'_>, shards: &[usize]) {
+    let random = case.thread.random();
+    let count = shards.len();
+    let choose = move |parts: Vec<Vec<u8>>, out: &mut Vec<u8>| {
+        if let Some(error) = gather::first_error(&parts) {
+            return out.extend_from_slice(error);
+        }
+        let (keys, sizes) = parts.split_at(count);
+        let weight = |part: &[u8]| match Frame::parse(part, &Limits::REPLY) {
+            Ok(Some((Frame::Integer(size), _))) => u64::try_from(size).unwrap_or(0),
+            _ => 0,
+        };
+        let total: u64 = sizes.iter().map(|part| weight(part)).sum();
+        let mut left = random % total.max(1);
+        let mut chosen = &keys[0];
+        for (key, size) in keys.iter().zip(sizes) {
+            let size = weight(size);
+            if left < size {
+                chosen = key;
+                break;
+            }
+            left -= size;
+        }
+        out.extend_from_slice(chosen);
+    };
+    let gather = Gather::new(2 * count, Merge::Custom(Box::new(choose)), random);
+    let ticket = case.replies.gather(gather, case.heard);
+    for (number, &shard) in (0u32..).zip(shards) {
+        let link = case.thread.link(shard, case.client.version.get(), case.client.database.get());
+        let mut part = number;
+        for words in [[b"RANDOMKEY".as_slice()], [b"DBSIZE".as_slice()]] {
+            let errand = Errand { client: case.client, command: case.command, ticket, part: Some(part) };
+            link.send_with(case.thread, case.replies, errand, |out| write::request(out, &words));
+            part += u32::try_from(count).expect("fewer shards than slots");
+        }
+    }
+}
+
+/// SCAN: the cursor names the slot, and so the shard; a node stops at the end of a run of its slots with the cursor of
+/// the slot behind it, which another shard may own. Plain Redis servers are visited one after the other.
+pub(crate) fn scan(case: &mut Case<'_>) {
+    let word = case.request.word(1);
+    let Some(number) = std::str::from_utf8(word).ok().and_then(|text| text.parse::<u64>().ok()) else {
+        return case.refuse(slotway_commands::errors::INVALID_CURSOR.as_bytes());
+    };
+    if case.thread.kind() != Kind::Slotway {
+        return scan_backend(case, number);
+    }
+    let database = case.client.database.get();
+    if !case.thread.placement().is_spread(database) {
+        return case.send_to(Placement::home(database));
+    }
+    let from = Cursor::decode(number).map(|cursor| cursor.slot.index());
+    let owned = from.and_then(|from| Slot::all().skip(from).find(|&slot| case.thread.owner(slot).is_some()));
+    match owned {
+        Some(slot) => case.send_to(slot),
+        None => case.say(empty_page),
+    }
+}
+
+/// Nothing, and nothing behind it.
+fn empty_page(out: &mut Vec<u8>) {
+    write::array(out, 2);
+    write::bulk(out, b"0");
+    write::array(out, 0);
+}
+
+/// A plain server's own cursor travels inside ours, with the server's number.
+fn scan_backend(case: &mut Case<'_>, number: u64) {
+    let shards = shards_of_scan(case);
+    let Some(BackendCursor { backend, cursor }) = BackendCursor::decode(number) else {
+        return case.say(empty_page);
+    };
+    let Some(&shard) = shards.get(usize::from(backend)) else { return case.say(empty_page) };
+    let last = usize::from(backend) + 1 == shards.len();
+    let rewrite = move |parts: Vec<Vec<u8>>, out: &mut Vec<u8>| match page(&parts[0]) {
+        Some((next, items)) => {
+            let ours = match next {
+                0 if last => Some(0),
+                0 => BackendCursor { backend: backend + 1, cursor: 0 }.encode(),
+                next => BackendCursor { backend, cursor: next }.encode(),
+            };
+            match ours {
+                Some(ours) => {
+                    write::array(out, 2);
+                    write::bulk(out, ours.to_string().as_bytes());
+                    out.extend_from_slice(items);
+                }
+                None => write::error(out, b"ERR this server's SCAN cursor is too large to travel through the proxy"),
+            }
+        }
+        None => out.extend_from_slice(&parts[0]),
+    };
+    let gather = Gather::new(1, Merge::Custom(Box::new(rewrite)), 0);
+    let ticket = case.replies.gather(gather, case.heard);
+    let link = case.thread.link(shard, case.client.version.get(), case.client.database.get());
+    let errand = Errand { client: case.client, command: case.command, ticket, part: Some(0) };
+    let request = case.request;
+    link.send_with(case.thread, case.replies, errand, |out| {
+        write::array(out, request.len());
+        write::bulk(out, request.word(0));
+        write::bulk(out, cursor.to_string().as_bytes());
+        request.words().skip(2).for_each(|word| write::bulk(out, word));
+    });
+}
+
+/// The shards that SCAN visits, in order.
+fn shards_of_scan(case: &Case<'_>) -> Vec<usize> {
+    let database = case.client.database.get();
+    if case.thread.placement().is_spread(database) {
+        return (0..case.thread.shard_count()).collect();
+    }
+    case.thread.owner(Placement::home(database)).into_iter().collect()
+}
+
+/// The cursor and the encoded items of a SCAN reply.
+fn page(reply: &[u8]) -> Option<(u64, &[u8])> {
+    let body = reply.strip_prefix(b"*2\r\n$")?;
+    let head = memchr::memchr(b'\n', body)?;
+    let body = &body[head + 1..];
+    let end = memchr::memchr(b'\r', body)?;
+    let cursor = std::str::from_utf8(&body[..end]).ok()?.parse().ok()?;
+    Some((cursor, &body[end + 2..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_taken_apart() {
+        let reply = b"*2\r\n$2\r\n17\r\n*1\r\n$1\r\na\r\n";
+        assert_eq!(page(reply), Some((17, b"*1\r\n$1\r\na\r\n".as_slice())));
+        assert_eq!(page(b"-ERR x\r\n"), None);
+    }
+}

@@ -1,0 +1,280 @@
+//! A long-lived pipelined connection to one node, shared by all clients of a data thread.
+//!
+//! A link belongs to (data thread, node address, RESP version, database): it never sees a command that would change
+//! its state, because another client's request may be next. Requests go out in the order they were taken on, replies
+//! come back in that order. The decisions stand in [`flight`]; [`drive`] connects, reads and connects again.
+
+use std::{
+    borrow::Cow,
+    cell::{Cell, RefCell},
+    io,
+    rc::Rc,
+    sync::Arc,
+    task::Waker,
+};
+
+use slotway_cluster::{Database, ShardId};
+use slotway_commands::Command;
+use slotway_resp::{Request, Version};
+use tokio::net::tcp::OwnedWriteHalf;
+
+use crate::{
+    client::Client,
+    errors::{self, INDETERMINATE},
+    link::flight::{Broken, Fate, Flight, fates_after_break},
+    replies::{Replies, Ticket},
+    thread::Thread,
+};
+
+pub(crate) mod drive;
+pub(crate) mod flight;
+
+/// What a link is for: requests with the same key may share one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct LinkKey {
+    /// `host:port` of the node.
+    pub(crate) address: Arc<str>,
+    pub(crate) version: Version,
+    pub(crate) database: Database,
+}
+
+/// Who is told a reply.
+pub(crate) struct Waiter {
+    /// None: has been told already (its time was up); the reply is dropped.
+    client: Option<Rc<Client>>,
+    ticket: Ticket,
+    /// Which part of a gathered reply.
+    part: Option<u32>,
+    command: &'static Command,
+    /// Thread clock, microseconds: when the request was taken on.
+    since_us: u64,
+}
+
+/// Is there a connection?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Up,
+    /// Since when (thread clock, microseconds) requests find no connection.
+    Down { since_us: u64 },
+}
+
+pub(crate) struct Link {
+    pub(crate) key: LinkKey,
+    /// Named in errors.
+    pub(crate) shard: ShardId,
+    pub(crate) marked: Cell<bool>,
+    flight: RefCell<Flight<Waiter>>,
+    writer: RefCell<Option<OwnedWriteHalf>>,
+    state: Cell<State>,
+    /// The socket takes no more at present.
+    blocked: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+    /// The connection is to be given up for a new one.
+    closing: Cell<bool>,
+    /// Thread clock, microseconds.
+    used_us: Cell<u64>,
+}
+
+/// One request for one link.
+#[derive(Clone, Copy)]
+pub(crate) struct Errand<'a> {
+    pub(crate) client: &'a Rc<Client>,
+    pub(crate) command: &'static Command,
+    pub(crate) ticket: Ticket,
+    pub(crate) part: Option<u32>,
+}
+
+impl Link {
+    pub(crate) fn new(key: LinkKey, shard: ShardId, now_us: u64) -> Link {
+        Link {
+            key,
+            shard,
+            marked: Cell::new(false),
+            flight: RefCell::default(),
+            writer: RefCell::default(),
+            state: Cell::new(State::Down { since_us: now_us }),
+            blocked: Cell::new(false),
+            waker: RefCell::default(),
+            closing: Cell::new(false),
+            used_us: Cell::new(now_us),
+        }
+    }
+
+    /// Takes on a request, or answers it at once because a limit is reached.
+    pub(crate) fn send(self: &Rc<Self>, thread: &Thread, replies: &mut Replies, errand: Errand<'_>, request: Request<'_>) {
+        self.send_with(thread, replies, errand, |bytes| request.write(bytes));
+    }
+
+    /// As [`Link::send`], for a request that the proxy writes itself.
+    pub(crate) fn send_with(
+        self: &Rc<Self>,
+        thread: &Thread,
+        replies: &mut Replies,
+        errand: Errand<'_>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let now_us = thread.now_us();
+        let limits = thread.limits();
+        let mut flight = self.flight.borrow_mut();
+        if flight.bytes_held() > limits.hold_bytes_max {
+            thread.counters.refused_busy.add(1);
+            return errand.answer(replies, &errors::busy("hold-bytes-max"));
+        }
+        if let State::Down { since_us } = self.state.get()
+            && now_us.saturating_sub(since_us) > limits.hold_us_max
+        {
+            return errand.answer(replies, &errors::no_primary(self.shard, now_us.saturating_sub(since_us) / 1000));
+        }
+        let Errand { client, command, ticket, part } = errand;
+        flight.push(Waiter { client: Some(Rc::clone(client)), ticket, part, command, since_us: now_us }, write);
+        drop(flight);
+        self.used_us.set(now_us);
+        thread.turn.mark_link(self);
+    }
+
+    /// Writes what the socket takes.
+    pub(crate) fn flush(self: &Rc<Self>, thread: &Thread) {
+        if self.blocked.get() {
+            return;
+        }
+        let writer = self.writer.borrow();
+        let Some(writer) = writer.as_ref() else { return self.wake() };
+        let mut flight = self.flight.borrow_mut();
+        while !flight.unsent().is_empty() {
+            match writer.try_write(flight.unsent()) {
+                Ok(count) => {
+                    thread.counters.bytes_to_nodes.add(count as u64);
+                    flight.wrote(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked.set(true);
+                    return self.wake();
+                }
+                // The reading side sees the same and connects again.
+                Err(_) => return self.wake(),
+            }
+        }
+    }
+
+    /// Lets the link's task look at what changed.
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// One whole reply came. Err: nobody waits for one.
+    fn reply(&self, thread: &Thread, reply: &[u8]) -> Result<(), UnaskedReply> {
+        let waiter = self.flight.borrow_mut().answered().ok_or(UnaskedReply)?;
+        let error = matches!(reply.first(), Some(b'-' | b'!'));
+        thread.counters.backend(waiter.command.id, error, thread.now_us().saturating_sub(waiter.since_us));
+        let inner = error.then(|| errors::of_a_backend(reply, self.shard)).flatten();
+        waiter.tell(thread, inner.as_deref().unwrap_or(reply));
+        Ok(())
+    }
+
+    /// The connection is gone: what may be sent again is kept, the rest is answered.
+    fn broke(&self, thread: &Thread) {
+        self.writer.take();
+        self.blocked.set(false);
+        if self.state.get() == State::Up {
+            self.state.set(State::Down { since_us: thread.now_us() });
+        }
+        let mut flight = self.flight.borrow_mut();
+        let requests: Vec<Broken> = flight
+            .iter_mut()
+            .map(|(sent, waiter)| {
+                let client = waiter.client.as_ref().map(|client| client.id);
+                Broken { sent, client, write: waiter.command.is_write() }
+            })
+            .collect();
+        let mut fates = fates_after_break(&requests).into_iter();
+        let failed = flight.sift(|_, _| fates.next().unwrap_or(Fate::Fail));
+        drop(flight);
+        for waiter in failed {
+            thread.counters.indeterminate.add(1);
+            waiter.tell(thread, INDETERMINATE);
+        }
+    }
+
+    /// Answers what has waited too long. True: the connection has been silent for so long that a new one is due.
+    pub(crate) fn sweep(&self, thread: &Thread) -> bool {
+        let now_us = thread.now_us();
+        let limits = thread.limits();
+        let mut told: Vec<(Waiter, Cow<'static, [u8]>)> = Vec::new();
+        let mut flight = self.flight.borrow_mut();
+        let mut stuck = false;
+        for (sent, waiter) in flight.iter_mut() {
+            let waited_us = now_us.saturating_sub(waiter.since_us);
+            if !sent || waited_us <= limits.request_us_max {
+                break;
+            }
+            stuck |= waited_us > 2 * limits.request_us_max;
+            let Some(client) = waiter.client.take() else { continue };
+            let text = match waiter.command.is_write() {
+                true => INDETERMINATE.into(),
+                false => errors::no_reply(self.shard, limits.request_us_max / 1000).into(),
+            };
+            told.push((Waiter { client: Some(client), ..*waiter }, text));
+        }
+        let expired = |waiter: &Waiter| now_us.saturating_sub(waiter.since_us) > limits.hold_us_max;
+        for waiter in flight.withdraw(expired) {
+            let held_ms = now_us.saturating_sub(waiter.since_us) / 1000;
+            told.push((waiter, errors::no_primary(self.shard, held_ms).into()));
+        }
+        drop(flight);
+        for (waiter, text) in told {
+            thread.counters.timeouts.add(1);
+            waiter.tell(thread, &text);
+        }
+        stuck
+    }
+
+    /// Nobody waits, and nobody has used it for `idle_us`.
+    pub(crate) fn is_idle(&self, thread: &Thread, idle_us: u64) -> bool {
+        self.flight.borrow().is_empty() && thread.now_us().saturating_sub(self.used_us.get()) > idle_us
+    }
+
+    /// Gives up the present connection for a new one.
+    pub(crate) fn close(&self) {
+        self.closing.set(true);
+        self.wake();
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.state.get()
+    }
+
+    /// Requests that wait because there is no connection.
+    pub(crate) fn held(&self) -> u64 {
+        if self.state.get() == State::Up { 0 } else { self.flight.borrow().len() as u64 }
+    }
+}
+
+/// The node sent a reply that nobody asked for.
+#[derive(Debug)]
+struct UnaskedReply;
+
+impl Errand<'_> {
+    /// The reply is known without asking anybody.
+    pub(crate) fn answer(&self, replies: &mut Replies, reply: &[u8]) {
+        match self.part {
+            None => replies.deliver(self.ticket, reply),
+            Some(part) => replies.deliver_part(self.ticket, part, reply),
+        }
+    }
+}
+
+impl Waiter {
+    fn tell(self, thread: &Thread, reply: &[u8]) {
+        let Some(client) = self.client else { return };
+        let mut replies = client.replies.borrow_mut();
+        thread.lend(replies.output());
+        match self.part {
+            None => replies.deliver(self.ticket, reply),
+            Some(part) => replies.deliver_part(self.ticket, part, reply),
+        }
+        drop(replies);
+        thread.turn.mark_client(&client);
+    }
+}

@@ -1,0 +1,171 @@
+//! The task of a link: connect, introduce itself, pass replies on, and connect again when the connection breaks.
+
+use std::{
+    future::poll_fn,
+    io,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use slotway_link::Backoff;
+use slotway_resp::{Frame, Limits, Scanner, Version, write};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+};
+
+use crate::{
+    inbox::Inbox,
+    link::{Link, State},
+    thread::Thread,
+};
+
+/// Runs a link until its owner drops the task.
+pub(crate) async fn run(thread: Rc<Thread>, link: Rc<Link>) {
+    let limits = thread.limits();
+    let mut backoff = Backoff::new(limits.backoff_min, limits.backoff_max);
+    loop {
+        match tokio::time::timeout(limits.connect_max, connect(&thread, &link)).await {
+            Ok(Ok((reader, writer))) => {
+                tracing::debug!(address = %link.key.address, "link is up");
+                backoff.succeeded();
+                *link.writer.borrow_mut() = Some(writer);
+                link.state.set(State::Up);
+                thread.turn.mark_link(&link);
+                let end = pass_on_replies(&thread, &link, reader).await;
+                tracing::info!(address = %link.key.address, shard = %link.shard, reason = %end, "link to a node broke");
+                link.broke(&thread);
+            }
+            Ok(Err(error)) => report(&link, backoff.failures(), &error),
+            Err(_) => report(&link, backoff.failures(), &io::Error::from(io::ErrorKind::TimedOut)),
+        }
+        tokio::time::sleep(backoff.failed(thread.random())).await;
+    }
+}
+
+/// The first failure of a row is news, the others are not.
+fn report(link: &Link, failures: u32, error: &io::Error) {
+    if failures == 0 {
+        tracing::warn!(address = %link.key.address, shard = %link.shard, %error, "cannot connect to a node");
+    }
+}
+
+async fn connect(thread: &Thread, link: &Link) -> io::Result<(OwnedReadHalf, OwnedWriteHalf)> {
+    let mut stream = TcpStream::connect(&*link.key.address).await?;
+    slotway_link::tune(&stream, Some(Duration::from_secs(60)))?;
+    introduce(thread, link, &mut stream).await?;
+    Ok(stream.into_split())
+}
+
+/// Brings a new connection into the state that every request on this link expects.
+async fn introduce(thread: &Thread, link: &Link, stream: &mut TcpStream) -> io::Result<()> {
+    let mut requests: Vec<Vec<Vec<u8>>> = Vec::new();
+    if let Some(credentials) = thread.node_credentials() {
+        let user = credentials.user.iter().map(|user| user.as_bytes().to_vec());
+        let words = [b"AUTH".to_vec()].into_iter().chain(user).chain([credentials.password.into_bytes()]);
+        requests.push(words.collect());
+    }
+    if link.key.version == Version::Resp3 {
+        requests.push(vec![b"HELLO".to_vec(), b"3".to_vec()]);
+    }
+    if link.key.database.0 != 0 {
+        requests.push(vec![b"SELECT".to_vec(), link.key.database.0.to_string().into_bytes()]);
+    }
+    let mut out = Vec::new();
+    for words in &requests {
+        write::request(&mut out, words);
+    }
+    stream.write_all(&out).await?;
+    let mut received = Vec::new();
+    for _ in &requests {
+        if let Frame::Error(text) = next_frame(stream, &mut received).await? {
+            let text = String::from_utf8_lossy(&text).into_owned();
+            return Err(io::Error::other(text));
+        }
+    }
+    Ok(())
+}
+
+async fn next_frame(stream: &mut TcpStream, received: &mut Vec<u8>) -> io::Result<Frame> {
+    loop {
+        let garbage = |error: slotway_resp::ProtocolError| io::Error::new(io::ErrorKind::InvalidData, error.text);
+        if let Some((frame, len)) = Frame::parse(received, &Limits::REPLY).map_err(garbage)? {
+            received.drain(..len);
+            return Ok(frame);
+        }
+        if stream.read_buf(received).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+/// Reads until the connection ends, and says why it did.
+async fn pass_on_replies(thread: &Rc<Thread>, link: &Rc<Link>, mut reader: OwnedReadHalf) -> String {
+    let mut inbox = Inbox::default();
+    let mut scanner = Scanner::default();
+    poll_fn(|context| {
+        remember_waker(link, context);
+        if link.blocked.get() && is_writable(link, context) {
+            link.blocked.set(false);
+            thread.turn.mark_link(link);
+        }
+        if link.closing.replace(false) {
+            return Poll::Ready("no reply for too long".to_owned());
+        }
+        loop {
+            let mut shared = thread.read_buffer.borrow_mut();
+            let mut wrong = None;
+            let outcome = inbox.poll_read(&mut shared, &mut reader, context, |bytes| {
+                thread.tick();
+                let (consumed, outcome) = take_replies(thread, link, &mut scanner, bytes);
+                wrong = outcome.err();
+                consumed
+            });
+            match outcome {
+                Poll::Pending => return Poll::Pending,
+                _ if wrong.is_some() => return Poll::Ready(wrong.unwrap_or_default()),
+                Poll::Ready(Ok(0)) => return Poll::Ready("closed by the node".to_owned()),
+                Poll::Ready(Ok(count)) => thread.counters.bytes_from_nodes.add(count as u64),
+                Poll::Ready(Err(error)) => return Poll::Ready(error.to_string()),
+            }
+        }
+    })
+    .await
+}
+
+/// Passes on the whole replies in `bytes`; how many bytes they were, and what was wrong with the next.
+fn take_replies(thread: &Thread, link: &Link, scanner: &mut Scanner, bytes: &[u8]) -> (usize, Result<(), String>) {
+    let mut consumed = 0;
+    loop {
+        match scanner.next(&bytes[consumed..], &Limits::REPLY) {
+            Ok(None) => return (consumed, Ok(())),
+            Ok(Some(scanned)) => {
+                let reply = &bytes[consumed..consumed + scanned.len];
+                consumed += scanned.len;
+                // A shared link asks for no pushes; one that comes all the same answers nobody.
+                if !scanned.push && link.reply(thread, reply).is_err() {
+                    return (consumed, Err("a reply that nobody asked for".to_owned()));
+                }
+            }
+            Err(error) => return (consumed, Err(error.text)),
+        }
+    }
+}
+
+fn remember_waker(link: &Link, context: &mut Context<'_>) {
+    let mut waker = link.waker.borrow_mut();
+    if !waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+        *waker = Some(context.waker().clone());
+    }
+}
+
+fn is_writable(link: &Link, context: &mut Context<'_>) -> bool {
+    match link.writer.borrow().as_ref() {
+        Some(writer) => writer.as_ref().poll_write_ready(context).is_ready(),
+        None => false,
+    }
+}

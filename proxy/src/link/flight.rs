@@ -1,0 +1,296 @@
+//! What a link has promised to send and what it still owes an answer to: one byte buffer, one queue.
+//!
+//! Each request is copied once, into this buffer, and stays there until its reply has come: that copy is what is sent
+//! again after a broken connection. Pure: the shell in `link/drive.rs` moves bytes between this and a socket.
+//!
+//! ```text
+//!   bytes:   [ answered | sent, no reply yet | not yet sent ]
+//!                       ^ front              ^ written      ^ end
+//! ```
+//!
+//! Promise of the hot path: [`Flight::push`], [`Flight::unsent`], [`Flight::wrote`] and [`Flight::answered`] allocate
+//! nothing once the buffer has grown to what the link usually holds.
+
+use std::collections::VecDeque;
+
+/// Answered bytes are moved out of the buffer's front when they are more than this and more than half of it.
+const COMPACT_BYTES_MIN: usize = 16 * 1024;
+
+/// A buffer that grew past this is given back once it is empty.
+const KEPT_BYTES_MAX: usize = 1024 * 1024;
+
+/// Requests in order, each with its waiter: whoever is told the reply.
+#[derive(Debug)]
+pub(crate) struct Flight<W> {
+    bytes: Vec<u8>,
+    /// Stream offset of `bytes[0]`; offsets below are offsets in the stream of all requests ever pushed.
+    base: u64,
+    /// All before it has been answered.
+    front: u64,
+    /// All before it was handed to the socket.
+    written: u64,
+    waiting: VecDeque<Waiting<W>>,
+}
+
+#[derive(Debug)]
+struct Waiting<W> {
+    end: u64,
+    waiter: W,
+}
+
+/// What becomes of a request whose connection broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Send it again (or for the first time) over the next connection.
+    Keep,
+    /// Take it out; the caller answers its waiter.
+    Fail,
+}
+
+impl<W> Default for Flight<W> {
+    fn default() -> Self {
+        Flight { bytes: Vec::new(), base: 0, front: 0, written: 0, waiting: VecDeque::new() }
+    }
+}
+
+impl<W> Flight<W> {
+    /// Adds one request. `write` appends its bytes.
+    pub(crate) fn push(&mut self, waiter: W, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.bytes);
+        self.waiting.push_back(Waiting { end: self.end(), waiter });
+    }
+
+    /// Bytes that no socket has taken yet.
+    pub(crate) fn unsent(&self) -> &[u8] {
+        &self.bytes[self.at(self.written)..]
+    }
+
+    /// The socket took `count` bytes of [`Flight::unsent`].
+    pub(crate) fn wrote(&mut self, count: usize) {
+        self.written += count as u64;
+        debug_assert!(self.written <= self.end(), "more written than there was");
+    }
+
+    /// The oldest request got its reply. None: nobody waits, the peer sent too much.
+    ///
+    /// A reply to a request that was not sent completely is a reply too many as well.
+    pub(crate) fn answered(&mut self) -> Option<W> {
+        if self.waiting.front()?.end > self.written {
+            return None;
+        }
+        let Waiting { end, waiter } = self.waiting.pop_front()?;
+        self.front = end;
+        self.compact();
+        Some(waiter)
+    }
+
+    /// Every request that waits, oldest first, and whether it was sent (wholly or in part).
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (bool, &mut W)> {
+        let written = self.written;
+        let mut start = self.front;
+        self.waiting.iter_mut().map(move |waiting| {
+            let sent = start < written;
+            start = waiting.end;
+            (sent, &mut waiting.waiter)
+        })
+    }
+
+    /// Requests that wait for a reply, sent or not.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Bytes of requests that wait for a reply, sent or not.
+    pub(crate) fn bytes_held(&self) -> usize {
+        usize::try_from(self.end() - self.front).expect("held bytes are in memory")
+    }
+
+    /// The connection is gone, or time is up: decides for each request, oldest first, told whether any of it was sent.
+    /// Afterwards nothing counts as sent; failed waiters come back in order.
+    pub(crate) fn sift(&mut self, mut decide: impl FnMut(bool, &W) -> Fate) -> Vec<W> {
+        let mut kept = Flight::default();
+        let mut failed = Vec::new();
+        let mut start = self.front;
+        for Waiting { end, waiter } in std::mem::take(&mut self.waiting) {
+            match decide(start < self.written, &waiter) {
+                Fate::Keep => {
+                    let bytes = &self.bytes[self.at(start)..self.at(end)];
+                    kept.push(waiter, |buffer| buffer.extend_from_slice(bytes));
+                }
+                Fate::Fail => failed.push(waiter),
+            }
+            start = end;
+        }
+        *self = kept;
+        failed
+    }
+
+    /// Takes out the requests of which no byte was sent and that `withdrawn` names, oldest first. The connection may
+    /// live on: what was sent is not touched.
+    pub(crate) fn withdraw(&mut self, mut withdrawn: impl FnMut(&W) -> bool) -> Vec<W> {
+        let mut start = self.front;
+        let first_unsent = self.waiting.iter().position(|waiting| {
+            let unsent = start >= self.written;
+            if !unsent {
+                start = waiting.end;
+            }
+            unsent
+        });
+        let Some(first_unsent) = first_unsent else { return Vec::new() };
+        let tail = self.bytes.split_off(self.at(start));
+        let mut failed = Vec::new();
+        let tail_base = start;
+        for Waiting { end, waiter } in self.waiting.split_off(first_unsent) {
+            if withdrawn(&waiter) {
+                failed.push(waiter);
+            } else {
+                let within = |offset: u64| usize::try_from(offset - tail_base).expect("the tail is in memory");
+                self.push(waiter, |bytes| bytes.extend_from_slice(&tail[within(start)..within(end)]));
+            }
+            start = end;
+        }
+        failed
+    }
+
+    fn end(&self) -> u64 {
+        self.base + self.bytes.len() as u64
+    }
+
+    fn at(&self, offset: u64) -> usize {
+        usize::try_from(offset - self.base).expect("an offset of the buffer is in memory")
+    }
+
+    fn compact(&mut self) {
+        let answered = self.at(self.front);
+        if answered == self.bytes.len() {
+            self.bytes.clear();
+            if self.bytes.capacity() > KEPT_BYTES_MAX {
+                self.bytes = Vec::new();
+            }
+            self.base = self.front;
+        } else if answered > COMPACT_BYTES_MIN && answered > self.bytes.len() / 2 {
+            self.bytes.drain(..answered);
+            self.base = self.front;
+        }
+    }
+}
+
+/// One request as [`fates_after_break`] sees it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Broken {
+    pub(crate) sent: bool,
+    /// None: nobody waits for it any more.
+    pub(crate) client: Option<u64>,
+    pub(crate) write: bool,
+}
+
+/// What may be sent again after the connection broke: requests that were never sent, and reads, unless a later write
+/// of the same client was sent too: it may have run, and a read must not see what came after it.
+pub(crate) fn fates_after_break(requests: &[Broken]) -> Vec<Fate> {
+    let mut writers: Vec<u64> = Vec::new();
+    let mut fates: Vec<Fate> = requests
+        .iter()
+        .rev()
+        .map(|request| {
+            let Some(client) = request.client else { return Fate::Fail };
+            if !request.sent {
+                return Fate::Keep;
+            }
+            if request.write {
+                writers.push(client);
+            }
+            if writers.contains(&client) { Fate::Fail } else { Fate::Keep }
+        })
+        .collect();
+    fates.reverse();
+    fates
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_and_unsent_writes_survive_a_break() {
+        let request = |sent, client, write| Broken { sent, client, write };
+        let fates = fates_after_break(&[
+            request(true, Some(1), false),
+            request(true, Some(1), true),
+            request(true, Some(1), false),
+            request(true, Some(2), false),
+            request(true, None, false),
+            request(false, Some(1), true),
+        ]);
+        assert_eq!(fates, [Fate::Fail, Fate::Fail, Fate::Keep, Fate::Keep, Fate::Fail, Fate::Keep]);
+    }
+
+    #[test]
+    fn only_what_was_not_sent_can_be_withdrawn() {
+        let mut flight = flight(&["one", "two", "three", "four"]);
+        flight.wrote(4);
+        assert_eq!(flight.withdraw(|&number| number != 3), [2]);
+        assert_eq!(flight.unsent(), b"wofour");
+        flight.wrote(6);
+        assert_eq!([flight.answered(), flight.answered(), flight.answered()], [Some(0), Some(1), Some(3)]);
+        assert_eq!(flight.withdraw(|_| true), []);
+    }
+
+    fn flight(requests: &[&str]) -> Flight<usize> {
+        let mut flight = Flight::default();
+        for (number, request) in requests.iter().enumerate() {
+            flight.push(number, |bytes| bytes.extend_from_slice(request.as_bytes()));
+        }
+        flight
+    }
+
+    #[test]
+    fn replies_come_in_the_order_of_requests() {
+        let mut flight = flight(&["one", "two"]);
+        assert_eq!(flight.unsent(), b"onetwo");
+        flight.wrote(6);
+        assert_eq!(flight.unsent(), b"");
+        assert_eq!([flight.answered(), flight.answered(), flight.answered()], [Some(0), Some(1), None]);
+        assert_eq!(flight.bytes_held(), 0);
+    }
+
+    #[test]
+    fn a_reply_before_its_request_was_sent_is_one_too_many() {
+        let mut flight = flight(&["one", "two"]);
+        flight.wrote(5);
+        assert_eq!([flight.answered(), flight.answered()], [Some(0), None]);
+    }
+
+    #[test]
+    fn after_a_break_what_is_kept_is_sent_again_from_its_first_byte() {
+        let mut flight = flight(&["read", "WRITE", "later"]);
+        flight.wrote(6);
+        let mut sent = Vec::new();
+        let failed = flight.sift(|was_sent, &number| {
+            sent.push(was_sent);
+            if number == 1 { Fate::Fail } else { Fate::Keep }
+        });
+        assert_eq!(sent, [true, true, false]);
+        assert_eq!(failed, [1]);
+        assert_eq!(flight.unsent(), b"readlater");
+        flight.wrote(9);
+        assert_eq!([flight.answered(), flight.answered()], [Some(0), Some(2)]);
+    }
+
+    #[test]
+    fn a_buffer_that_never_empties_does_not_grow() {
+        let mut flight = flight(&["first"]);
+        flight.wrote(5);
+        for number in 0..100_000 {
+            flight.push(number, |bytes| bytes.extend_from_slice(&[b'x'; 100]));
+            flight.wrote(100);
+            assert!(flight.answered().is_some());
+            assert_eq!(flight.len(), 1);
+        }
+        assert!(flight.bytes.capacity() < 200 * 1024, "{}", flight.bytes.capacity());
+        assert_eq!(flight.bytes_held(), 100);
+    }
+}

@@ -1,0 +1,115 @@
+//! CONFIG GET and SET: each setting where it belongs.
+//!
+//! A setting of the data path is the proxy's own; all others are the nodes'. GET shows the first primary's settings
+//! with the proxy's own over them; SET goes to the owner: the proxy itself, or every node.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use slotway_commands::{Id, errors, glob, row::MergeRule};
+use slotway_config::{Key, Settings};
+use slotway_resp::{Frame, Limits, Version, write};
+
+use crate::{
+    dispatch::Case,
+    every_shard,
+    gather::{Gather, Merge},
+    link::Errand,
+};
+
+pub(crate) fn run(case: &mut Case<'_>) {
+    match case.command.id {
+        Id::ConfigGet => get(case),
+        _ => set(case),
+    }
+}
+
+/// Settings that a proxy has and that are not the nodes' business: those its own table owns.
+fn is_own(settings: &Settings, name: &str) -> bool {
+    settings.owns(name)
+}
+
+fn get(case: &mut Case<'_>) {
+    let patterns: Vec<Vec<u8>> = case.request.words().skip(2).map(<[u8]>::to_ascii_lowercase).collect();
+    let settings = case.thread.settings();
+    let matches = |name: &str| patterns.iter().any(|pattern| glob::matches_nocase(pattern, name.as_bytes()));
+    let own: BTreeMap<String, String> = settings.matching(matches).map(|(name, text)| (name.to_owned(), text)).collect();
+    let version = case.client.version.get();
+    if case.thread.shard_count() == 0 {
+        return case.say(|out| write_pairs(out, version, &own));
+    }
+    let merge = move |parts: Vec<Vec<u8>>, out: &mut Vec<u8>| {
+        let mut all = own;
+        match Frame::parse(&parts[0], &Limits::REPLY) {
+            Ok(Some((frame @ (Frame::Array(_) | Frame::Map(_)), _))) => {
+                for (name, value) in pairs(frame) {
+                    all.entry(name).or_insert(value);
+                }
+                write_pairs(out, version, &all);
+            }
+            _ => out.extend_from_slice(&parts[0]),
+        }
+    };
+    let gather = Gather::new(1, Merge::Custom(Box::new(merge)), 0);
+    let ticket = case.replies.gather(gather, case.heard);
+    let link = case.thread.link(0, version, case.client.database.get());
+    let errand = Errand { client: case.client, command: case.command, ticket, part: Some(0) };
+    link.send(case.thread, case.replies, errand, case.request);
+}
+
+fn pairs(frame: Frame) -> Vec<(String, String)> {
+    let text = |frame: &Frame| match frame {
+        Frame::Bulk(bytes) | Frame::Simple(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        _ => String::new(),
+    };
+    match frame {
+        Frame::Array(items) => items.chunks_exact(2).map(|pair| (text(&pair[0]), text(&pair[1]))).collect(),
+        Frame::Map(items) => items.iter().map(|(name, value)| (text(name), text(value))).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn write_pairs(out: &mut Vec<u8>, version: Version, pairs: &BTreeMap<String, String>) {
+    write::map(out, version, pairs.len());
+    for (name, value) in pairs {
+        write::bulk(out, name.as_bytes());
+        write::bulk(out, value.as_bytes());
+    }
+}
+
+fn set(case: &mut Case<'_>) {
+    let request = case.request;
+    if request.len() % 2 != 0 {
+        return case.refuse(&errors::wrong_arity(case.command).text);
+    }
+    let settings = case.thread.settings();
+    let name_of = |at: usize| String::from_utf8_lossy(request.word(at)).to_ascii_lowercase();
+    let names: Vec<String> = (2..request.len()).step_by(2).map(name_of).collect();
+    let own = names.iter().filter(|name| is_own(&settings, name)).count();
+    match own {
+        0 => {
+            let shards: Vec<usize> = (0..case.thread.shard_count()).collect();
+            every_shard::fan_out(case, &shards, Merge::Rule(MergeRule::AllOk));
+        }
+        _ if own < names.len() => {
+            case.refuse(b"ERR CONFIG SET of the proxy's and the nodes' settings together is not atomic; set them one by one");
+        }
+        _ => set_own(case),
+    }
+}
+
+fn set_own(case: &mut Case<'_>) {
+    let request = case.request;
+    let texts: Vec<String> = request.words().skip(2).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+    let pairs: Vec<(&str, &str)> = texts.chunks_exact(2).map(|pair| (pair[0].as_str(), pair[1].as_str())).collect();
+    let mut fresh = Settings::clone(&case.thread.settings());
+    match fresh.set(&pairs) {
+        Ok(changed) => {
+            if changed.contains(&Key::Requirepass) {
+                tracing::info!(client = case.client.id, "the password of the proxy was changed");
+            }
+            case.thread.shared.settings.store(Arc::new(fresh));
+            case.say(|out| write::simple(out, "OK"));
+        }
+        Err(error) => case.refuse(error.to_string().as_bytes()),
+    }
+}

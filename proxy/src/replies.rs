@@ -1,0 +1,222 @@
+//! The replies a client is owed, in the order of its requests.
+//!
+//! Requests of one client go to several links and their replies come back in any order; the client must see them in
+//! its own. Each request takes a [`Place`] in this queue. The reply of the front place goes straight to the output;
+//! one that comes early is held until all before it have left. Pure.
+//!
+//! Promise of the hot path: [`Replies::expect`], [`Replies::deliver`] and [`Replies::say`] allocate nothing once the
+//! buffers have grown; held bytes lie one behind the other in one buffer, not one allocation each.
+
+use std::collections::VecDeque;
+
+use crate::gather::Gather;
+
+/// Held bytes that were delivered are moved out when the buffer is more than this and more than half of it is dead.
+const COMPACT_BYTES_MIN: usize = 64 * 1024;
+
+/// Which request a reply answers: counts up with every place, wraps around.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ticket(u32);
+
+#[derive(Debug)]
+enum Place {
+    /// A link or a task will bring the reply.
+    Expected,
+    /// Several links will bring the parts of it.
+    Gathering(Box<Gather>),
+    /// It is here, but an earlier one is not.
+    Held { start: usize, len: usize },
+}
+
+/// Places in order, what is held, and the output.
+#[derive(Debug, Default)]
+pub(crate) struct Replies {
+    places: VecDeque<(Place, Heard)>,
+    front: u32,
+    held: Vec<u8>,
+    /// Bytes of `held` that still belong to a place.
+    held_live: usize,
+    /// What the socket gets.
+    output: Vec<u8>,
+}
+
+/// Whether the client wants the reply (CLIENT REPLY OFF and SKIP).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Heard {
+    #[default]
+    Heard,
+    Muted,
+}
+
+impl Replies {
+    /// Takes the next place for a reply that one link or task brings.
+    pub(crate) fn expect(&mut self, heard: Heard) -> Ticket {
+        self.take(Place::Expected, heard)
+    }
+
+    /// Takes the next place for a reply that is gathered from several.
+    pub(crate) fn gather(&mut self, gather: Gather, heard: Heard) -> Ticket {
+        self.take(Place::Gathering(Box::new(gather)), heard)
+    }
+
+    /// A reply that is known at once: `write` appends it, in order.
+    pub(crate) fn say(&mut self, heard: Heard, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.places.is_empty() {
+            let before = self.output.len();
+            write(&mut self.output);
+            if heard == Heard::Muted {
+                self.output.truncate(before);
+            }
+        } else {
+            let start = self.held.len();
+            write(&mut self.held);
+            let len = self.held.len() - start;
+            self.held_live += len;
+            self.places.push_back((Place::Held { start, len }, heard));
+        }
+    }
+
+    /// The whole reply to the request with this ticket.
+    pub(crate) fn deliver(&mut self, ticket: Ticket, reply: &[u8]) {
+        let index = self.index(ticket);
+        if index == 0 {
+            if self.places.pop_front().is_some_and(|(_, heard)| heard == Heard::Heard) {
+                self.output.extend_from_slice(reply);
+            }
+            self.front = self.front.wrapping_add(1);
+            self.settle();
+        } else {
+            let start = self.held.len();
+            self.held.extend_from_slice(reply);
+            self.held_live += reply.len();
+            self.places[index].0 = Place::Held { start, len: reply.len() };
+        }
+    }
+
+    /// One part of a gathered reply; the last one completes it.
+    pub(crate) fn deliver_part(&mut self, ticket: Ticket, part: u32, reply: &[u8]) {
+        let index = self.index(ticket);
+        let Place::Gathering(gather) = &mut self.places[index].0 else {
+            debug_assert!(false, "a part for a place that gathers nothing");
+            return;
+        };
+        gather.part(part, reply);
+        if gather.is_complete() {
+            let mut merged = Vec::new();
+            gather.merge(&mut merged);
+            self.deliver(ticket, &merged);
+        }
+    }
+
+    /// Requests whose reply has not left.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Bytes that wait for the client or for earlier replies.
+    pub(crate) fn bytes(&self) -> usize {
+        self.output.len() + self.held.len()
+    }
+
+    pub(crate) fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
+    }
+
+    fn take(&mut self, place: Place, heard: Heard) -> Ticket {
+        let count = u32::try_from(self.places.len()).expect("a client's requests in flight are limited");
+        self.places.push_back((place, heard));
+        Ticket(self.front.wrapping_add(count))
+    }
+
+    fn index(&self, ticket: Ticket) -> usize {
+        ticket.0.wrapping_sub(self.front) as usize
+    }
+
+    /// Moves what is ready at the front to the output.
+    fn settle(&mut self) {
+        while let Some((Place::Held { start, len }, heard)) = self.places.front() {
+            if *heard == Heard::Heard {
+                self.output.extend_from_slice(&self.held[*start..*start + *len]);
+            }
+            self.held_live -= len;
+            self.places.pop_front();
+            self.front = self.front.wrapping_add(1);
+        }
+        if self.held_live == 0 {
+            self.held.clear();
+        } else if self.held.len() > COMPACT_BYTES_MIN && self.held_live < self.held.len() / 2 {
+            self.compact();
+        }
+    }
+
+    fn compact(&mut self) {
+        let mut live = Vec::with_capacity(self.held_live);
+        for (place, _) in &mut self.places {
+            if let Place::Held { start, len } = place {
+                let bytes = &self.held[*start..*start + *len];
+                *start = live.len();
+                live.extend_from_slice(bytes);
+            }
+        }
+        self.held = live;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output(replies: &mut Replies) -> String {
+        String::from_utf8(std::mem::take(replies.output())).unwrap()
+    }
+
+    #[test]
+    fn replies_leave_in_the_order_of_requests() {
+        let mut replies = Replies::default();
+        let tickets: Vec<Ticket> = (0..3).map(|_| replies.expect(Heard::Heard)).collect();
+        replies.say(Heard::Heard, |out| out.extend_from_slice(b"d"));
+        replies.deliver(tickets[2], b"c");
+        replies.deliver(tickets[1], b"b");
+        assert_eq!(output(&mut replies), "");
+        replies.deliver(tickets[0], b"a");
+        assert_eq!(output(&mut replies), "abcd");
+        assert_eq!((replies.outstanding(), replies.bytes()), (0, 0));
+        replies.say(Heard::Heard, |out| out.extend_from_slice(b"e"));
+        assert_eq!(output(&mut replies), "e");
+    }
+
+    #[test]
+    fn a_muted_reply_keeps_its_place_and_says_nothing() {
+        let mut replies = Replies::default();
+        let first = replies.expect(Heard::Muted);
+        let second = replies.expect(Heard::Heard);
+        replies.say(Heard::Muted, |out| out.extend_from_slice(b"never"));
+        replies.deliver(second, b"b");
+        replies.deliver(first, b"a");
+        assert_eq!(output(&mut replies), "b");
+    }
+
+    #[test]
+    fn tickets_wrap_around() {
+        let mut replies = Replies { front: u32::MAX, ..Replies::default() };
+        let (first, second) = (replies.expect(Heard::Heard), replies.expect(Heard::Heard));
+        replies.deliver(second, b"b");
+        replies.deliver(first, b"a");
+        assert_eq!(output(&mut replies), "ab");
+    }
+
+    #[test]
+    fn held_bytes_do_not_pile_up_while_one_reply_is_always_outstanding() {
+        let mut replies = Replies::default();
+        let mut oldest = replies.expect(Heard::Heard);
+        for _ in 0..10_000 {
+            let next = replies.expect(Heard::Heard);
+            let early = replies.expect(Heard::Heard);
+            replies.deliver(early, &[b'x'; 100]);
+            replies.deliver(oldest, b"y");
+            oldest = next;
+            replies.output().clear();
+        }
+        assert!(replies.held.capacity() < 1024 * 1024, "{}", replies.held.capacity());
+    }
+}

@@ -1,0 +1,56 @@
+//! The topology as a data thread uses it: slot to shard to link, two array accesses.
+
+use std::{rc::Rc, sync::Arc};
+
+use slotway_cluster::{Database, ShardId, Topology, slot::DATABASES, topology::SlotMap};
+use slotway_resp::Version;
+
+use crate::link::Link;
+
+/// Links that a data thread may have to one node: one for each RESP version and database.
+const LINKS: usize = 2 * DATABASES as usize;
+
+pub(crate) struct Routes {
+    pub(crate) topology: Arc<Topology>,
+    pub(crate) map: SlotMap,
+    /// In the order of the topology's shards.
+    pub(crate) shards: Vec<Route>,
+}
+
+pub(crate) struct Route {
+    pub(crate) id: ShardId,
+    /// `host:port` of the primary.
+    pub(crate) address: Arc<str>,
+    pub(crate) links: [Option<Rc<Link>>; LINKS],
+}
+
+impl Routes {
+    pub(crate) fn new(topology: Arc<Topology>) -> Routes {
+        let address = |shard: &slotway_cluster::topology::Shard| {
+            topology.node(&shard.primary).map_or_else(String::new, |node| node.addr.clone())
+        };
+        let shards = topology.shards.iter().map(|shard| Route {
+            id: shard.id,
+            address: address(shard).into(),
+            links: [const { None }; LINKS],
+        });
+        Routes { map: topology.slot_map(), shards: shards.collect(), topology }
+    }
+
+    /// The link has been closed.
+    pub(crate) fn forget(&mut self, link: &Rc<Link>) {
+        for place in self.shards.iter_mut().flat_map(|route| &mut route.links) {
+            if place.as_ref().is_some_and(|known| Rc::ptr_eq(known, link)) {
+                *place = None;
+            }
+        }
+    }
+}
+
+pub(crate) fn link_index(version: Version, database: Database) -> usize {
+    let base = match version {
+        Version::Resp2 => 0,
+        Version::Resp3 => usize::from(DATABASES),
+    };
+    base + usize::from(database.0)
+}

@@ -1,0 +1,44 @@
+//! What all data threads share. None of it is touched per request.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, AtomicUsize},
+    },
+    time::Instant,
+};
+
+use arc_swap::ArcSwap;
+use slotway_cluster::Topology;
+use slotway_config::{Key, Settings};
+use slotway_link::Credentials;
+use tokio::sync::mpsc;
+
+use crate::{message::Message, metrics::Counters};
+
+pub(crate) struct Shared {
+    pub(crate) topology: Arc<ArcSwap<Topology>>,
+    pub(crate) settings: Arc<ArcSwap<Settings>>,
+    pub(crate) node_credentials: Option<Credentials>,
+    /// One per data thread.
+    pub(crate) counters: Vec<Arc<Counters>>,
+    /// How threads speak to each other; emptied when the proxy stops.
+    pub(crate) threads: OnceLock<Vec<mpsc::WeakSender<Message>>>,
+    /// Connected clients.
+    pub(crate) clients: AtomicUsize,
+    pub(crate) next_client_id: AtomicU64,
+    pub(crate) started: Instant,
+    /// The client port.
+    pub(crate) port: u16,
+    /// `host` that other proxies' clients may use; empty: the address they came to.
+    pub(crate) announce: String,
+    /// 40 hexadecimal digits, new at every start.
+    pub(crate) run_id: String,
+    pub(crate) seed: u64,
+}
+
+impl Shared {
+    pub(crate) fn needs_password(&self) -> bool {
+        !self.settings.load().text(Key::Requirepass).is_empty()
+    }
+}

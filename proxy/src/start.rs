@@ -1,0 +1,150 @@
+//! Starts and stops the data path: listeners, data threads, and what they share.
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    thread::JoinHandle,
+    time::Instant,
+};
+
+use arc_swap::ArcSwap;
+use slotway_cluster::Topology;
+use slotway_config::{Key, ProxyConfig, Settings};
+use slotway_link::{Acceptor, BindError, Credentials};
+use tokio::{runtime::LocalRuntime, sync::mpsc, task::JoinSet};
+
+use crate::{
+    accept,
+    message::{MESSAGES_MAX, Message},
+    metrics::{Counters, Scrape},
+    shared::Shared,
+    thread,
+};
+
+/// A running data path.
+pub struct Proxy {
+    shared: Arc<Shared>,
+    accepting: JoinSet<()>,
+    threads: Vec<JoinHandle<()>>,
+    senders: Vec<mpsc::Sender<Message>>,
+}
+
+/// Why the data path did not start.
+#[derive(Debug)]
+pub enum StartError {
+    Bind(BindError),
+    /// The system refused a thread, a runtime or random numbers.
+    System(io::Error),
+    Metrics(prometheus::Error),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StartError::Bind(error) => error.fmt(f),
+            StartError::System(error) => write!(f, "cannot start a data thread: {error}"),
+            StartError::Metrics(error) => write!(f, "cannot register metrics: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl Proxy {
+    /// Listens and serves. Called within the runtime that is to accept; data threads bring their own.
+    pub fn start(
+        config: &ProxyConfig,
+        topology: Arc<ArcSwap<Topology>>,
+        registry: &prometheus::Registry,
+    ) -> Result<Proxy, StartError> {
+        let backlog = u32::try_from(config.settings.integer(Key::TcpBacklog)).unwrap_or(511);
+        let listening = slotway_link::bind(&config.bind, config.port, "--port", backlog).map_err(StartError::Bind)?;
+        let shared = Arc::new(shared(config, topology, listening.port).map_err(StartError::System)?);
+        registry.register(Box::new(Scrape::new(Arc::clone(&shared)))).map_err(StartError::Metrics)?;
+
+        let mut senders = Vec::new();
+        let mut threads = Vec::new();
+        for number in 0..config.threads {
+            let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
+            senders.push(sender);
+            threads.push(spawn(Arc::clone(&shared), number, receiver).map_err(StartError::System)?);
+        }
+        let weak = senders.iter().map(mpsc::Sender::downgrade).collect();
+        shared.threads.set(weak).unwrap_or_else(|_| unreachable!("set once, here"));
+        let acceptor = Acceptor::new(listening).map_err(StartError::System)?;
+        let mut accepting = JoinSet::new();
+        accepting.spawn(accept::run(Arc::clone(&shared), acceptor, senders.clone()));
+        Ok(Proxy { shared, accepting, threads, senders })
+    }
+
+    /// The client port that is really listened on.
+    pub fn port(&self) -> u16 {
+        self.shared.port
+    }
+
+    /// Connected clients.
+    pub fn clients(&self) -> usize {
+        self.shared.clients.load(Ordering::Relaxed)
+    }
+
+    /// The settings in force; CONFIG SET changes them, and so may whoever holds this (SIGHUP).
+    pub fn settings(&self) -> Arc<ArcSwap<Settings>> {
+        Arc::clone(&self.shared.settings)
+    }
+
+    /// Stops accepting, lets what is in flight be answered, and ends. Returns when all threads have ended or
+    /// `patience` is over; then connections that still wait are cut when the process ends.
+    pub async fn stop(mut self, patience: std::time::Duration) {
+        self.accepting.shutdown().await;
+        self.senders.clear();
+        let threads = std::mem::take(&mut self.threads);
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+        if tokio::time::timeout(patience, joined).await.is_err() {
+            tracing::warn!(clients = self.clients(), "clients were still connected when the time to stop was over");
+        }
+    }
+}
+
+fn spawn(shared: Arc<Shared>, number: usize, messages: mpsc::Receiver<Message>) -> io::Result<JoinHandle<()>> {
+    let runtime = move || tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
+    std::thread::Builder::new().name(format!("data-{number}")).spawn(move || {
+        let runtime: LocalRuntime = match runtime() {
+            Ok(runtime) => runtime,
+            Err(error) => return tracing::error!(%error, "a data thread has no runtime"),
+        };
+        runtime.block_on(thread::run(shared, number, messages));
+    })
+}
+
+fn shared(config: &ProxyConfig, topology: Arc<ArcSwap<Topology>>, port: u16) -> io::Result<Shared> {
+    let password = config.node_password.as_ref().map(|secret| secret.reveal().to_owned());
+    let (run_id, seed) = random()?;
+    Ok(Shared {
+        topology,
+        settings: Arc::new(ArcSwap::from_pointee(config.settings.clone())),
+        node_credentials: password.map(|password| Credentials { user: config.node_user.clone(), password }),
+        counters: (0..config.threads).map(|_| Arc::new(Counters::default())).collect(),
+        threads: OnceLock::new(),
+        clients: AtomicUsize::new(0),
+        next_client_id: AtomicU64::new(1),
+        started: Instant::now(),
+        port,
+        announce: config.announce.clone().unwrap_or_default(),
+        run_id,
+        seed,
+    })
+}
+
+/// A run id and a seed.
+fn random() -> io::Result<(String, u64)> {
+    use std::io::Read;
+    let mut bytes = [0; 28];
+    std::fs::File::open(PathBuf::from("/dev/urandom"))?.read_exact(&mut bytes)?;
+    let (seed, id) = bytes.split_at(8);
+    let seed = u64::from_le_bytes(seed.try_into().expect("eight bytes"));
+    Ok((id.iter().map(|byte| format!("{byte:02x}")).collect(), seed))
+}

@@ -1,0 +1,316 @@
+//! A data thread: its clients, its links, its copy of the topology, its clock.
+//!
+//! Each data thread is a current-thread runtime that owns everything it touches: nothing on the way of a request takes
+//! a lock or writes to memory that another thread writes to. What all threads share ([`crate::shared::Shared`]) is
+//! looked at once per read batch and copied when it changed.
+
+use std::{
+    cell::{Cell, Ref, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use arc_swap::Cache;
+use slotway_cluster::{Database, Placement, Slot, Topology, topology::Kind};
+use slotway_config::Settings;
+use slotway_link::Credentials;
+use slotway_resp::Version;
+use tokio::{
+    net::TcpStream,
+    sync::mpsc,
+    task::{AbortHandle, JoinSet},
+};
+
+use crate::{
+    client::{self, Client, Fate},
+    inbox,
+    limits::Limits,
+    link::{self, Link, LinkKey},
+    message::Message,
+    metrics::{Counters, Present},
+    routes::Routes,
+    shared::Shared,
+    turn::{self, Turn},
+};
+
+/// How often deadlines, soft limits and idle times are looked at.
+const SWEEP: Duration = Duration::from_millis(50);
+
+/// Buffers of replies kept for the next client that needs one, and the largest that is kept.
+const SPARE_BUFFERS_MAX: usize = 64;
+const SPARE_BUFFER_BYTES_MAX: usize = 256 * 1024;
+
+type Watched<T> = RefCell<Cache<Arc<arc_swap::ArcSwap<T>>, Arc<T>>>;
+
+pub(crate) struct Thread {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) turn: Turn,
+    pub(crate) read_buffer: RefCell<Vec<u8>>,
+    started: Instant,
+    now_us: Cell<u64>,
+    random: Cell<u64>,
+    topology: Watched<Topology>,
+    settings: Watched<Settings>,
+    limits: RefCell<Limits>,
+    routes: RefCell<Routes>,
+    links: RefCell<HashMap<LinkKey, (Rc<Link>, AbortHandle)>>,
+    clients: RefCell<HashMap<u64, Rc<Client>>>,
+    spare_buffers: RefCell<Vec<Vec<u8>>>,
+    tasks: RefCell<JoinSet<()>>,
+}
+
+impl Thread {
+    pub(crate) fn new(shared: Arc<Shared>, number: usize) -> Rc<Thread> {
+        let mut topology = Cache::new(Arc::clone(&shared.topology));
+        let mut settings = Cache::new(Arc::clone(&shared.settings));
+        let routes = Routes::new(Arc::clone(topology.load()));
+        let limits = Limits::of(settings.load());
+        let counters = Arc::clone(&shared.counters[number]);
+        Rc::new(Thread {
+            counters,
+            turn: Turn::default(),
+            read_buffer: RefCell::new(vec![0; inbox::SHARED_BYTES]),
+            started: shared.started,
+            now_us: Cell::new(0),
+            random: Cell::new(shared.seed ^ (number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
+            topology: RefCell::new(topology),
+            settings: RefCell::new(settings),
+            limits: RefCell::new(limits),
+            routes: RefCell::new(routes),
+            links: RefCell::default(),
+            clients: RefCell::default(),
+            spare_buffers: RefCell::default(),
+            tasks: RefCell::default(),
+            shared,
+        })
+    }
+
+    /// Reads the clock and what the threads share: once per read batch.
+    pub(crate) fn tick(&self) {
+        let elapsed = self.started.elapsed();
+        self.now_us.set(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX));
+        let mut topology = self.topology.borrow_mut();
+        let topology = topology.load();
+        if !Arc::ptr_eq(topology, &self.routes.borrow().topology) {
+            *self.routes.borrow_mut() = Routes::new(Arc::clone(topology));
+        }
+        let mut settings = self.settings.borrow_mut();
+        let settings = settings.load();
+        if !Arc::ptr_eq(settings, &self.limits.borrow().of) {
+            *self.limits.borrow_mut() = Limits::of(settings);
+        }
+    }
+
+    /// Microseconds on the thread's clock, as of the last [`Thread::tick`].
+    pub(crate) fn now_us(&self) -> u64 {
+        self.now_us.get()
+    }
+
+    /// A number for jitter, sampling and choosing among equals (xorshift64*; nothing secret hangs on it).
+    pub(crate) fn random(&self) -> u64 {
+        let mut x = self.random.get();
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.random.set(x);
+        x.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    pub(crate) fn limits(&self) -> Ref<'_, Limits> {
+        self.limits.borrow()
+    }
+
+    pub(crate) fn placement(&self) -> Ref<'_, Placement> {
+        Ref::map(self.routes.borrow(), |routes| &routes.topology.placement)
+    }
+
+    pub(crate) fn topology(&self) -> Arc<Topology> {
+        Arc::clone(&self.routes.borrow().topology)
+    }
+
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        self.shared.settings.load_full()
+    }
+
+    /// Index of the shard that owns the slot.
+    pub(crate) fn owner(&self, slot: Slot) -> Option<usize> {
+        self.routes.borrow().map.owner(slot)
+    }
+
+    pub(crate) fn shard_count(&self) -> usize {
+        self.routes.borrow().shards.len()
+    }
+
+    /// What the nodes are. A proxy stands in front of one kind.
+    pub(crate) fn kind(&self) -> Kind {
+        self.routes.borrow().topology.shards.first().map_or(Kind::Slotway, |shard| shard.kind)
+    }
+
+    pub(crate) fn node_credentials(&self) -> Option<Credentials> {
+        self.shared.node_credentials.clone()
+    }
+
+    /// The link to a shard's primary, opened on first use.
+    pub(crate) fn link(self: &Rc<Self>, shard: usize, version: Version, database: Database) -> Rc<Link> {
+        let mut routes = self.routes.borrow_mut();
+        let route = &mut routes.shards[shard];
+        let place = &mut route.links[crate::routes::link_index(version, database)];
+        if let Some(link) = place {
+            return Rc::clone(link);
+        }
+        let key = LinkKey { address: Arc::clone(&route.address), version, database };
+        let link = self.open(key, route.id);
+        *place = Some(Rc::clone(&link));
+        link
+    }
+
+    fn open(self: &Rc<Self>, key: LinkKey, shard: slotway_cluster::ShardId) -> Rc<Link> {
+        let mut links = self.links.borrow_mut();
+        if let Some((link, _)) = links.get(&key) {
+            return Rc::clone(link);
+        }
+        let link = Rc::new(Link::new(key.clone(), shard, self.now_us()));
+        let task = link::drive::run(Rc::clone(self), Rc::clone(&link));
+        let handle = self.tasks.borrow_mut().spawn_local(task);
+        links.insert(key, (Rc::clone(&link), handle));
+        link
+    }
+
+    pub(crate) fn add_client(&self, client: &Rc<Client>) {
+        self.clients.borrow_mut().insert(client.id, Rc::clone(client));
+    }
+
+    pub(crate) fn remove_client(&self, id: u64) {
+        self.clients.borrow_mut().remove(&id);
+        self.shared.clients.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// This thread's clients, oldest first.
+    pub(crate) fn clients(&self) -> Vec<Rc<Client>> {
+        let mut clients: Vec<Rc<Client>> = self.clients.borrow().values().cloned().collect();
+        clients.sort_by_key(|client| client.id);
+        clients
+    }
+
+    /// Runs a task of this thread until it ends or the thread stops.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.tasks.borrow_mut().spawn_local(task);
+    }
+
+    /// Takes back the buffer of a client that has sent everything: idle clients hold none.
+    pub(crate) fn recycle(&self, buffer: &mut Vec<u8>) {
+        buffer.clear();
+        let mut spare = self.spare_buffers.borrow_mut();
+        if buffer.capacity() > 0 && buffer.capacity() <= SPARE_BUFFER_BYTES_MAX && spare.len() < SPARE_BUFFERS_MAX {
+            spare.push(std::mem::take(buffer));
+        } else {
+            *buffer = Vec::new();
+        }
+    }
+
+    /// A buffer for a client that is about to be answered.
+    pub(crate) fn lend(&self, buffer: &mut Vec<u8>) {
+        if buffer.capacity() == 0
+            && let Some(spare) = self.spare_buffers.borrow_mut().pop()
+        {
+            *buffer = spare;
+        }
+    }
+
+    /// Looks after deadlines, limits that depend on time, and links that nobody uses.
+    fn sweep(&self) {
+        self.tick();
+        let idle_us = self.limits().link_idle_us;
+        let links: Vec<Rc<Link>> = self.links.borrow().values().map(|(link, _)| Rc::clone(link)).collect();
+        let mut present = Present::default();
+        for link in links {
+            if link.sweep(self) {
+                link.close();
+            }
+            *present.links.entry((Arc::clone(&link.key.address), link.state().label())).or_default() += 1;
+            *present.held.entry(link.shard).or_default() += link.held();
+            if link.is_idle(self, idle_us) {
+                self.close_idle(&link);
+            }
+        }
+        self.counters.set_present(present);
+        let timeout_us = self.limits().client_timeout_us;
+        for client in self.clients() {
+            let waiting = client.output_bytes();
+            let idle = client.replies.borrow().outstanding() == 0 && waiting == 0;
+            let idle_us = self.now_us().saturating_sub(client.active_us.get());
+            if timeout_us > 0 && idle && idle_us > timeout_us {
+                tracing::debug!(client = client.id, "closing an idle client");
+                client.decide(Fate::CloseNow);
+            } else if client.is_over_limit(self, waiting) {
+                self.counters.clients_cut_output.add(1);
+                client.decide(Fate::CloseNow);
+            }
+        }
+    }
+
+    fn close_idle(&self, link: &Rc<Link>) {
+        if let Some((_, task)) = self.links.borrow_mut().remove(&link.key) {
+            task.abort();
+        }
+        self.routes.borrow_mut().forget(link);
+    }
+}
+
+/// Runs a data thread until it is told to stop and its clients have been answered.
+pub(crate) async fn run(shared: Arc<Shared>, number: usize, mut messages: mpsc::Receiver<Message>) {
+    let thread = Thread::new(shared, number);
+    thread.spawn(turn::write_what_is_marked(Rc::clone(&thread)));
+    let mut sweep = tokio::time::interval(SWEEP);
+    sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut stopping = false;
+    while !(stopping && thread.clients.borrow().is_empty()) {
+        tokio::select! {
+            message = messages.recv() => match message {
+                Some(Message::Client { stream, id }) if !stopping => accept(&thread, stream, id),
+                Some(Message::Client { .. }) => {}
+                Some(Message::ListClients { answer }) => {
+                    let cards = thread.clients().iter().map(|client| client.card(&thread)).collect();
+                    // Whoever asked may be gone.
+                    let _ = answer.send(cards);
+                }
+                Some(Message::KillClients { ids }) => {
+                    thread.clients().iter().filter(|client| ids.contains(&client.id)).for_each(|client| {
+                        client.decide(Fate::CloseNow);
+                    });
+                }
+                None => {
+                    // Whoever sends messages is gone: the proxy stops.
+                    stopping = true;
+                    thread.clients().iter().for_each(|client| client.decide(Fate::Drain));
+                }
+            },
+            _ = sweep.tick() => thread.sweep(),
+        }
+        if stopping {
+            tokio::task::yield_now().await;
+        }
+        while thread.tasks.borrow_mut().try_join_next().is_some() {}
+    }
+    let mut tasks = std::mem::take(&mut *thread.tasks.borrow_mut());
+    tasks.shutdown().await;
+}
+
+fn accept(thread: &Rc<Thread>, stream: std::net::TcpStream, id: u64) {
+    thread.tick();
+    let keepalive = thread.limits().keepalive;
+    let ready = TcpStream::from_std(stream).and_then(|stream| {
+        slotway_link::tune(&stream, keepalive)?;
+        Ok(stream)
+    });
+    match ready {
+        Ok(stream) => thread.spawn(client::drive::run(Rc::clone(thread), stream, id)),
+        Err(error) => {
+            tracing::debug!(%error, "an accepted connection broke at once");
+            thread.shared.clients.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
