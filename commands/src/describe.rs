@@ -6,8 +6,8 @@
 //! A server shows what it serves: [`Scope::Served`]. The whole table, [`Scope::Known`], serves tests and tools.
 //! Neither shows Slotway's own commands.
 
-use slotway_resp::write::{self, Version};
 use slotway_resp::Request;
+use slotway_resp::write::{self, Version};
 
 use crate::row::{Begin, Category, Command, Find, Flag, Group, KeyFlag, KeyFlags, KeySpec};
 use crate::{errors, glob, id::Id, keys, lookup, table};
@@ -93,7 +93,11 @@ fn ten_facts(row: &Command, scope: Scope, version: Version, out: &mut Vec<u8>) {
     row.tips.iter().for_each(|tip| write::bulk(out, tip.as_bytes()));
     write::set(out, version, row.key_specs.len());
     row.key_specs.iter().for_each(|spec| key_spec(spec, version, out));
-    write::array(out, scope.subcommands(row).count());
+    // No subcommands are an empty set, some are an array: so does Redis.
+    match scope.subcommands(row).count() {
+        0 => write::set(out, version, 0),
+        count => write::array(out, count),
+    }
     scope.subcommands(row).for_each(|row| ten_facts(row, scope, version, out));
 }
 
@@ -189,13 +193,13 @@ fn documented(row: &Command, scope: Scope, version: Version, out: &mut Vec<u8>) 
     }
 }
 
-/// COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern].
+/// COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]: names, those of subcommands too.
 pub fn list(request: Request<'_>, scope: Scope, out: &mut Vec<u8>) {
     let words: Vec<&[u8]> = request.words().skip(2).collect();
+    let rows = table::COMMANDS.iter().filter(|row| scope.shows(row));
     let found: Vec<&Command> = match words[..] {
-        [] => scope.top_level().collect(),
+        [] => rows.collect(),
         [filter, kind, what] if filter.eq_ignore_ascii_case(b"filterby") => {
-            let rows = table::COMMANDS.iter().filter(|row| scope.shows(row));
             if kind.eq_ignore_ascii_case(b"module") {
                 // There are no modules.
                 Vec::new()

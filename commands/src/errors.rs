@@ -88,7 +88,8 @@ pub const LOADING: &str = "LOADING Redis is loading the dataset in memory";
 pub const BUSY_SCRIPT: &str =
     "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
 pub const READONLY: &str = "READONLY You can't write against a read only replica.";
-pub const MASTERDOWN: &str = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
+pub const MASTERDOWN: &str =
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
 pub const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 /// Also a proxy's, once `min_copies` was not met for as long as a request may be held.
 pub const NOREPLICAS: &str = "NOREPLICAS Not enough good replicas to write.";
@@ -219,7 +220,8 @@ pub fn config_unknown(name: &[u8]) -> Vec<u8> {
 /// CONFIG SET of a value that will not do. `why` as Redis says it, e.g. `argument must be a memory value`.
 pub fn config_set_failed(name: &[u8], why: &str) -> Vec<u8> {
     let why = why.as_bytes();
-    [b"ERR CONFIG SET failed (possibly related to argument '", quoted(name, usize::MAX), b"') - ", why].concat()
+    [b"ERR CONFIG SET failed (possibly related to argument '", quoted(name, usize::MAX), b"') - ", why]
+        .concat()
 }
 
 /// A user may not run a command. `name` is the row's.

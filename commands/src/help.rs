@@ -54,7 +54,8 @@ pub fn answer(row: &Command, out: &mut Vec<u8>) {
     let name = row.container_name().unwrap_or(row.name);
     let container = crate::lookup::find(name.as_bytes()).map_or(row.id, |row| row.id);
     let entries = entries(container);
-    let heading = format!("{} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", name.to_ascii_uppercase());
+    let heading =
+        format!("{} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", name.to_ascii_uppercase());
     write::array(out, 1 + 2 * (entries.len() + 1));
     write::simple(out, &heading);
     for (usage, meaning) in entries.iter().chain([&("HELP", "This text.")]) {

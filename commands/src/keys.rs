@@ -109,7 +109,7 @@ pub fn positions(command: &Command, request: Request<'_>) -> Result<Positions, K
         Search::Bitfield => found.push(one(1, bitfield_flags(request))),
         Search::Sort => sort(command.key_specs, request, &mut found),
         Search::SortRo => found.push(one(1, command.key_specs[0].flags)),
-        Search::Georadius => georadius(command.key_specs, request, &mut found)?,
+        Search::Georadius => georadius(command.key_specs, request, &mut found),
         Search::Migrate => found.push(migrate(command.key_specs, request)?),
     }
     Ok(found)
@@ -285,16 +285,13 @@ fn sort(specs: &[KeySpec], request: Request<'_>, found: &mut Positions) {
     }
 }
 
-/// The key, and the destination. With both STORE and STOREDIST Redis names both, though the last one wins.
-fn georadius(specs: &[KeySpec], request: Request<'_>, found: &mut Positions) -> Result<(), KeyError> {
-    let mut all = Positions::new();
-    if by_specs(specs, request, &mut all).is_ok() {
-        *found = all;
-        return Ok(());
-    }
-    found.push(walk_any(&specs[0], request)?);
+/// The key, and the destination behind the last STORE or STOREDIST: the command stores there. (Redis's own search
+/// names the first of each, and misses the key that is written when an option stands twice.)
+fn georadius(specs: &[KeySpec], request: Request<'_>, found: &mut Positions) {
+    found.push(one(1, specs[0].flags));
+    let Begin::Keyword { from, .. } = specs[1].begin else { return };
     let mut destination = None;
-    let mut at = 5;
+    let mut at = usize::try_from(from).unwrap_or(0);
     while at + 1 < request.len() {
         let word = request.word(at);
         if word.eq_ignore_ascii_case(b"store") || word.eq_ignore_ascii_case(b"storedist") {
@@ -306,17 +303,17 @@ fn georadius(specs: &[KeySpec], request: Request<'_>, found: &mut Positions) -> 
     if let Some(position) = destination {
         found.push(one(position, specs[1].flags));
     }
-    Ok(())
 }
 
-/// Word 3; or, if there is a KEYS among the options, everything behind it, and then word 3 must be empty.
+/// Word 3; or, if there is a KEYS among the options, everything behind it, and then word 3 must be empty. A KEYS with
+/// nothing behind it is none.
 fn migrate(specs: &[KeySpec], request: Request<'_>) -> Result<Run, KeyError> {
     let flags = specs[0].flags;
     let mut at = 6;
-    while at < request.len() {
+    while at + 1 < request.len() {
         let word = request.word(at);
         if word.eq_ignore_ascii_case(b"keys") {
-            if !request.word(3).is_empty() || at + 1 == request.len() {
+            if !request.word(3).is_empty() {
                 return Err(KeyError);
             }
             return Ok(Run { first: at + 1, last: request.len() - 1, step: 1, flags });

@@ -46,7 +46,10 @@ pub fn resolve(request: Request<'_>) -> Result<&'static Command, CommandError> {
 }
 
 /// As Redis does: a container alone is judged by its own arity (COMMAND may stand alone, CONFIG may not).
-fn resolve_inside(container: &'static Command, request: Request<'_>) -> Result<&'static Command, CommandError> {
+fn resolve_inside(
+    container: &'static Command,
+    request: Request<'_>,
+) -> Result<&'static Command, CommandError> {
     if request.len() == 1 {
         return checked(container, request);
     }

@@ -169,7 +169,13 @@ pub(crate) const fn counted(index: u8, flags: &[KeyFlag]) -> KeySpec {
 }
 
 /// Keys behind a keyword.
-pub(crate) const fn behind(word: &'static str, from: i32, last: i32, limit: u8, flags: &[KeyFlag]) -> KeySpec {
+pub(crate) const fn behind(
+    word: &'static str,
+    from: i32,
+    last: i32,
+    limit: u8,
+    flags: &[KeyFlag],
+) -> KeySpec {
     KeySpec {
         begin: Begin::Keyword { word, from },
         find: Find::Range { last, step: 1, limit },
@@ -196,7 +202,8 @@ pub(crate) const fn legacy_range(specs: &[KeySpec]) -> ((i32, i32, i32), bool) {
         if spec.flags.has(KeyFlag::Incomplete) {
             movable = true;
         }
-        let (Begin::Index(index), Find::Range { last: last_key, step: key_step, .. }) = (spec.begin, spec.find)
+        let (Begin::Index(index), Find::Range { last: last_key, step: key_step, .. }) =
+            (spec.begin, spec.find)
         else {
             movable = true;
             continue;

@@ -3,8 +3,8 @@
 use crate::id::Id;
 use crate::row::Flag::{Denyoom, Fast, Readonly, Write};
 use crate::row::KeyFlag::{Access, Ow, Ro, Rw, Update, VariableFlags};
-use crate::row::Policy::{OneSlot};
-use crate::row::Replay::{Same};
+use crate::row::Policy::OneSlot;
+use crate::row::Replay::Same;
 use crate::row::keyspec::{key, keys};
 use crate::row::{Category, Command, Search, command};
 

@@ -3,7 +3,7 @@
 
 use crate::id::Id;
 use crate::row::Flag::{Admin, AllowBusy, Fast, Loading, NoAuth, Noscript, Stale};
-use crate::row::Policy::{ClientState};
+use crate::row::Policy::ClientState;
 use crate::row::{Category, Command, command};
 
 #[rustfmt::skip]

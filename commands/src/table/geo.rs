@@ -3,7 +3,7 @@
 use crate::id::Id;
 use crate::row::Flag::{Denyoom, Readonly, Write};
 use crate::row::KeyFlag::{Access, Ow, Ro, Rw, Update};
-use crate::row::Policy::{OneSlot};
+use crate::row::Policy::OneSlot;
 use crate::row::Replay::{Kept, Same};
 use crate::row::keyspec::{behind, key};
 use crate::row::{Category, Command, Search, command};

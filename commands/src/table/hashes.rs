@@ -3,9 +3,9 @@
 use crate::id::Id;
 use crate::row::Flag::{Denyoom, Fast, Readonly, Write};
 use crate::row::KeyFlag::{Access, Delete, Insert, Ro, Rw, Update};
-use crate::row::Policy::{OneSlot};
+use crate::row::Policy::OneSlot;
 use crate::row::Replay::{Kept, Same};
-use crate::row::keyspec::{key};
+use crate::row::keyspec::key;
 use crate::row::{Category, Command, command};
 
 #[rustfmt::skip]

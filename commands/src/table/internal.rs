@@ -3,7 +3,7 @@
 
 use crate::id::Id;
 use crate::row::Flag::{Admin, Loading, Noscript, Stale};
-use crate::row::Policy::{Refused};
+use crate::row::Policy::Refused;
 use crate::row::{Category, Command, command};
 
 const MEMBERS: &str = "SLOTWAY is spoken among members only";

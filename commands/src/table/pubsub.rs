@@ -2,7 +2,7 @@
 
 use crate::id::Id;
 use crate::row::Flag::{Fast, Loading, MayReplicate, Noscript, Pubsub, Stale};
-use crate::row::KeyFlag::{NotKey};
+use crate::row::KeyFlag::NotKey;
 use crate::row::Policy::{ClientState, OneSlot};
 use crate::row::keyspec::{key, keys};
 use crate::row::{Command, command};

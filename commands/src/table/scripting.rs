@@ -1,11 +1,13 @@
 //! Rows of scripts and functions. A script counts as what its keys say; that it writes is known only when it does.
 
 use crate::id::Id;
-use crate::row::Flag::{AllowBusy, Denyoom, Loading, MayReplicate, NoMandatoryKeys, Noscript, Readonly, SkipMonitor, Stale, Write};
+use crate::row::Flag::{
+    AllowBusy, Denyoom, Loading, MayReplicate, NoMandatoryKeys, Noscript, Readonly, SkipMonitor, Stale, Write,
+};
 use crate::row::KeyFlag::{Access, Ro, Rw, Update};
 use crate::row::Policy::{AnyNode, EveryShard, OneSlot, Refused};
-use crate::row::Replay::{Same};
-use crate::row::keyspec::{counted};
+use crate::row::Replay::Same;
+use crate::row::keyspec::counted;
 use crate::row::{Category, Command, MergeRule, command};
 
 /// It speaks of one node's inside, or names one as its target.

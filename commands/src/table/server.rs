@@ -1,11 +1,14 @@
 //! Rows of the server commands: settings, statistics, persistence, replication, users.
 
 use crate::id::Id;
-use crate::row::Flag::{Admin, AllowBusy, Asking, Denyoom, Fast, Loading, NoAsyncLoading, NoMulti, Noscript, Readonly, Stale, Write};
+use crate::row::Flag::{
+    Admin, AllowBusy, Asking, Denyoom, Fast, Loading, NoAsyncLoading, NoMulti, Noscript, Readonly, Stale,
+    Write,
+};
 use crate::row::KeyFlag::{Ow, Ro, Update};
 use crate::row::Policy::{AnyNode, Config, EveryShard, Info, Leased, OneSlot, Refused};
 use crate::row::Replay::{Kept, Same};
-use crate::row::keyspec::{key};
+use crate::row::keyspec::key;
 use crate::row::{Category, Command, MergeRule, command};
 
 /// The home slots of databases belong to the topology.

@@ -3,7 +3,7 @@
 use crate::id::Id;
 use crate::row::Flag::{Denyoom, Fast, Readonly, Write};
 use crate::row::KeyFlag::{Access, Delete, Insert, Ow, Ro, Rw, Update};
-use crate::row::Policy::{OneSlot};
+use crate::row::Policy::OneSlot;
 use crate::row::Replay::{Kept, Same};
 use crate::row::keyspec::{counted, key, keys};
 use crate::row::{Category, Command, command};

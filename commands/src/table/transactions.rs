@@ -3,9 +3,9 @@
 
 use crate::id::Id;
 use crate::row::Flag::{AllowBusy, Fast, Loading, Noscript, SkipSlowlog, Stale};
-use crate::row::KeyFlag::{Ro};
+use crate::row::KeyFlag::Ro;
 use crate::row::Policy::{ClientState, Leased};
-use crate::row::keyspec::{keys};
+use crate::row::keyspec::keys;
 use crate::row::{Category, Command, command};
 
 #[rustfmt::skip]
