@@ -21,4 +21,4 @@ pub mod backoff;
 pub use accept::{Acceptor, tune};
 pub use backoff::Backoff;
 pub use listen::{BindError, Listening, bind};
-pub use outgoing::{Connection, Credentials, LinkError, Target};
+pub use outgoing::{Connection, Credentials, LinkError, MEMBER, Target};

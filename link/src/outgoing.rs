@@ -44,6 +44,16 @@ pub struct Credentials {
     pub password: String,
 }
 
+/// The user as which members of a cluster authenticate at a node, with the members' secret as password.
+pub const MEMBER: &str = "slotway";
+
+impl Credentials {
+    /// Those of a member of the cluster with this secret.
+    pub fn member(secret: &str) -> Credentials {
+        Credentials { user: Some(MEMBER.to_owned()), password: secret.to_owned() }
+    }
+}
+
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()

@@ -121,12 +121,11 @@ fn spawn(shared: Arc<Shared>, number: usize, messages: mpsc::Receiver<Message>) 
 }
 
 fn shared(config: &ProxyConfig, topology: Arc<ArcSwap<Topology>>, port: u16) -> io::Result<Shared> {
-    let password = config.node_password.as_ref().map(|secret| secret.reveal().to_owned());
     let (run_id, seed) = random()?;
     Ok(Shared {
         topology,
         settings: Arc::new(ArcSwap::from_pointee(config.settings.clone())),
-        node_credentials: password.map(|password| Credentials { user: config.node_user.clone(), password }),
+        node_credentials: node_credentials(config),
         counters: (0..config.threads).map(|_| Arc::new(Counters::default())).collect(),
         threads: OnceLock::new(),
         clients: AtomicUsize::new(0),
@@ -137,6 +136,16 @@ fn shared(config: &ProxyConfig, topology: Arc<ArcSwap<Topology>>, port: u16) -> 
         run_id,
         seed,
     })
+}
+
+/// A password for the nodes, or else the members' secret: members may send requests whose keys lie in several slots of
+/// one node, which a managed node refuses to others.
+fn node_credentials(config: &ProxyConfig) -> Option<Credentials> {
+    let by_password = config.node_password.as_ref().map(|password| Credentials {
+        user: config.node_user.clone(),
+        password: password.reveal().to_owned(),
+    });
+    by_password.or_else(|| config.secret.as_ref().map(|secret| Credentials::member(secret.reveal())))
 }
 
 /// A run id and a seed.
