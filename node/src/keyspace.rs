@@ -1,10 +1,50 @@
-//! The keyspace.
+//! The keyspace: 16 databases of keys with their values.
+//!
+//! A key has a [`Place`]: its database, its slot and its keyed hash. A spread database has one table per slot, a whole
+//! one a single table ([`contents`]); a [`table`] is a trie of [`part`]s of up to 64 [`entry`]s. Values are strings
+//! ([`text`]) and hashes ([`hash`]).
+//!
+//! What this file promises: a lookup or a change moves at most 64 entries and one small directory, so no command
+//! pauses because the keyspace is large. A GET, and a SET over a value of the same size class, allocate nothing. A key
+//! past its deadline is never seen: it is deleted when it is asked for ([`expiry`]), and soon after if it is not.
+//!
+//! What it does not do: it speaks no protocol, reads no clock (every call that may expire is told the time), and frees
+//! nothing large itself ([`garbage`]).
 
+mod contents;
+mod expiry;
+mod look_ahead;
+mod scan;
+
+pub(crate) mod entry;
+pub(crate) mod hash;
+mod object;
+mod packed;
+mod part;
+pub(crate) mod seed;
+mod table;
+pub(crate) mod text;
+mod wheel;
+
+mod garbage;
+
+#[cfg(test)]
+mod tests;
+
+use slotway_cluster::slot::{DATABASES, spread_slot};
 use slotway_cluster::{Database, Placement, Slot};
+
+use contents::{Contents, Shape};
+use entry::Entry;
+use seed::{Random, Seed};
+use text::Origin;
 
 use crate::call::Millis;
 
-/// Where a key lies: its slot's table and its keyed hash.
+pub(crate) use expiry::Cycle;
+pub(crate) use garbage::Garbage;
+
+/// Where a key lies: its database, its slot there and its keyed hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) database: Database,
@@ -28,7 +68,7 @@ pub(crate) struct Settings {
     pub(crate) hash_packed_value_bytes_max: usize,
     /// `proto-max-bulk-len`: the longest string APPEND and SETRANGE may make.
     pub(crate) text_bytes_max: usize,
-    /// Whether [`Keyspace::prefetch`] fetches, or only hashes: a switch for measurements.
+    /// Whether [`Keyspace::prefetch`] fetches, or only finds places: a switch for measurements.
     pub(crate) prefetch: bool,
 }
 
@@ -43,71 +83,250 @@ impl Default for Settings {
     }
 }
 
-/// What INFO reports. `changes` is Redis's `rdb_changes_since_last_save`.
+/// What INFO reports, counted as Redis counts it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Stats {
+    /// `keyspace_hits`
     pub(crate) hits: u64,
+    /// `keyspace_misses`
     pub(crate) misses: u64,
+    /// `expired_keys`
     pub(crate) expired: u64,
+    /// `rdb_changes_since_last_save`
     pub(crate) changes: u64,
 }
 
-/// What one turn of active expiry did.
+/// What a new value does to its key's deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cycle {
-    pub(crate) expired: u64,
-    /// Its budget ended before the work: run it again soon.
-    pub(crate) more: bool,
+pub(crate) enum Deadline {
+    Keep,
+    Clear,
+    At(Millis),
 }
-
-/// Values taken out of the keyspace, to be dropped on another thread. Send.
-pub(crate) struct Garbage(Vec<u8>);
 
 pub(crate) struct Keyspace {
     pub(crate) settings: Settings,
     pub(crate) stats: Stats,
+    seed: Seed,
+    /// One per database, in order.
+    contents: Vec<Contents>,
+    random: Random,
+    garbage: Garbage,
+    /// The database that active expiry begins with, so that a busy one does not starve the others.
+    expire_first: usize,
 }
 
-#[allow(unused, reason = "signatures first")]
 impl Keyspace {
+    /// `seed` is secret and, in a cluster, the same on every node.
     pub(crate) fn new(placement: Placement, seed: [u8; 16], settings: Settings) -> Keyspace {
-        Keyspace { settings, stats: Stats::default() }
+        let shape_of =
+            |number| if placement.is_spread(Database(number)) { Shape::Spread } else { Shape::Whole };
+        let seed = Seed::new(seed);
+        Keyspace {
+            settings,
+            stats: Stats::default(),
+            seed,
+            contents: (0..DATABASES).map(|number| Contents::new(shape_of(number))).collect(),
+            random: Random::new(seed.hash(b"random choices")),
+            garbage: Garbage::default(),
+            expire_first: 0,
+        }
     }
+
+    /// Where a key lies. After SWAPDB on a lone node this is asked of the contents, not of the placement.
+    #[inline]
     pub(crate) fn place(&self, database: Database, key: &[u8]) -> Place {
-        todo!()
+        let slot = match self.contents(database).shape() {
+            Shape::Spread => spread_slot(key),
+            Shape::Whole => Placement::home(database),
+        };
+        Place { database, slot, hash: self.seed.hash(key) }
     }
+
+    #[inline]
     pub(crate) fn key<'k>(&self, database: Database, bytes: &'k [u8]) -> Key<'k> {
         Key { bytes, place: self.place(database, bytes) }
     }
-    /// Finds the places of a batch's keys (appended to `places`) and fetches their entries into the caches.
-    pub(crate) fn prefetch<'k>(&self, keys: impl Iterator<Item = (Database, &'k [u8])>, places: &mut Vec<Place>) {
-        todo!()
+
+    pub(crate) fn seed(&self) -> Seed {
+        self.seed
     }
-    /// Deletes what is past its deadline, looking at about `entries` entries at most.
-    pub(crate) fn expire_cycle(&mut self, now: Millis, entries: usize) -> Cycle {
-        todo!()
+
+    pub(crate) fn random(&mut self) -> &mut Random {
+        &mut self.random
     }
+
+    /// The entry of a key that a command reads: counted as hit or miss, and noted as used now.
+    #[inline]
+    pub(crate) fn read(&mut self, key: Key<'_>, now: Millis) -> Option<&Entry> {
+        self.delete_if_expired(key, now);
+        let entry = self.contents[usize::from(key.place.database.0)].find_mut(key.place, key.bytes);
+        match entry {
+            Some(entry) => {
+                self.stats.hits += 1;
+                entry.touch(clock(now));
+                Some(entry)
+            }
+            None => {
+                self.stats.misses += 1;
+                None
+            }
+        }
+    }
+
+    /// Like [`Keyspace::read`], for commands that only look whether and how a key is there: not noted as a use.
+    pub(crate) fn peek(&mut self, key: Key<'_>, now: Millis) -> Option<&Entry> {
+        self.delete_if_expired(key, now);
+        let entry = self.contents[usize::from(key.place.database.0)].find(key.place, key.bytes);
+        match entry {
+            Some(_) => self.stats.hits += 1,
+            None => self.stats.misses += 1,
+        }
+        entry
+    }
+
+    /// The entry of a key that a command changes; hits and misses are not counted.
+    #[inline]
+    pub(crate) fn write(&mut self, key: Key<'_>, now: Millis) -> Option<&mut Entry> {
+        self.delete_if_expired(key, now);
+        let entry = self.contents_mut(key.place.database).find_mut(key.place, key.bytes)?;
+        entry.touch(clock(now));
+        Some(entry)
+    }
+
+    /// Sets a key to a string, whatever it was before.
+    #[inline]
+    pub(crate) fn set_text(&mut self, key: Key<'_>, text: &[u8], deadline: Deadline, now: Millis) {
+        self.delete_if_expired(key, now);
+        let contents = &mut self.contents[usize::from(key.place.database.0)];
+        let before = match contents.find_mut(key.place, key.bytes) {
+            Some(entry) => {
+                if let Some(object) = entry.set_text(text, Origin::Stored) {
+                    self.garbage.add_object(object);
+                }
+                entry.touch(clock(now));
+                entry.deadline()
+            }
+            None => {
+                self.insert(key, Entry::with_text(key.bytes, text), now);
+                None
+            }
+        };
+        match (deadline, before) {
+            (Deadline::Keep, _) | (Deadline::Clear, None) => {}
+            (Deadline::Clear, Some(_)) => self.set_deadline(key, None, now),
+            (Deadline::At(at), _) => self.set_deadline(key, Some(at), now),
+        }
+    }
+
+    /// Adds an entry for a key that is not there, with the entry's deadline if it has one.
+    pub(crate) fn insert(&mut self, key: Key<'_>, mut entry: Entry, now: Millis) {
+        debug_assert_eq!(key.bytes, entry.key(), "an entry knows its own key");
+        entry.touch(clock(now));
+        self.contents[usize::from(key.place.database.0)].insert(&self.seed, key.place, entry, now);
+    }
+
+    /// Takes a key's entry out, as it is.
+    pub(crate) fn take(&mut self, key: Key<'_>, now: Millis) -> Option<Entry> {
+        self.delete_if_expired(key, now);
+        self.contents_mut(key.place.database).remove(key.place, key.bytes)
+    }
+
+    /// Deletes a key; false: it was not there.
+    pub(crate) fn delete(&mut self, key: Key<'_>, now: Millis) -> bool {
+        let entry = self.take(key, now);
+        let found = entry.is_some();
+        if let Some(entry) = entry {
+            self.garbage.add_entry(entry);
+        }
+        found
+    }
+
+    /// Puts an entry under another key, deleting what was there. The entry's deadline goes with it.
+    pub(crate) fn put(&mut self, key: Key<'_>, mut entry: Entry, now: Millis) {
+        self.delete(key, now);
+        if entry.key() != key.bytes {
+            entry.set_key(key.bytes);
+        }
+        self.insert(key, entry, now);
+    }
+
+    /// A copy of a key's entry for another key. The copy has no deadline yet.
+    pub(crate) fn duplicate(
+        &mut self,
+        key: Key<'_>,
+        copy: &[u8],
+        now: Millis,
+    ) -> Option<(Entry, Option<Millis>)> {
+        let seed = self.seed;
+        let entry = self.read(key, now)?;
+        Some((object::duplicate(entry, copy, &seed), entry.deadline()))
+    }
+
+    /// Sets or removes the deadline of a key that is there.
+    pub(crate) fn set_deadline(&mut self, key: Key<'_>, deadline: Option<Millis>, now: Millis) {
+        self.contents_mut(key.place.database).set_deadline(key.place, key.bytes, deadline, now);
+    }
+
+    /// Notes changes: where replication and persistence will learn of them.
+    pub(crate) fn changed(&mut self, count: u64) {
+        self.stats.changes += count;
+    }
+
     /// Keys of a database.
     pub(crate) fn len(&self, database: Database) -> u64 {
-        todo!()
+        self.contents(database).keys()
     }
+
     /// Keys of a database that have a deadline.
     pub(crate) fn deadlines(&self, database: Database) -> u64 {
-        todo!()
+        self.contents(database).deadlines()
     }
+
     /// Their mean time to live in milliseconds, 0 without any.
     pub(crate) fn mean_ttl(&self, database: Database, now: Millis) -> u64 {
-        todo!()
+        self.contents(database).mean_ttl(now)
     }
-    pub(crate) fn slot_len(&self, database: Database, slot: Slot) -> u64 {
-        todo!()
+
+    /// Deletes all keys of a database; returns how many there were.
+    pub(crate) fn flush(&mut self, database: Database) -> u64 {
+        let contents = self.contents_mut(database);
+        let keys = contents.keys();
+        let emptied = Contents::new(contents.shape());
+        let old = std::mem::replace(contents, emptied);
+        if keys > 0 {
+            self.garbage.add_contents(old);
+        }
+        keys
     }
-    /// Up to `max` keys of a slot.
-    pub(crate) fn slot_keys(&self, database: Database, slot: Slot, max: usize) -> Vec<&[u8]> {
-        todo!()
+
+    /// Deletes all keys of all databases; returns how many there were.
+    pub(crate) fn flush_all(&mut self) -> u64 {
+        (0..DATABASES).map(|number| self.flush(Database(number))).sum()
     }
+
+    /// Exchanges two databases.
+    pub(crate) fn swap(&mut self, one: Database, other: Database) {
+        self.contents.swap(usize::from(one.0), usize::from(other.0));
+    }
+
     /// What was deleted and is worth dropping on a helper thread; None: nothing. Ask after every batch.
     pub(crate) fn take_garbage(&mut self) -> Option<Garbage> {
-        todo!()
+        self.garbage.take()
     }
+
+    #[inline]
+    fn contents(&self, database: Database) -> &Contents {
+        &self.contents[usize::from(database.0)]
+    }
+
+    #[inline]
+    fn contents_mut(&mut self, database: Database) -> &mut Contents {
+        &mut self.contents[usize::from(database.0)]
+    }
+}
+
+/// The access clock: seconds, modulo 2^24.
+pub(crate) fn clock(Millis(now): Millis) -> u32 {
+    u32::try_from(now / 1000 & u64::from(entry::CLOCK_MASK)).expect("24 bits")
 }

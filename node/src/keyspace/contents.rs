@@ -1,0 +1,288 @@
+//! The keys of one database: its tables, their counts, and the wheel that expires them.
+//!
+//! Every entry comes and goes through here, so that the counts are right: keys, keys with a deadline, keys per slot.
+
+use slotway_cluster::Slot;
+use slotway_cluster::slot::SLOTS;
+
+use super::Place;
+use super::entry::Entry;
+use super::part::NEVER;
+use super::seed::{Random, Seed};
+use super::table::Table;
+use super::wheel::{self, Wheel};
+use crate::call::Millis;
+
+pub(super) struct Contents {
+    tables: Tables,
+    wheel: Wheel,
+    keys: u64,
+    deadlines: u64,
+    /// The sum of all deadlines, for their mean.
+    deadline_sum: u128,
+}
+
+enum Tables {
+    Spread(Box<Spread>),
+    /// All keys of a whole database.
+    Whole(Table),
+}
+
+/// One table per slot.
+struct Spread {
+    /// Empty until the first key comes, then one per slot.
+    tables: Vec<Table>,
+    /// Keys of 128 slots each: finds the n-th key and the next slot with keys without a walk over all slots.
+    groups: [u64; GROUPS],
+}
+
+const GROUP_SLOTS: usize = 128;
+const GROUPS: usize = SLOTS as usize / GROUP_SLOTS;
+
+/// Whether a database has a table for each slot or one for all its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    Spread,
+    Whole,
+}
+
+/// What a turn of the wheel may still do, and what it has done.
+pub(super) struct Turn<'a> {
+    pub(super) now: Millis,
+    /// Entries that may still be looked at.
+    pub(super) budget: usize,
+    pub(super) expired: u64,
+    pub(super) taken: &'a mut dyn FnMut(Entry),
+}
+
+impl Contents {
+    pub(super) fn new(shape: Shape) -> Contents {
+        let tables = match shape {
+            Shape::Spread => Tables::Spread(Box::new(Spread { tables: Vec::new(), groups: [0; GROUPS] })),
+            Shape::Whole => Tables::Whole(Table::default()),
+        };
+        Contents { tables, wheel: Wheel::default(), keys: 0, deadlines: 0, deadline_sum: 0 }
+    }
+
+    pub(super) fn shape(&self) -> Shape {
+        match self.tables {
+            Tables::Spread(_) => Shape::Spread,
+            Tables::Whole(_) => Shape::Whole,
+        }
+    }
+
+    pub(super) fn keys(&self) -> u64 {
+        self.keys
+    }
+
+    pub(super) fn deadlines(&self) -> u64 {
+        self.deadlines
+    }
+
+    pub(super) fn mean_ttl(&self, Millis(now): Millis) -> u64 {
+        if self.deadlines == 0 {
+            return 0;
+        }
+        let mean = u64::try_from(self.deadline_sum / u128::from(self.deadlines)).unwrap_or(u64::MAX);
+        mean.saturating_sub(now)
+    }
+
+    /// The table of a slot; None: no key was ever there. A whole database has one for all slots.
+    #[inline]
+    pub(super) fn table(&self, slot: Slot) -> Option<&Table> {
+        match &self.tables {
+            Tables::Spread(spread) => spread.tables.get(slot.index()),
+            Tables::Whole(table) => Some(table),
+        }
+    }
+
+    #[inline]
+    fn table_mut(&mut self, slot: Slot) -> Option<&mut Table> {
+        match &mut self.tables {
+            Tables::Spread(spread) => spread.tables.get_mut(slot.index()),
+            Tables::Whole(table) => Some(table),
+        }
+    }
+
+    #[inline]
+    pub(super) fn find(&self, place: Place, key: &[u8]) -> Option<&Entry> {
+        self.table(place.slot)?.find(place.hash, key)
+    }
+
+    #[inline]
+    pub(super) fn find_mut(&mut self, place: Place, key: &[u8]) -> Option<&mut Entry> {
+        self.table_mut(place.slot)?.find_mut(place.hash, key)
+    }
+
+    /// Adds an entry whose key is not there yet.
+    pub(super) fn insert(&mut self, seed: &Seed, place: Place, entry: Entry, now: Millis) {
+        self.keys += 1;
+        let deadline = entry.deadline();
+        match &mut self.tables {
+            Tables::Whole(table) => table.insert(seed, place.hash, entry),
+            Tables::Spread(spread) => {
+                if spread.tables.is_empty() {
+                    spread.tables.resize_with(usize::from(SLOTS), Table::default);
+                }
+                spread.groups[place.slot.index() / GROUP_SLOTS] += 1;
+                spread.tables[place.slot.index()].insert(seed, place.hash, entry);
+            }
+        }
+        if let Some(deadline) = deadline {
+            self.count_deadline(deadline);
+            self.ask_for_visit(place, deadline, now);
+        }
+    }
+
+    pub(super) fn remove(&mut self, place: Place, key: &[u8]) -> Option<Entry> {
+        let entry = self.table_mut(place.slot)?.remove(place.hash, key)?;
+        self.count_removed(place.slot, &entry);
+        Some(entry)
+    }
+
+    /// Sets or removes the deadline of a key that is there.
+    pub(super) fn set_deadline(&mut self, place: Place, key: &[u8], deadline: Option<Millis>, now: Millis) {
+        let Some(entry) = self.find_mut(place, key) else { return };
+        let before = entry.deadline();
+        entry.set_deadline(deadline);
+        if let Some(before) = before {
+            self.uncount_deadline(before);
+        }
+        if let Some(deadline) = deadline {
+            self.count_deadline(deadline);
+            self.ask_for_visit(place, deadline, now);
+        }
+    }
+
+    /// Whether the key is there and past its deadline. Mostly answered without looking at the entry.
+    #[inline]
+    pub(super) fn is_expired(&self, place: Place, key: &[u8], now: Millis) -> bool {
+        if self.deadlines == 0 {
+            return false;
+        }
+        let Some(table) = self.table(place.slot) else { return false };
+        table.may_be_expired(place.hash, now)
+            && table.find(place.hash, key).and_then(Entry::deadline).is_some_and(|deadline| deadline < now)
+    }
+
+    /// Takes out what is past its deadline, turn by turn of the wheel, until the turns to come or the budget's end.
+    pub(super) fn expire(&mut self, turn: &mut Turn<'_>) {
+        while turn.budget > 0
+            && let Some(range) = self.wheel.take(turn.now)
+        {
+            let mut hash = Some(range.start());
+            while let Some(at) = hash.filter(|&hash| hash <= range.last()) {
+                hash = self.expire_part(range.slot, at, turn);
+            }
+        }
+    }
+
+    /// Visits one part; returns where the next begins.
+    fn expire_part(&mut self, slot: Slot, hash: u64, turn: &mut Turn<'_>) -> Option<u64> {
+        let now = turn.now;
+        let mut taken = Vec::new();
+        let visit = self.table_mut(slot)?.expire(
+            hash,
+            now,
+            |earliest, entries| {
+                if earliest == NEVER { NEVER } else { wheel::due_again(earliest, entries, now) }
+            },
+            |entry| taken.push(entry),
+        );
+        if let Some(again) = visit.again {
+            self.wheel.add(slot, again);
+        }
+        for entry in taken {
+            self.count_removed(slot, &entry);
+            turn.expired += 1;
+            (turn.taken)(entry);
+        }
+        turn.budget = turn.budget.saturating_sub(visit.looked_at);
+        visit.next
+    }
+
+    /// When the wheel has something to do next.
+    pub(super) fn next_turn(&self) -> Option<Millis> {
+        self.wheel.next()
+    }
+
+    /// The first slot from `slot` on that may hold keys. For a whole database `home`, which all its keys have.
+    pub(super) fn next_slot(&self, slot: u16, home: Slot) -> Option<Slot> {
+        let spread = match &self.tables {
+            Tables::Whole(_) => return (slot <= home.number()).then_some(home),
+            Tables::Spread(spread) => spread,
+        };
+        let mut index = usize::from(slot);
+        while index < spread.tables.len() {
+            if spread.groups[index / GROUP_SLOTS] == 0 {
+                index = (index / GROUP_SLOTS + 1) * GROUP_SLOTS;
+            } else if spread.tables[index].len() == 0 {
+                index += 1;
+            } else {
+                return u16::try_from(index).ok().and_then(Slot::new);
+            }
+        }
+        None
+    }
+
+    /// Every table that may hold keys.
+    pub(super) fn tables(&self) -> impl Iterator<Item = &Table> {
+        let (one, many) = match &self.tables {
+            Tables::Whole(table) => (Some(table), [].as_slice()),
+            Tables::Spread(spread) => (None, spread.tables.as_slice()),
+        };
+        one.into_iter().chain(many)
+    }
+
+    /// A key chosen by chance, each about equally likely.
+    pub(super) fn random(&self, random: &mut Random) -> Option<&Entry> {
+        let spread = match &self.tables {
+            Tables::Whole(table) => return table.random(random),
+            Tables::Spread(spread) => spread,
+        };
+        if self.keys == 0 {
+            return None;
+        }
+        let mut nth = random.below(self.keys);
+        let mut group = 0;
+        while nth >= spread.groups[group] {
+            nth -= spread.groups[group];
+            group += 1;
+        }
+        spread.tables[group * GROUP_SLOTS..].iter().find_map(|table| {
+            let len = u64::try_from(table.len()).expect("a length fits 64 bits");
+            let chosen = (nth < len).then(|| table.random(random));
+            nth = nth.saturating_sub(len);
+            chosen.flatten()
+        })
+    }
+
+    fn ask_for_visit(&mut self, place: Place, deadline: Millis, now: Millis) {
+        let due = wheel::due_of(deadline.0, now);
+        let again =
+            self.table_mut(place.slot).and_then(|table| table.note_deadline(place.hash, deadline, due));
+        if let Some(again) = again {
+            self.wheel.add(place.slot, again);
+        }
+    }
+
+    fn count_deadline(&mut self, Millis(deadline): Millis) {
+        self.deadlines += 1;
+        self.deadline_sum += u128::from(deadline);
+    }
+
+    fn uncount_deadline(&mut self, Millis(deadline): Millis) {
+        self.deadlines -= 1;
+        self.deadline_sum -= u128::from(deadline);
+    }
+
+    fn count_removed(&mut self, slot: Slot, entry: &Entry) {
+        self.keys -= 1;
+        if let Some(deadline) = entry.deadline() {
+            self.uncount_deadline(deadline);
+        }
+        if let Tables::Spread(spread) = &mut self.tables {
+            spread.groups[slot.index() / GROUP_SLOTS] -= 1;
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! A hash table that grows and shrinks by one part at a time.
+//!
+//! Parts stand in a trie in the order of their hashes' top bits. A branch of the trie is a directory of 2 to 4096
+//! places, as in extendible hashing: a part whose range is wider than one place stands at the first of its places,
+//! and the others say [`Node::Same`]. A full part splits in two; a directory whose places are all needed doubles; one
+//! that may not grow any more grows branches. So no insert ever moves more than 64 entries or one directory, whether
+//! the table holds ten entries or twenty million. Neighbours that have run empty are merged again.
+//!
+//! Because of that order a scan needs no more state than the hash it has reached (see [`Table::part`]).
+
+mod branch;
+
+use branch::Node;
+
+use super::entry::{self, Entry};
+use super::part::{MERGE_ENTRIES, Part};
+use super::seed::{self, Random, Seed};
+use crate::call::Millis;
+
+pub(crate) struct Table {
+    /// [`Node::Same`]: the table is empty.
+    root: Node,
+    len: usize,
+}
+
+/// What [`Table::expire`] found.
+pub(super) struct Visit {
+    /// Entries that were looked at.
+    pub(super) looked_at: usize,
+    /// Where to go on: the end of the part.
+    pub(super) next: Option<u64>,
+    /// A part that wants to be visited again: a hash of its range, and its depth.
+    pub(super) again: Option<Again>,
+}
+
+/// A part that has asked for a visit of the wheel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Again {
+    pub(super) start: u64,
+    pub(super) depth: u32,
+    pub(super) due: u64,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Table { root: Node::Same, len: 0 }
+    }
+}
+
+impl Table {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
+        let part = self.part(hash)?;
+        part.position(hash, key).map(|index| &part.entries()[index])
+    }
+
+    pub(crate) fn find_mut(&mut self, hash: u64, key: &[u8]) -> Option<&mut Entry> {
+        let part = self.root.part_mut(hash)?;
+        part.position(hash, key).map(|index| &mut part.entries_mut()[index])
+    }
+
+    /// Adds an entry whose key is not there yet.
+    pub(crate) fn insert(&mut self, seed: &Seed, hash: u64, entry: Entry) {
+        debug_assert!(self.find(hash, entry.key()).is_none(), "a key stands in a table once");
+        self.len += 1;
+        if matches!(self.root, Node::Same) {
+            self.root = Node::Part(Box::new(Part::new(0)));
+        }
+        while self.root.part_mut(hash).is_some_and(|part| part.is_full()) {
+            self.root.split(0, hash, seed);
+        }
+        self.root.part_mut(hash).expect("a table that is not empty covers every hash").push(hash, entry);
+    }
+
+    pub(crate) fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Entry> {
+        let part = self.root.part_mut(hash)?;
+        let index = part.position(hash, key)?;
+        let entry = part.remove(index);
+        self.len -= 1;
+        self.tidy(hash);
+        Some(entry)
+    }
+
+    /// The part whose range holds `hash`: where a walk in the order of hashes goes on. None: the table is empty.
+    pub(super) fn part(&self, hash: u64) -> Option<&Part> {
+        self.root.part(hash)
+    }
+
+    /// Every entry, in the order of parts.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.parts(0).flat_map(|(_, part)| part.entries())
+    }
+
+    /// Every part from the one that holds `hash` on, with the first hash of its range.
+    pub(super) fn parts(&self, hash: u64) -> impl Iterator<Item = (u64, &Part)> {
+        let mut next = Some(hash);
+        std::iter::from_fn(move || {
+            let hash = next?;
+            let part = self.part(hash)?;
+            next = part.end(hash);
+            Some((part.start(hash), part))
+        })
+    }
+
+    /// Calls `each` with the entries from a scan's position on, part by part, until there have been `count`. Returns the
+    /// position to go on from; None: all were visited.
+    ///
+    /// Every entry that is there from a scan's first step to its last is visited, whatever else comes and goes: a
+    /// part's range ends where the next begins, and both ends are hashes, which do not change. An entry may be visited
+    /// twice if parts were merged between two steps.
+    pub(crate) fn walk<'t>(
+        &'t self,
+        position: u64,
+        count: usize,
+        mut each: impl FnMut(&'t Entry),
+    ) -> Option<u64> {
+        let mut visited = 0;
+        let mut hash = seed::hash_at(position);
+        loop {
+            let part = self.part(hash)?;
+            part.entries().iter().for_each(&mut each);
+            visited += part.len();
+            hash = part.end(hash)?;
+            if visited >= count && seed::starts_position(hash) {
+                return Some(seed::position_of(hash));
+            }
+        }
+    }
+
+    /// An entry chosen by chance, each about equally likely; None: the table is empty.
+    ///
+    /// A random hash leads to parts of wide ranges more often than to those of narrow ones, so wide ones are refused
+    /// in the same measure, down to the range that parts of a table of this size mostly have; then an entry is chosen
+    /// among 64 places, of which empty ones are refused.
+    pub(crate) fn random(&self, random: &mut Random) -> Option<&Entry> {
+        let usual_depth = (self.len / MERGE_ENTRIES).max(1).ilog2() + 1;
+        loop {
+            let hash = random.next();
+            let part = self.part(hash)?;
+            let refused_bits = usual_depth.saturating_sub(part.depth());
+            if self.len > part.len() && random.next().checked_shr(u64::BITS - refused_bits).unwrap_or(0) != 0
+            {
+                continue;
+            }
+            let places = if self.len == part.len() { part.len() } else { super::part::PART_ENTRIES };
+            if let Some(entry) = part.entries().get(random.index(places)) {
+                return Some(entry);
+            }
+        }
+    }
+
+    /// Notes that the entry of `hash` has this deadline, for which the wheel would come at `due`. Returns the visit to
+    /// ask the wheel for, if the part has no earlier one.
+    pub(super) fn note_deadline(&mut self, hash: u64, Millis(deadline): Millis, due: u64) -> Option<Again> {
+        let part = self.root.part_mut(hash)?;
+        part.earliest = part.earliest.min(deadline);
+        if due >= part.due {
+            return None;
+        }
+        part.due = due;
+        Some(Again { start: part.start(hash), depth: part.depth(), due })
+    }
+
+    /// Whether an entry near `hash` may be past its deadline.
+    pub(super) fn may_be_expired(&self, hash: u64, Millis(now): Millis) -> bool {
+        self.part(hash).is_some_and(|part| part.earliest < now)
+    }
+
+    /// Visits the part that holds `hash`, if its visit is due: takes out what is past its deadline, and asks for the
+    /// next visit, at `due_of` the earliest deadline and the part's entries.
+    pub(super) fn expire(
+        &mut self,
+        hash: u64,
+        now: Millis,
+        due_of: impl Fn(u64, usize) -> u64,
+        mut taken: impl FnMut(Entry),
+    ) -> Visit {
+        let Some(part) = self.root.part_mut(hash) else {
+            return Visit { looked_at: 0, next: None, again: None };
+        };
+        let next = part.end(hash);
+        if part.due > now.0 {
+            return Visit { looked_at: 1, next, again: None };
+        }
+        let before = part.len();
+        part.take_expired(now, &mut taken);
+        let removed = before - part.len();
+        part.due = due_of(part.earliest, part.len());
+        let again = (part.due != super::part::NEVER).then(|| Again {
+            start: part.start(hash),
+            depth: part.depth(),
+            due: part.due,
+        });
+        self.len -= removed;
+        if removed > 0 {
+            self.tidy(hash);
+        }
+        Visit { looked_at: before + 1, next, again }
+    }
+
+    /// After a removal: gives back what is not needed any more.
+    fn tidy(&mut self, hash: u64) {
+        if self.len == 0 {
+            self.root = Node::Same;
+        } else if self.root.part(hash).is_some_and(|part| part.len() <= MERGE_ENTRIES / 2) {
+            self.root.merge(0, hash);
+        }
+    }
+
+    // The steps of looking ahead: each asks for what the next one will touch.
+
+    pub(super) fn prefetch(&self) {
+        entry::prefetch(self);
+    }
+
+    /// The part itself, or the place of the directory that leads to it.
+    pub(super) fn prefetch_root(&self, hash: u64) {
+        self.root.prefetch(hash);
+    }
+
+    pub(super) fn prefetch_part(&self, hash: u64) {
+        if let Some(part) = self.part(hash) {
+            part.prefetch();
+        }
+    }
+
+    pub(super) fn prefetch_pointers(&self, hash: u64) {
+        if let Some(part) = self.part(hash) {
+            part.prefetch_pointers(hash);
+        }
+    }
+
+    pub(super) fn prefetch_entries(&self, hash: u64) {
+        if let Some(part) = self.part(hash) {
+            part.prefetch_entries(hash);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+//! Strings: in the entry while they are small, counted and shared when they are not.
+//!
+//! A string is always kept as the bytes that a client wrote, also when it is a number: GET is the common case. What
+//! OBJECT ENCODING says of it follows from its bytes and from how it came to be, which the entry's mark remembers.
+
+use std::sync::Arc;
+
+use super::entry::{Entry, Form, Value};
+use super::object::Object;
+
+/// Strings of this length and more have an allocation of their own, which an answer on its way out may share.
+pub(crate) const SHARED_FROM: usize = 64 << 10;
+
+/// The longest string that Redis keeps beside its header.
+const EMBEDDED_MAX: usize = 44;
+
+/// Redis shares the objects of the integers below this.
+const SHARED_INTEGERS: i64 = 10_000;
+
+/// How a string came to be, as far as its encoding's name depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Set as a whole: a number is "int".
+    Stored,
+    /// Written by INCRBYFLOAT: never "int".
+    Formatted,
+    /// Changed in place by APPEND or SETRANGE: always "raw".
+    Edited,
+}
+
+impl Origin {
+    fn mark(self) -> u32 {
+        match self {
+            Origin::Stored => 0,
+            Origin::Formatted => 1,
+            Origin::Edited => 2,
+        }
+    }
+}
+
+/// What OBJECT ENCODING says of a string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TextEncoding {
+    Integer(i64),
+    Embedded,
+    Raw,
+}
+
+impl TextEncoding {
+    /// Whether Redis keeps one object for all keys that have this value.
+    pub(crate) fn is_shared(self) -> bool {
+        matches!(self, TextEncoding::Integer(0..SHARED_INTEGERS))
+    }
+}
+
+impl Entry {
+    pub(crate) fn with_text(key: &[u8], text: &[u8]) -> Entry {
+        if text.len() < SHARED_FROM {
+            Entry::new(key, Form::Text, text)
+        } else {
+            Entry::with_object(key, long(text.to_vec()))
+        }
+    }
+
+    /// The string; None when the value is something else.
+    #[inline]
+    pub(crate) fn text(&self) -> Option<&[u8]> {
+        match self.value() {
+            Value::Text(text) => Some(text),
+            Value::Object(Object::Text(text)) => Some(text),
+            Value::PackedHash(_) | Value::Object(Object::Hash(_)) => None,
+        }
+    }
+
+    /// Replaces whatever the value is; gives back what may be slow to drop.
+    pub(crate) fn set_text(&mut self, text: &[u8], origin: Origin) -> Option<Box<Object>> {
+        let old = if text.len() < SHARED_FROM {
+            let old = self.take_object();
+            self.set_bytes(Form::Text, text);
+            old
+        } else {
+            self.set_object(long(text.to_vec()))
+        };
+        self.set_mark(origin.mark());
+        old
+    }
+
+    /// Appends to a string; returns its new length.
+    pub(crate) fn append_text(&mut self, tail: &[u8]) -> usize {
+        let len = self.text().map_or(0, <[u8]>::len);
+        self.write_text(len, tail)
+    }
+
+    /// Overwrites a part of a string, which is filled up with zeros if it is too short; returns its new length.
+    pub(crate) fn write_text(&mut self, offset: usize, bytes: &[u8]) -> usize {
+        let len = self.text().map_or(0, <[u8]>::len);
+        let end = offset + bytes.len();
+        let new_len = len.max(end);
+        if let Some(Object::Text(text)) = self.object_mut() {
+            let text = Arc::make_mut(text);
+            text.resize(new_len, 0);
+            text[offset..end].copy_from_slice(bytes);
+        } else if new_len < SHARED_FROM {
+            self.resize(new_len);
+            let text = self.bytes_mut().expect("a small string lies in its entry");
+            text[offset..end].copy_from_slice(bytes);
+        } else {
+            let mut text = Vec::with_capacity(new_len);
+            text.extend_from_slice(self.text().unwrap_or_default());
+            text.resize(new_len, 0);
+            text[offset..end].copy_from_slice(bytes);
+            drop(self.set_object(long(text)));
+        }
+        self.set_mark(Origin::Edited.mark());
+        new_len
+    }
+
+    pub(crate) fn text_encoding(&self) -> Option<TextEncoding> {
+        let text = self.text()?;
+        let mark = self.mark();
+        if mark == Origin::Edited.mark() {
+            return Some(TextEncoding::Raw);
+        }
+        let integer = (mark == Origin::Stored.mark()).then(|| parse_integer(text)).flatten();
+        Some(match integer {
+            Some(integer) => TextEncoding::Integer(integer),
+            None if text.len() <= EMBEDDED_MAX => TextEncoding::Embedded,
+            None => TextEncoding::Raw,
+        })
+    }
+}
+
+fn long(text: Vec<u8>) -> Box<Object> {
+    Box::new(Object::Text(Arc::new(text)))
+}
+
+/// An integer in the one way it is written: no sign `+`, no zeros in front, no `-0`, nothing around it.
+pub(crate) fn parse_integer(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    match digits {
+        [b'0'] if !negative => return Some(0),
+        [b'1'..=b'9', ..] if digits.len() <= 19 => {}
+        _ => return None,
+    }
+    let mut magnitude: u64 = 0;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        magnitude = magnitude * 10 + u64::from(digit - b'0');
+    }
+    if negative { 0i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(entry: &Entry, text: &[u8], encoding: TextEncoding) {
+        assert_eq!(entry.text(), Some(text));
+        assert_eq!(entry.text_encoding(), Some(encoding));
+    }
+
+    #[test]
+    fn an_integer_is_read_as_redis_reads_it() {
+        for (text, integer) in [
+            ("0", Some(0)),
+            ("-1", Some(-1)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("-9223372036854775808", Some(i64::MIN)),
+            ("9223372036854775808", None),
+            ("-9223372036854775809", None),
+            ("99999999999999999999", None),
+            ("", None),
+            ("-", None),
+            ("-0", None),
+            ("+1", None),
+            ("01", None),
+            (" 1", None),
+            ("1 ", None),
+            ("1.0", None),
+        ] {
+            assert_eq!(parse_integer(text.as_bytes()), integer, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_string_keeps_its_bytes_on_either_side_of_64_kib() {
+        let mut entry = Entry::with_text(b"k", b"12");
+        check(&entry, b"12", TextEncoding::Integer(12));
+        assert_eq!(entry.append_text(b"3"), 3);
+        check(&entry, b"123", TextEncoding::Raw);
+        assert_eq!(entry.write_text(5, b"x"), 6);
+        check(&entry, b"123\0\0x", TextEncoding::Raw);
+        let mut long = vec![b'z'; SHARED_FROM - 1];
+        assert!(entry.set_text(&long, Origin::Stored).is_none());
+        check(&entry, &long, TextEncoding::Raw);
+        entry.append_text(b"y");
+        long.push(b'y');
+        check(&entry, &long, TextEncoding::Raw);
+        entry.write_text(0, b"a");
+        long[0] = b'a';
+        entry.append_text(b"tail");
+        long.extend_from_slice(b"tail");
+        check(&entry, &long, TextEncoding::Raw);
+        assert!(entry.set_text(b"short", Origin::Formatted).is_some());
+        check(&entry, b"short", TextEncoding::Embedded);
+        assert!(entry.set_text(b"3", Origin::Formatted).is_none());
+        check(&entry, b"3", TextEncoding::Embedded);
+    }
+
+    #[test]
+    fn a_string_that_someone_holds_is_copied_before_it_changes() {
+        let mut entry = Entry::with_text(b"k", &[b'a'; SHARED_FROM]);
+        let Value::Object(Object::Text(held)) = entry.value() else { panic!("a long string is counted") };
+        let held = Arc::clone(held);
+        entry.write_text(0, b"b");
+        assert_eq!((held[0], entry.text().unwrap()[0]), (b'a', b'b'));
+    }
+}
