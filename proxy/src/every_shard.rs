@@ -88,8 +88,9 @@ fn random_of(case: &mut Case<'_>, shards: &[usize]) {
     }
 }
 
-/// SCAN: the cursor names the slot, and so the shard; a node stops at the end of a run of its slots with the cursor of
-/// the slot behind it, which another shard may own. Plain Redis servers are visited one after the other.
+/// SCAN: the cursor names the slot, and so the shard. Slots are visited in their order, so that a slot that moves to
+/// another shard meanwhile is not missed; at the end of a run of slots the next one's owner goes on. Plain Redis servers
+/// are visited one after the other.
 pub(crate) fn scan(case: &mut Case<'_>) {
     let word = case.request.word(1);
     let Some(number) = std::str::from_utf8(word).ok().and_then(|text| text.parse::<u64>().ok()) else {
@@ -102,12 +103,46 @@ pub(crate) fn scan(case: &mut Case<'_>) {
     if !case.thread.placement().is_spread(database) {
         return case.send_to(Placement::home(database));
     }
-    let from = Cursor::decode(number).map(|cursor| cursor.slot.index());
-    let owned = from.and_then(|from| Slot::all().skip(from).find(|&slot| case.thread.owner(slot).is_some()));
-    match owned {
-        Some(slot) => case.send_to(slot),
-        None => case.say(empty_page),
-    }
+    let from = Cursor::decode(number);
+    let owned = from.and_then(|from| Slot::all().skip(from.slot.index()).find(|&slot| case.thread.owner(slot).is_some()));
+    let (Some(from), Some(slot)) = (from, owned) else { return case.say(empty_page) };
+    let cursor = if slot == from.slot { number } else { Cursor::start_of(slot).encode() };
+    let owner = case.thread.owner(slot);
+    let behind = Slot::all().skip(slot.index()).find(|&slot| case.thread.owner(slot) != owner);
+    let go_on = move |next: u64| {
+        let behind = behind.map(|slot| Cursor::start_of(slot).encode());
+        Some(match behind {
+            None => next,
+            Some(behind) if next == 0 => behind,
+            Some(behind) => next.min(behind),
+        })
+    };
+    scan_page(case, owner.unwrap_or(0), cursor, go_on);
+}
+
+/// One page of one shard: SCAN with its `cursor`; the cursor of the reply becomes what `go_on` makes of it (None: cannot
+/// be told to a client).
+fn scan_page(case: &mut Case<'_>, shard: usize, cursor: u64, go_on: impl FnOnce(u64) -> Option<u64> + 'static) {
+    let rewrite = move |parts: Vec<Vec<u8>>, out: &mut Vec<u8>| {
+        let Some((next, items)) = page(&parts[0]) else { return out.extend_from_slice(&parts[0]) };
+        let Some(next) = go_on(next) else {
+            return write::error(out, b"ERR this server's SCAN cursor is too large to travel through the proxy");
+        };
+        write::array(out, 2);
+        write::bulk(out, next.to_string().as_bytes());
+        out.extend_from_slice(items);
+    };
+    let gather = Gather::new(1, Merge::Custom(Box::new(rewrite)), 0);
+    let ticket = case.replies.gather(gather, case.heard);
+    let link = case.thread.link(shard, case.client.version.get(), case.client.database.get());
+    let errand = Errand { client: case.client, command: case.command, ticket, part: Some(0) };
+    let request = case.request;
+    link.send_with(case.thread, case.replies, errand, |out| {
+        write::array(out, request.len());
+        write::bulk(out, request.word(0));
+        write::bulk(out, cursor.to_string().as_bytes());
+        request.words().skip(2).for_each(|word| write::bulk(out, word));
+    });
 }
 
 /// Nothing, and nothing behind it.
@@ -125,34 +160,10 @@ fn scan_backend(case: &mut Case<'_>, number: u64) {
     };
     let Some(&shard) = shards.get(usize::from(backend)) else { return case.say(empty_page) };
     let last = usize::from(backend) + 1 == shards.len();
-    let rewrite = move |parts: Vec<Vec<u8>>, out: &mut Vec<u8>| match page(&parts[0]) {
-        Some((next, items)) => {
-            let ours = match next {
-                0 if last => Some(0),
-                0 => BackendCursor { backend: backend + 1, cursor: 0 }.encode(),
-                next => BackendCursor { backend, cursor: next }.encode(),
-            };
-            match ours {
-                Some(ours) => {
-                    write::array(out, 2);
-                    write::bulk(out, ours.to_string().as_bytes());
-                    out.extend_from_slice(items);
-                }
-                None => write::error(out, b"ERR this server's SCAN cursor is too large to travel through the proxy"),
-            }
-        }
-        None => out.extend_from_slice(&parts[0]),
-    };
-    let gather = Gather::new(1, Merge::Custom(Box::new(rewrite)), 0);
-    let ticket = case.replies.gather(gather, case.heard);
-    let link = case.thread.link(shard, case.client.version.get(), case.client.database.get());
-    let errand = Errand { client: case.client, command: case.command, ticket, part: Some(0) };
-    let request = case.request;
-    link.send_with(case.thread, case.replies, errand, |out| {
-        write::array(out, request.len());
-        write::bulk(out, request.word(0));
-        write::bulk(out, cursor.to_string().as_bytes());
-        request.words().skip(2).for_each(|word| write::bulk(out, word));
+    scan_page(case, shard, cursor, move |next| match next {
+        0 if last => Some(0),
+        0 => BackendCursor { backend: backend + 1, cursor: 0 }.encode(),
+        next => BackendCursor { backend, cursor: next }.encode(),
     });
 }
 
