@@ -68,10 +68,10 @@ fn files(wanted: impl Fn(&Path) -> bool) -> Vec<Source> {
     let (mut folders, mut found) = (vec![root.clone()], Vec::new());
     while let Some(folder) = folders.pop() {
         let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-        for entry in entries.map(|entry| entry.unwrap()) {
+        for entry in entries.map(|entry| entry.expect("an entry of a readable folder")) {
             let (path, name) = (entry.path(), entry.file_name());
             let name = name.to_string_lossy();
-            let kind = entry.file_type().unwrap();
+            let kind = entry.file_type().expect("the kind of an entry");
             if kind.is_dir() {
                 let hidden = name.starts_with('.') && name != ".ci" && name != ".config";
                 let target = env::var_os("CARGO_TARGET_DIR").is_some_and(|target| path == *target);
@@ -81,7 +81,11 @@ fn files(wanted: impl Fn(&Path) -> bool) -> Vec<Source> {
             } else if kind.is_file() && wanted(&path) {
                 // A file that an editor just replaced or removed is not a finding.
                 let Ok(text) = fs::read_to_string(&path) else { continue };
-                let path = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+                let path = path
+                    .strip_prefix(&root)
+                    .expect("the walk began at the root")
+                    .to_string_lossy()
+                    .into_owned();
                 found.push(Source { path, text });
             }
         }
