@@ -1,5 +1,7 @@
 //! Prints what finding a command and its first key costs: `cargo run --release -p slotway-commands --example lookup`.
 
+#![allow(clippy::disallowed_methods, reason = "it measures time")]
+
 use std::hint::black_box;
 use std::time::Instant;
 

@@ -10,7 +10,7 @@ use slotway_resp::Request;
 use slotway_resp::write::{self, Version};
 
 use crate::row::{Begin, Category, Command, Find, Flag, Group, KeyFlag, KeyFlags, KeySpec};
-use crate::{errors, glob, id::Id, keys, lookup, table};
+use crate::{errors, glob, help, id::Id, keys, lookup, table};
 
 /// Which rows are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub fn answer(row: &Command, request: Request<'_>, scope: Scope, version: Versio
         Id::CommandDocs => docs(request.skip(2), scope, version, out),
         Id::CommandGetkeys => getkeys(request.skip(2), scope, Answer::Keys, version, out),
         Id::CommandGetkeysandflags => getkeys(request.skip(2), scope, Answer::KeysAndFlags, version, out),
-        Id::CommandHelp => help(out),
+        Id::CommandHelp => help::answer(row, out),
         // COMMAND alone is COMMAND INFO without names.
         _ => info(request.skip(request.len().min(2)), scope, version, out),
     }
@@ -253,7 +253,7 @@ fn found_keys(
 ) {
     write::array(out, positions.len());
     for run in positions.runs() {
-        for position in (run.first..=run.last).step_by(run.step) {
+        for position in run.positions() {
             if answer == Answer::KeysAndFlags {
                 write::array(out, 2);
             }
@@ -263,21 +263,4 @@ fn found_keys(
             }
         }
     }
-}
-
-/// COMMAND HELP.
-fn help(out: &mut Vec<u8>) {
-    const LINES: [&str; 9] = [
-        "COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "(no subcommand)",
-        "COUNT",
-        "DOCS [<command-name> ...]",
-        "GETKEYS <full-command>",
-        "GETKEYSANDFLAGS <full-command>",
-        "INFO [<command-name> ...]",
-        "LIST [FILTERBY (MODULE <name>|ACLCAT <category>|PATTERN <pattern>)]",
-        "HELP",
-    ];
-    write::array(out, LINES.len());
-    LINES.into_iter().for_each(|line| write::simple(out, line));
 }

@@ -401,8 +401,4 @@ impl Id {
     pub const fn index(self) -> usize {
         self as usize
     }
-
-    pub(crate) const fn number(self) -> u16 {
-        self as u16
-    }
 }

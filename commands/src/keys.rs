@@ -19,42 +19,65 @@ const RUNS_MAX: usize = 3;
 pub struct KeyError;
 
 /// Words `first`, `first + step`, ... up to `last`, with what the command does to these keys.
+///
+/// Small numbers on purpose: a request's words are counted in 32 bits, and [`Positions`] is made for every request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
-    pub first: usize,
-    pub last: usize,
-    pub step: usize,
+    first: u32,
+    last: u32,
+    step: u8,
     pub flags: KeyFlags,
 }
 
+impl Run {
+    const NONE: Run = Run { first: 1, last: 0, step: 1, flags: KeyFlags::NONE };
+
+    #[inline]
+    fn is_empty(self) -> bool {
+        self.first > self.last
+    }
+
+    pub fn positions(self) -> impl Iterator<Item = usize> {
+        (self.first as usize..=self.last as usize).step_by(usize::from(self.step))
+    }
+
+    fn one(position: u32, flags: KeyFlags) -> Run {
+        Run { first: position, last: position, step: 1, flags }
+    }
+}
+
 /// The key positions of one request: an iterator over word indexes, in Redis's order.
+///
+/// Nearly all requests have one run: it lies in front, where the compiler can keep it in registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Positions {
-    runs: [Run; RUNS_MAX],
-    count: u8,
-    /// The run and the word that come next.
-    run: u8,
-    next: usize,
+    /// What is left of the current run. Empty ([`Run::NONE`]) only when nothing is left at all.
+    run: Run,
+    more: u8,
+    rest: [Run; RUNS_MAX - 1],
 }
 
 impl Positions {
-    const EMPTY: Run = Run { first: 0, last: 0, step: 1, flags: KeyFlags::NONE };
+    const NONE: Positions = Positions { run: Run::NONE, more: 0, rest: [Run::NONE; RUNS_MAX - 1] };
 
-    fn new() -> Self {
-        Positions { runs: [Self::EMPTY; RUNS_MAX], count: 0, run: 0, next: 0 }
+    #[inline]
+    const fn of(run: Run) -> Positions {
+        Positions { run, ..Positions::NONE }
     }
 
     fn push(&mut self, run: Run) {
-        if self.count == 0 {
-            self.next = run.first;
+        if self.run.is_empty() {
+            self.run = run;
+        } else {
+            self.rest[usize::from(self.more)] = run;
+            self.more += 1;
         }
-        self.runs[usize::from(self.count)] = run;
-        self.count += 1;
     }
 
-    /// The runs of words, for callers that want the flags, too.
-    pub fn runs(&self) -> &[Run] {
-        &self.runs[..usize::from(self.count)]
+    /// The runs that are left, for callers that want the flags, too.
+    pub fn runs(&self) -> impl Iterator<Item = Run> {
+        let rest = self.rest.into_iter().take(usize::from(self.more));
+        std::iter::once(self.run).chain(rest).filter(|run| !run.is_empty())
     }
 }
 
@@ -63,27 +86,25 @@ impl Iterator for Positions {
 
     #[inline]
     fn next(&mut self) -> Option<usize> {
-        if self.run == self.count {
+        if self.run.is_empty() {
             return None;
         }
-        let run = &self.runs[usize::from(self.run)];
-        let position = self.next;
-        self.next += run.step;
-        if self.next > run.last {
-            self.run += 1;
-            if self.run < self.count {
-                self.next = self.runs[usize::from(self.run)].first;
-            }
+        let position = self.run.first;
+        // Not `position + step > last`: the last word may be the last that 32 bits can count.
+        if self.run.last - position >= u32::from(self.run.step) {
+            self.run.first += u32::from(self.run.step);
+        } else if self.more == 0 {
+            self.run = Run::NONE;
+        } else {
+            self.run = self.rest[0];
+            self.rest.rotate_left(1);
+            self.more -= 1;
         }
-        Some(position)
+        Some(position as usize)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let mut left = 0;
-        for (at, run) in self.runs().iter().enumerate().skip(usize::from(self.run)) {
-            let from = if at == usize::from(self.run) { self.next } else { run.first };
-            left += (run.last - from) / run.step + 1;
-        }
+        let left = self.runs().map(|run| ((run.last - run.first) / u32::from(run.step) + 1) as usize).sum();
         (left, Some(left))
     }
 }
@@ -93,26 +114,28 @@ impl ExactSizeIterator for Positions {}
 /// The key positions of a request whose arity has been checked. Without keys: an empty iterator.
 #[inline]
 pub fn positions(command: &Command, request: Request<'_>) -> Result<Positions, KeyError> {
-    let mut found = Positions::new();
-    if let ([spec], Search::Specs) = (command.key_specs, command.search) {
-        match walk(spec, request) {
-            Ok(Some(run)) => found.push(run),
-            Ok(None) => {}
-            Err(NoRun::NoneAsked) if command.flags.has(Flag::NoMandatoryKeys) => {}
-            Err(_) => return Err(KeyError),
-        }
-        return Ok(found);
+    match (command.key_specs, command.search) {
+        ([spec], Search::Specs) => match walk(spec, request) {
+            Ok(Some(run)) => Ok(Positions::of(run)),
+            Ok(None) => Ok(Positions::NONE),
+            Err(NoRun::NoneAsked) if command.flags.has(Flag::NoMandatoryKeys) => Ok(Positions::NONE),
+            Err(_) => Err(KeyError),
+        },
+        (_, Search::Set) => Ok(Positions::of(Run::one(1, set_flags(request)))),
+        (specs, search) => searched(specs, search, request),
     }
-    match command.search {
-        Search::Specs => by_specs(command.key_specs, request, &mut found)?,
-        Search::Set => found.push(one(1, set_flags(request))),
-        Search::Bitfield => found.push(one(1, bitfield_flags(request))),
-        Search::Sort => sort(command.key_specs, request, &mut found),
-        Search::SortRo => found.push(one(1, command.key_specs[0].flags)),
-        Search::Georadius => georadius(command.key_specs, request, &mut found),
-        Search::Migrate => found.push(migrate(command.key_specs, request)?),
+}
+
+fn searched(specs: &[KeySpec], search: Search, request: Request<'_>) -> Result<Positions, KeyError> {
+    match search {
+        Search::Specs => by_specs(specs, request),
+        Search::Set => Ok(Positions::of(Run::one(1, set_flags(request)))),
+        Search::Bitfield => Ok(Positions::of(Run::one(1, bitfield_flags(request)))),
+        Search::Sort => Ok(sort(specs, request)),
+        Search::SortRo => Ok(Positions::of(Run::one(1, specs[0].flags))),
+        Search::Georadius => Ok(georadius(specs, request)),
+        Search::Migrate => migrate(specs, request).map(Positions::of),
     }
-    Ok(found)
 }
 
 /// The first key. For the simple rows a look at one number.
@@ -131,7 +154,7 @@ pub fn first<'b>(command: &Command, request: Request<'b>) -> Option<&'b [u8]> {
 
 /// The shard channels of SPUBLISH, SSUBSCRIBE and SUNSUBSCRIBE: hashed to a slot like keys.
 pub fn channels(command: &Command, request: Request<'_>) -> Positions {
-    let mut found = Positions::new();
+    let mut found = Positions::NONE;
     for spec in command.key_specs.iter().filter(|spec| spec.flags.has(KeyFlag::NotKey)) {
         if let Ok(run) = walk_any(spec, request) {
             found.push(run);
@@ -153,13 +176,14 @@ impl From<NoRun> for KeyError {
     }
 }
 
-fn by_specs(specs: &[KeySpec], request: Request<'_>, found: &mut Positions) -> Result<(), KeyError> {
+fn by_specs(specs: &[KeySpec], request: Request<'_>) -> Result<Positions, KeyError> {
+    let mut found = Positions::NONE;
     for spec in specs {
         if let Some(run) = walk(spec, request)? {
             found.push(run);
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// The run of one specification; None: it names channels, not keys.
@@ -170,9 +194,9 @@ fn walk(spec: &KeySpec, request: Request<'_>) -> Result<Option<Run>, NoRun> {
 
 #[inline]
 fn walk_any(spec: &KeySpec, request: Request<'_>) -> Result<Run, NoRun> {
-    let len = request.len();
+    let len = words(request);
     let begin = match spec.begin {
-        Begin::Index(index) => usize::from(index),
+        Begin::Index(index) => u32::from(index),
         Begin::Keyword { word, from } => behind_keyword(word, from, request).ok_or(NoRun::NotFound)?,
         Begin::Unknown => return Err(NoRun::NotFound),
     };
@@ -181,11 +205,11 @@ fn walk_any(spec: &KeySpec, request: Request<'_>) -> Result<Run, NoRun> {
             (begin, range_end(begin, last, limit, len).ok_or(NoRun::NotFound)?, step)
         }
         Find::Counted { count_at, first, step } => {
-            let count = count(request, begin + usize::from(count_at)).ok_or(NoRun::NotFound)?;
+            let count = count(request, begin + u32::from(count_at)).ok_or(NoRun::NotFound)?;
             if count == 0 {
                 return Err(NoRun::NoneAsked);
             }
-            let first = begin + usize::from(first);
+            let first = begin + u32::from(first);
             (first, first.checked_add(count - 1).ok_or(NoRun::NotFound)?, step)
         }
         Find::Unknown => return Err(NoRun::NotFound),
@@ -193,47 +217,54 @@ fn walk_any(spec: &KeySpec, request: Request<'_>) -> Result<Run, NoRun> {
     if first > last || last >= len {
         return Err(NoRun::NotFound);
     }
-    Ok(Run { first, last, step: usize::from(step), flags: spec.flags })
+    Ok(Run { first, last, step, flags: spec.flags })
+}
+
+/// The number of words. A parser finds no more than 2^31 - 1 in a request.
+#[inline]
+fn words(request: Request<'_>) -> u32 {
+    u32::try_from(request.len()).unwrap_or(u32::MAX)
 }
 
 #[inline]
-fn range_end(first: usize, last: i32, limit: u8, len: usize) -> Option<usize> {
-    let back = usize::try_from(last.unsigned_abs()).ok()?;
+fn word(request: Request<'_>, at: u32) -> &[u8] {
+    request.word(at as usize)
+}
+
+#[inline]
+fn range_end(first: u32, last: i32, limit: u8, len: u32) -> Option<u32> {
+    let back = last.unsigned_abs();
     if last >= 0 {
         first.checked_add(back)
     } else if limit <= 1 {
         len.checked_sub(back)
     } else {
         // The first part of what is left: XREAD's keys are the first half of the words behind STREAMS.
-        (first + len.saturating_sub(first) / usize::from(limit)).checked_sub(back)
+        (first + len.saturating_sub(first) / u32::from(limit)).checked_sub(back)
     }
 }
 
-fn behind_keyword(keyword: &str, from: i32, request: Request<'_>) -> Option<usize> {
-    let is_it = |at: &usize| request.word(*at).eq_ignore_ascii_case(keyword.as_bytes());
-    let start = usize::try_from(from.unsigned_abs()).ok()?;
+fn behind_keyword(keyword: &str, from: i32, request: Request<'_>) -> Option<u32> {
+    let is_it = |at: &u32| word(request, *at).eq_ignore_ascii_case(keyword.as_bytes());
+    let start = from.unsigned_abs();
     let found = if from > 0 {
-        (start..request.len()).find(is_it)
+        (start..words(request)).find(is_it)
     } else {
-        (1..=request.len().checked_sub(start)?).rev().find(is_it)
+        (1..=words(request).checked_sub(start)?).rev().find(is_it)
     };
     found.map(|at| at + 1)
 }
 
 /// The number of keys at word `at`, as Redis reads one: digits only, no sign, no leading zero.
-fn count(request: Request<'_>, at: usize) -> Option<usize> {
-    if at >= request.len() {
+fn count(request: Request<'_>, at: u32) -> Option<u32> {
+    if at >= words(request) {
         return None;
     }
-    let word = request.word(at);
+    let word = word(request, at);
     if word.len() > 1 && word[0] == b'0' || !word.iter().all(u8::is_ascii_digit) {
         return None;
     }
     std::str::from_utf8(word).ok()?.parse().ok()
-}
-
-fn one(position: usize, flags: KeyFlags) -> Run {
-    Run { first: position, last: position, step: 1, flags }
 }
 
 /// With GET the old value is read as well.
@@ -243,17 +274,21 @@ fn set_flags(request: Request<'_>) -> KeyFlags {
     if request.words().skip(3).any(|word| word.eq_ignore_ascii_case(b"get")) { WITH_GET } else { PLAIN }
 }
 
+/// Whether word `at` is this option, any case.
+fn is_option(request: Request<'_>, at: u32, option: &str) -> bool {
+    word(request, at).eq_ignore_ascii_case(option.as_bytes())
+}
+
 /// Reads only as long as every operation is a GET with its two words. OVERFLOW alone changes nothing.
 fn bitfield_flags(request: Request<'_>) -> KeyFlags {
     const READS: KeyFlags = KeyFlags::of(&[KeyFlag::Ro, KeyFlag::Access]);
     const WRITES: KeyFlags = KeyFlags::of(&[KeyFlag::Rw, KeyFlag::Access, KeyFlag::Update]);
     let mut at = 2;
-    while at < request.len() {
-        let left = request.len() - at - 1;
-        let word = request.word(at);
-        if word.eq_ignore_ascii_case(b"get") && left >= 2 {
+    while at < words(request) {
+        let left = words(request) - at - 1;
+        if left >= 2 && is_option(request, at, "get") {
             at += 3;
-        } else if word.eq_ignore_ascii_case(b"overflow") && left >= 1 {
+        } else if left >= 1 && is_option(request, at, "overflow") {
             at += 2;
         } else {
             return WRITES;
@@ -263,46 +298,45 @@ fn bitfield_flags(request: Request<'_>) -> KeyFlags {
 }
 
 /// The key, and the destination behind the last STORE that is not itself the word of another option.
-fn sort(specs: &[KeySpec], request: Request<'_>, found: &mut Positions) {
-    found.push(one(1, specs[0].flags));
+fn sort(specs: &[KeySpec], request: Request<'_>) -> Positions {
+    let mut found = Positions::of(Run::one(1, specs[0].flags));
     let mut destination = None;
     let mut at = 2;
-    while at < request.len() {
-        let left = request.len() - at - 1;
-        let word = request.word(at);
-        if word.eq_ignore_ascii_case(b"store") && left >= 1 {
+    while at < words(request) {
+        if is_option(request, at, "store") && at + 1 < words(request) {
             destination = Some(at + 1);
             at += 1;
-        } else if word.eq_ignore_ascii_case(b"limit") {
+        } else if is_option(request, at, "limit") {
             at += 2;
-        } else if word.eq_ignore_ascii_case(b"get") || word.eq_ignore_ascii_case(b"by") {
+        } else if is_option(request, at, "get") || is_option(request, at, "by") {
             at += 1;
         }
         at += 1;
     }
     if let Some(position) = destination {
-        found.push(one(position, KeyFlags::of(&[KeyFlag::Ow, KeyFlag::Update])));
+        found.push(Run::one(position, KeyFlags::of(&[KeyFlag::Ow, KeyFlag::Update])));
     }
+    found
 }
 
 /// The key, and the destination behind the last STORE or STOREDIST: the command stores there. (Redis's own search
 /// names the first of each, and misses the key that is written when an option stands twice.)
-fn georadius(specs: &[KeySpec], request: Request<'_>, found: &mut Positions) {
-    found.push(one(1, specs[0].flags));
-    let Begin::Keyword { from, .. } = specs[1].begin else { return };
+fn georadius(specs: &[KeySpec], request: Request<'_>) -> Positions {
+    let mut found = Positions::of(Run::one(1, specs[0].flags));
+    let Begin::Keyword { from, .. } = specs[1].begin else { return found };
     let mut destination = None;
-    let mut at = usize::try_from(from).unwrap_or(0);
-    while at + 1 < request.len() {
-        let word = request.word(at);
-        if word.eq_ignore_ascii_case(b"store") || word.eq_ignore_ascii_case(b"storedist") {
+    let mut at = from.unsigned_abs();
+    while at + 1 < words(request) {
+        if is_option(request, at, "store") || is_option(request, at, "storedist") {
             destination = Some(at + 1);
             at += 1;
         }
         at += 1;
     }
     if let Some(position) = destination {
-        found.push(one(position, specs[1].flags));
+        found.push(Run::one(position, specs[1].flags));
     }
+    found
 }
 
 /// Word 3; or, if there is a KEYS among the options, everything behind it, and then word 3 must be empty. A KEYS with
@@ -310,19 +344,16 @@ fn georadius(specs: &[KeySpec], request: Request<'_>, found: &mut Positions) {
 fn migrate(specs: &[KeySpec], request: Request<'_>) -> Result<Run, KeyError> {
     let flags = specs[0].flags;
     let mut at = 6;
-    while at + 1 < request.len() {
-        let word = request.word(at);
-        if word.eq_ignore_ascii_case(b"keys") {
-            if !request.word(3).is_empty() {
-                return Err(KeyError);
-            }
-            return Ok(Run { first: at + 1, last: request.len() - 1, step: 1, flags });
-        } else if word.eq_ignore_ascii_case(b"auth") {
+    while at + 1 < words(request) {
+        if is_option(request, at, "keys") {
+            let run = Run { first: at + 1, last: words(request) - 1, step: 1, flags };
+            return if request.word(3).is_empty() { Ok(run) } else { Err(KeyError) };
+        } else if is_option(request, at, "auth") {
             at += 1;
-        } else if word.eq_ignore_ascii_case(b"auth2") {
+        } else if is_option(request, at, "auth2") {
             at += 2;
         }
         at += 1;
     }
-    Ok(one(3, flags))
+    Ok(Run::one(3, flags))
 }

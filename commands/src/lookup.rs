@@ -1,35 +1,53 @@
 //! From a request's first words to its row.
 //!
 //! [`find`] stands at the front of every request: it reads a name's first and last eight letters, hashes them to a
-//! place in an index made while compiling, and compares once. It never allocates.
+//! place in an index made while compiling, and compares them there. It never allocates.
 
 use slotway_resp::Request;
 
 use crate::errors::{self, CommandError};
-use crate::id::Id;
 use crate::row::Command;
-use crate::table::{COMMANDS, ROWS};
+use crate::table::COMMANDS;
 
 /// Places of the index: four times as many as there are names, so that a probe seldom takes a second step.
 const PLACES: usize = 1024;
-const FREE: u16 = u16::MAX;
 
-static INDEX: [u16; PLACES] = index();
+static INDEX: [Place; PLACES] = index();
+
+/// A name as the index compares it. Up to 16 letters the key is the name; longer ones are compared once more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key {
+    len: usize,
+    head: u64,
+    tail: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    key: Key,
+    row: usize,
+}
+
+/// No name is that long.
+const FREE: Place = Place { key: Key { len: usize::MAX, head: 0, tail: 0 }, row: 0 };
+const KEY_LETTERS: usize = 16;
 
 /// The row of a top-level command, any case. Finds rows that have no handler yet, too.
 #[inline]
 pub fn find(name: &[u8]) -> Option<&'static Command> {
-    let mut place = place_of(name);
+    let key = Key::of(name);
+    let mut at = key.place();
     loop {
-        let at = INDEX[place];
-        if at == FREE {
+        let place = &INDEX[at];
+        if place.key == key {
+            let row = &COMMANDS[place.row];
+            if name.len() <= KEY_LETTERS || row.name.as_bytes().eq_ignore_ascii_case(name) {
+                return Some(row);
+            }
+        } else if place.key.len == FREE.key.len {
             return None;
         }
-        let row = &COMMANDS[usize::from(at)];
-        if row.name.len() == name.len() && row.name.as_bytes().eq_ignore_ascii_case(name) {
-            return Some(row);
-        }
-        place = (place + 1) % PLACES;
+        at = (at + 1) % PLACES;
     }
 }
 
@@ -79,37 +97,92 @@ fn checked(row: &'static Command, request: Request<'_>) -> Result<&'static Comma
     if row.accepts(request.len()) { Ok(row) } else { Err(errors::wrong_arity(row)) }
 }
 
-/// Setting bit 5 makes letters lower case. It confuses some signs as well, which costs a comparison, never an answer.
-const FOLD: u64 = 0x2020_2020_2020_2020;
+impl Key {
+    /// The first and the last eight letters in lower case; of shorter names the halves overlap.
+    #[inline]
+    const fn of(name: &[u8]) -> Key {
+        let (head, tail) = if let (Some(head), Some(tail)) = (name.first_chunk::<8>(), name.last_chunk::<8>())
+        {
+            (u64::from_le_bytes(*head), u64::from_le_bytes(*tail))
+        } else if let (Some(head), Some(tail)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+            (u32::from_le_bytes(*head) as u64, u32::from_le_bytes(*tail) as u64)
+        } else if let [first, .., last] = name {
+            // Two or three letters: the middle one of three, or the second of two.
+            (*first as u64 | (name[name.len() / 2] as u64) << 8, *last as u64)
+        } else {
+            // No command has a name of one letter.
+            (0, 0)
+        };
+        Key { len: name.len(), head: lower_case(head), tail: lower_case(tail) }
+    }
 
-#[inline]
-const fn place_of(name: &[u8]) -> usize {
-    let (head, tail) = if let (Some(head), Some(tail)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
-        (u64::from_le_bytes(*head), u64::from_le_bytes(*tail))
-    } else if let (Some(head), Some(tail)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
-        (u32::from_le_bytes(*head) as u64, u32::from_le_bytes(*tail) as u64)
-    } else if let [first, .., last] = name {
-        // Two or three letters; of three the middle one is the last but one.
-        (*first as u64 | (name[name.len() / 2] as u64) << 8, *last as u64)
-    } else {
-        return 0;
-    };
-    let mixed = ((head | FOLD) ^ (tail | FOLD).rotate_left(29)).wrapping_add(name.len() as u64);
-    // The upper bits of a product with an odd number depend on all bits of the other factor. 1024 places: 10 bits.
-    (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54) as usize
+    /// The upper bits of a product with an odd number depend on all bits of the other factor. 1024 places: 10 bits.
+    #[inline]
+    const fn place(self) -> usize {
+        let mixed = (self.head ^ self.tail.rotate_left(29)).wrapping_add(self.len as u64);
+        (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54) as usize
+    }
 }
 
-const fn index() -> [u16; PLACES] {
+/// Eight bytes at once: `A` to `Z` become lower case, everything else stays.
+#[inline]
+const fn lower_case(bytes: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const TOP: u64 = EACH * 0x80;
+    let low = bytes & !TOP;
+    // A byte's top bit is set when its lower seven bits are at least `A`, and when they are past `Z`.
+    let from_a = low + EACH * (0x80 - b'A' as u64);
+    let past_z = low + EACH * (0x7F - b'Z' as u64);
+    let upper = from_a & !past_z & !bytes & TOP;
+    // The top bit moved down by two is the bit that tells `a` from `A`.
+    bytes | (upper >> 2)
+}
+
+const fn index() -> [Place; PLACES] {
     let mut places = [FREE; PLACES];
-    let mut at = 0;
-    while at < Id::COUNT {
-        let row = &ROWS[at];
-        let mut place = place_of(row.name.as_bytes());
-        while places[place] != FREE {
-            place = (place + 1) % PLACES;
+    let mut row = 0;
+    while row < COMMANDS.len() {
+        let key = Key::of(COMMANDS[row].name.as_bytes());
+        let mut at = key.place();
+        while places[at].key.len != FREE.key.len {
+            at = (at + 1) % PLACES;
         }
-        places[place] = row.id.number();
-        at += 1 + row.subcommand_count;
+        places[at] = Place { key, row };
+        row += 1 + COMMANDS[row].subcommand_count;
     }
     places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eight_bytes_at_once_become_lower_case_as_one_by_one() {
+        for byte in 0..=u8::MAX {
+            for at in 0..8 {
+                let mut bytes = *b"aZ@[\x80\xff_z";
+                bytes[at] = byte;
+                let together = lower_case(u64::from_le_bytes(bytes)).to_le_bytes();
+                assert_eq!(together, bytes.map(|byte| byte.to_ascii_lowercase()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_search_takes_few_steps() {
+        let steps = |name: &str| {
+            let key = Key::of(name.as_bytes());
+            (0..).find(|step| INDEX[(key.place() + step) % PLACES].key == key).unwrap()
+        };
+        let all: Vec<usize> = crate::table::top_level().map(|row| steps(row.name)).collect();
+        assert!(
+            all.iter().sum::<usize>() < all.len() / 2,
+            "{} steps for {} names",
+            all.iter().sum::<usize>(),
+            all.len()
+        );
+        let worst = all.iter().max().unwrap();
+        assert!(*worst <= 6, "{worst}");
+    }
 }

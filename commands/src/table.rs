@@ -26,10 +26,7 @@ use crate::id::Id;
 use crate::row::{Command, Group};
 
 /// Every row, in the order of [`Id`]: sorted by name.
-pub static COMMANDS: [Command; Id::COUNT] = ROWS;
-
-/// The same for the eyes of the compiler: what is built while compiling may not read a static.
-pub(crate) const ROWS: [Command; Id::COUNT] = build();
+pub static COMMANDS: [Command; Id::COUNT] = build();
 
 const GROUPS: [(Group, &[Command]); 17] = [
     (Group::Bitmap, bitmaps::ROWS),

@@ -1,6 +1,8 @@
 //! A redis-server 7.0 for one test: on a Unix socket of its own (no port, so none to share), nothing on disk, ended
 //! with the value.
 
+#![allow(clippy::disallowed_methods, reason = "a process is waited for, with a deadline")]
+
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
