@@ -3,6 +3,7 @@
 //! Pure: no clock, no sockets, no threads; time and randomness are arguments. Node, proxy, control group, admin API
 //! and tests share these types, so that they cannot disagree about where a key lives.
 
+mod crc;
 pub mod cursor;
 pub mod ids;
 pub mod ranges;

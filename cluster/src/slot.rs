@@ -9,6 +9,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::crc;
+
 /// Number of slots of a cluster.
 pub const SLOTS: u16 = 16384;
 
@@ -87,14 +89,14 @@ pub fn slot_of(placement: &Placement, database: Database, key: &[u8]) -> Slot {
 
 /// The slot of a key in a spread database: what CLUSTER KEYSLOT answers.
 pub fn spread_slot(key: &[u8]) -> Slot {
-    Slot(crc16::State::<crc16::XMODEM>::calculate(hashed_part(key)) % SLOTS)
+    Slot(crc::crc16(hashed_part(key)) % SLOTS)
 }
 
 /// The hash tag: what stands between the first `{` and the first `}` behind it, if that is not empty; else the key.
 fn hashed_part(key: &[u8]) -> &[u8] {
-    let Some(open) = key.iter().position(|&byte| byte == b'{') else { return key };
+    let Some(open) = memchr::memchr(b'{', key) else { return key };
     let tagged = &key[open + 1..];
-    match tagged.iter().position(|&byte| byte == b'}') {
+    match memchr::memchr(b'}', tagged) {
         Some(close) if close > 0 => &tagged[..close],
         _ => key,
     }

@@ -77,8 +77,12 @@ pub enum BadTopology {
 impl std::fmt::Display for BadTopology {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            BadTopology::UnknownNode { shard, node } => write!(f, "shard {shard} names node {node}, which is not listed"),
-            BadTopology::SlotTwice { slot, shards: (a, b) } => write!(f, "slot {slot} is held by shards {a} and {b}"),
+            BadTopology::UnknownNode { shard, node } => {
+                write!(f, "shard {shard} names node {node}, which is not listed")
+            }
+            BadTopology::SlotTwice { slot, shards: (a, b) } => {
+                write!(f, "slot {slot} is held by shards {a} and {b}")
+            }
             BadTopology::ShardTwice(id) => write!(f, "shard {id} is listed twice"),
             BadTopology::NodeTwice(id) => write!(f, "node {id} is listed twice"),
         }
@@ -192,13 +196,10 @@ mod tests {
     fn a_slot_map_names_the_owner_of_every_slot() {
         let map = topology(&[&["0-99", "200"], &["100-199"]]).slot_map();
         let owner = |number| map.owner(Slot::new(number).unwrap());
-        assert_eq!([owner(0), owner(99), owner(100), owner(200), owner(201)], [
-            Some(0),
-            Some(0),
-            Some(1),
-            Some(0),
-            None
-        ]);
+        assert_eq!(
+            [owner(0), owner(99), owner(100), owner(200), owner(201)],
+            [Some(0), Some(0), Some(1), Some(0), None]
+        );
     }
 
     #[test]
