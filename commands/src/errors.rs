@@ -277,3 +277,27 @@ pub fn cross_slot(one: &[u8], other: &[u8]) -> Vec<u8> {
 pub fn refused(reason: &str) -> String {
     format!("ERR {reason}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_proxys_texts_are_those_of_the_interface() {
+        assert_eq!(no_primary(2, 1500), "TRYAGAIN shard 2 has no primary, held 1500 ms");
+        assert_eq!(no_reply(3, 250), "TIMEOUT no reply from shard 3 within 250 ms");
+        assert_eq!(proxy_limit("maxclients"), "BUSY proxy limit maxclients reached");
+        assert_eq!(
+            String::from_utf8(cross_slot(b"a", b"b")).unwrap(),
+            "CROSSSLOT Keys in request don't hash to the same slot (a, b); use a database from 1 to 15, a hash tag \
+             or a placement rule"
+        );
+        assert_eq!(moved(3999, "127.0.0.1:7002"), "MOVED 3999 127.0.0.1:7002");
+    }
+
+    #[test]
+    fn a_long_key_is_quoted_in_part() {
+        let text = cross_slot(&[b'x'; 1000], b"b");
+        assert!(text.len() < 250);
+    }
+}

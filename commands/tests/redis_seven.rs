@@ -4,6 +4,8 @@
 #[path = "redis_seven/server.rs"]
 mod server;
 
+#[path = "redis_seven/info.rs"]
+mod info;
 #[path = "redis_seven/keys.rs"]
 mod keys;
 #[path = "redis_seven/words.rs"]
