@@ -151,13 +151,13 @@ async fn a_managed_node_is_handed_every_version_by_a_member() {
     let (_dir, topology, config) = managed_dir(&node.address);
     let control = Control::start(&config, &Registry::new()).unwrap();
     let json = serde_json::to_string(&topology).unwrap();
-    let first = format!("SLOTWAY TOPOLOGY 1 n1 {json}");
+    let first = format!("SLOTWAY TOPOLOGY 1 {json} n1");
     wait_for("the topology arrives", || (node.told("TOPOLOGY") == [first.clone()]).then_some(())).await;
     assert_eq!(node.told("AUTH"), ["AUTH slotway s3cret"]);
 
     let own = OwnAddresses { addr: "127.0.0.1:6379".into(), admin_addr: None, sentinel_addr: None };
     control.introduce(own.clone(), Arc::new(|| 3));
-    wait_for("the next version arrives", || node.told("TOPOLOGY 2 n1").pop()).await;
+    wait_for("the next version arrives", || node.told("TOPOLOGY 2 ").pop()).await;
     control.introduce(own, Arc::new(|| 4));
     let view = control.view();
     assert_eq!((view.topology().version, view.topology().proxies.len()), (2, 1), "a proxy is listed once");

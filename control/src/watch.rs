@@ -154,7 +154,7 @@ impl Watcher {
             return Ok(());
         }
         let json = serde_json::to_string(&*topology).expect("a topology is always JSON");
-        let words = ["SLOTWAY", "TOPOLOGY", &topology.version.to_string(), &self.id.0, &json];
+        let words = ["SLOTWAY", "TOPOLOGY", &topology.version.to_string(), &json, &self.id.0];
         match connection.request(&words, PATIENCE).await? {
             Frame::Error(text) => {
                 let why = String::from_utf8_lossy(&text);
