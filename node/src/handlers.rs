@@ -3,3 +3,14 @@
 pub(crate) mod hashes;
 pub(crate) mod keys;
 pub(crate) mod strings;
+
+pub(crate) mod client;
+pub(crate) mod cluster;
+pub(crate) mod command;
+pub(crate) mod config;
+pub(crate) mod connection;
+pub(crate) mod info;
+pub(crate) mod internal;
+pub(crate) mod server;
+
+mod help;

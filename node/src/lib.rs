@@ -2,8 +2,36 @@
 //!
 //! One thread runs the keyspace and its clients on a tokio runtime of its own. The way of a request, in reading order:
 //! [`server`] accepts, [`connection`] reads a batch and writes its replies, [`execute`] finds the handler of each
-//! request, [`handlers`] act on the [`keyspace`].
+//! request, [`handlers`] act on the [`keyspace`] or on the [`node`] itself.
+
+mod server;
+
+mod thread;
+
+mod connection;
+mod desk;
+mod output;
+
+mod dispatch;
+mod execute;
 
 pub(crate) mod call;
+mod server_call;
+
 pub(crate) mod handlers;
+
 pub(crate) mod keyspace;
+
+mod bounds;
+mod client;
+mod identity;
+mod membership;
+mod memory;
+mod node;
+mod statistics;
+
+mod advice;
+mod housekeeping;
+mod metrics;
+
+pub use server::{Running, StartError, start};

@@ -1,0 +1,327 @@
+//! What the node knows of each of its clients: the state that commands read and change, and the list of all.
+//!
+//! A client belongs to one connection, but CLIENT LIST reads it and CLIENT KILL ends it from another. All of this
+//! happens on one thread, so its fields are cells: no locks, and a request of one client never waits for another.
+//! The connection's task sleeps until its socket has news or until somebody calls [`Client::wake`].
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    rc::Rc,
+    task::Waker,
+};
+
+use slotway_cluster::Database;
+use slotway_commands::Id;
+use slotway_resp::Version;
+
+use crate::call::Millis;
+
+/// The number that CLIENT ID answers: never used twice in the life of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ClientId(pub(crate) u64);
+
+/// Who the client proved to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// A password is set and it has not given it: only AUTH, HELLO, QUIT and RESET.
+    Stranger,
+    /// The default user.
+    User,
+    /// A proxy or another node: gave the members' secret.
+    Member,
+}
+
+/// What CLIENT REPLY asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Replies {
+    On,
+    Off,
+    /// The reply of the next command is dropped.
+    SkipNext,
+}
+
+/// How long the connection goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Open,
+    /// Until what has already arrived is executed and answered: the node is stopping.
+    Finish,
+    /// Until the replies written so far are sent: QUIT, a broken protocol, CLIENT KILL of itself.
+    CloseAfterReply,
+    /// No byte longer: CLIENT KILL, a limit.
+    CloseNow,
+}
+
+/// One client.
+pub(crate) struct Client {
+    pub(crate) id: ClientId,
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    pub(crate) descriptor: i32,
+    pub(crate) created: Millis,
+
+    pub(crate) database: Cell<Database>,
+    pub(crate) version: Cell<Version>,
+    pub(crate) standing: Cell<Standing>,
+    pub(crate) replies: Cell<Replies>,
+    pub(crate) fate: Cell<Fate>,
+    pub(crate) no_evict: Cell<bool>,
+    pub(crate) no_touch: Cell<bool>,
+    pub(crate) name: RefCell<Vec<u8>>,
+    pub(crate) library_name: RefCell<Vec<u8>>,
+    pub(crate) library_version: RefCell<Vec<u8>>,
+
+    /// When its last request arrived.
+    pub(crate) active: Cell<Millis>,
+    pub(crate) last_command: Cell<Option<Id>>,
+    /// Bytes of a request that has not arrived whole, and the room around them.
+    pub(crate) input_bytes: Cell<usize>,
+    pub(crate) input_room_bytes: Cell<usize>,
+    /// Bytes of replies that its socket did not take yet, and in how many pieces.
+    pub(crate) output_bytes: Cell<usize>,
+    pub(crate) output_pieces: Cell<usize>,
+    /// Since when more than the soft limit has waited without a break.
+    pub(crate) over_soft_limit: Cell<Option<Millis>>,
+
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Client {
+    pub(crate) fn new(
+        id: ClientId,
+        peer: SocketAddr,
+        local: SocketAddr,
+        descriptor: i32,
+        now: Millis,
+    ) -> Client {
+        Client {
+            id,
+            peer,
+            local,
+            descriptor,
+            created: now,
+            database: Cell::default(),
+            version: Cell::default(),
+            standing: Cell::new(Standing::User),
+            replies: Cell::new(Replies::On),
+            fate: Cell::new(Fate::Open),
+            no_evict: Cell::new(false),
+            no_touch: Cell::new(false),
+            name: RefCell::default(),
+            library_name: RefCell::default(),
+            library_version: RefCell::default(),
+            active: Cell::new(now),
+            last_command: Cell::new(None),
+            input_bytes: Cell::new(0),
+            input_room_bytes: Cell::new(0),
+            output_bytes: Cell::new(0),
+            output_pieces: Cell::new(0),
+            over_soft_limit: Cell::new(None),
+            waker: RefCell::new(None),
+        }
+    }
+
+    /// Remembers how to wake the connection's task. It is the same from poll to poll, so this costs a comparison.
+    pub(crate) fn register(&self, waker: &Waker) {
+        let mut registered = self.waker.borrow_mut();
+        if !registered.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *registered = Some(waker.clone());
+        }
+    }
+
+    /// Lets the connection's task look at the client again.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Sets how it goes on and lets its task know. A client that is being closed is not opened again.
+    pub(crate) fn decide(&self, fate: Fate) {
+        let current = self.fate.get();
+        let stronger = match fate {
+            Fate::Open => false,
+            Fate::Finish => current == Fate::Open,
+            Fate::CloseAfterReply => current != Fate::CloseNow,
+            Fate::CloseNow => true,
+        };
+        if stronger {
+            self.fate.set(fate);
+            self.wake();
+        }
+    }
+
+    /// The state of a fresh connection, as RESET has it; `standing` is a fresh client's.
+    pub(crate) fn reset(&self, standing: Standing) {
+        self.database.set(Database::default());
+        self.version.set(Version::default());
+        self.standing.set(standing);
+        self.replies.set(Replies::On);
+        self.no_evict.set(false);
+        self.no_touch.set(false);
+        self.name.borrow_mut().clear();
+    }
+
+    /// The user name that CLIENT LIST shows.
+    pub(crate) fn user(&self) -> &'static str {
+        match self.standing.get() {
+            Standing::Stranger | Standing::User => "default",
+            Standing::Member => crate::membership::MEMBER,
+        }
+    }
+
+    /// Bytes that this client holds: for `tot-mem` and the sums in INFO.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of::<Client>() + self.input_bytes.get() + self.input_room_bytes.get() + self.output_bytes.get()
+    }
+
+    /// The line of CLIENT LIST, without its line end.
+    pub(crate) fn describe(&self, now: Millis, line: &mut Vec<u8>) {
+        let seconds_since = |then: Millis| now.0.saturating_sub(then.0) / 1000;
+        let mut write = |text: fmt::Arguments<'_>| {
+            use std::io::Write;
+            let written = line.write_fmt(text);
+            debug_assert!(written.is_ok(), "a Vec takes every byte");
+        };
+        write(format_args!(
+            "id={} addr={} laddr={} fd={}",
+            self.id.0, self.peer, self.local, self.descriptor
+        ));
+        write(format_args!(" name={}", String::from_utf8_lossy(&self.name.borrow())));
+        write(format_args!(" age={} idle={}", seconds_since(self.created), seconds_since(self.active.get())));
+        write(format_args!(" flags={} db={}", self.flags(), self.database.get().0));
+        write(format_args!(" sub=0 psub=0 ssub=0 multi=-1"));
+        write(format_args!(" qbuf={} qbuf-free={}", self.input_bytes.get(), self.input_room_bytes.get()));
+        write(format_args!(" argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0"));
+        write(format_args!(" oll={} omem={}", self.output_pieces.get(), self.output_bytes.get()));
+        write(format_args!(" tot-mem={} events={}", self.memory_bytes(), self.events()));
+        write(format_args!(" cmd={}", self.last_command_name()));
+        write(format_args!(" user={} redir=-1 resp={}", self.user(), self.protocol()));
+        write(format_args!(" lib-name={}", String::from_utf8_lossy(&self.library_name.borrow())));
+        write(format_args!(" lib-ver={}", String::from_utf8_lossy(&self.library_version.borrow())));
+    }
+
+    /// 2 or 3.
+    pub(crate) fn protocol(&self) -> i64 {
+        match self.version.get() {
+            Version::Resp2 => 2,
+            Version::Resp3 => 3,
+        }
+    }
+
+    /// Redis's letters: closing after the reply `c`, not evicted `e`, does not touch keys `T`, nothing special `N`.
+    fn flags(&self) -> String {
+        let mut flags = String::new();
+        match self.fate.get() {
+            Fate::Open | Fate::Finish => {}
+            Fate::CloseAfterReply => flags.push('c'),
+            Fate::CloseNow => flags.push('A'),
+        }
+        if self.no_evict.get() {
+            flags.push('e');
+        }
+        if self.no_touch.get() {
+            flags.push('T');
+        }
+        if flags.is_empty() {
+            flags.push('N');
+        }
+        flags
+    }
+
+    fn events(&self) -> &'static str {
+        match self.output_bytes.get() {
+            0 => "r",
+            _ => "rw",
+        }
+    }
+
+    fn last_command_name(&self) -> &'static str {
+        self.last_command.get().map_or("NULL", |id| slotway_commands::Command::row(id).name)
+    }
+}
+
+/// All clients, in the order in which they connected.
+#[derive(Default)]
+pub(crate) struct Clients {
+    by_id: BTreeMap<ClientId, Rc<Client>>,
+    last_id: u64,
+}
+
+impl Clients {
+    /// The id of the next client.
+    pub(crate) fn next_id(&mut self) -> ClientId {
+        self.last_id += 1;
+        ClientId(self.last_id)
+    }
+
+    pub(crate) fn insert(&mut self, client: Rc<Client>) {
+        self.by_id.insert(client.id, client);
+    }
+
+    pub(crate) fn remove(&mut self, id: ClientId) {
+        self.by_id.remove(&id);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(crate) fn get(&self, id: ClientId) -> Option<&Rc<Client>> {
+        self.by_id.get(&id)
+    }
+
+    /// Those with this id or a later one.
+    pub(crate) fn from(&self, id: ClientId) -> impl Iterator<Item = &Rc<Client>> {
+        self.by_id.range(id..).map(|(_, client)| client)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Rc<Client>> {
+        self.by_id.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client() -> Client {
+        let address = "127.0.0.1:6379".parse().unwrap();
+        Client::new(ClientId(7), address, address, 9, Millis(1_000))
+    }
+
+    #[test]
+    fn a_client_that_is_being_closed_is_not_opened_again() {
+        let client = client();
+        for (decided, expected) in [
+            (Fate::Finish, Fate::Finish),
+            (Fate::CloseAfterReply, Fate::CloseAfterReply),
+            (Fate::Finish, Fate::CloseAfterReply),
+            (Fate::CloseNow, Fate::CloseNow),
+            (Fate::CloseAfterReply, Fate::CloseNow),
+            (Fate::Open, Fate::CloseNow),
+        ] {
+            client.decide(decided);
+            assert_eq!(client.fate.get(), expected);
+        }
+    }
+
+    #[test]
+    fn a_line_of_client_list_has_the_fields_of_redis_7_2_in_its_order() {
+        let client = client();
+        client.name.borrow_mut().extend_from_slice(b"worker");
+        let mut line = Vec::new();
+        client.describe(Millis(61_500), &mut line);
+        let line = String::from_utf8(line).unwrap();
+        let names: Vec<&str> = line.split(' ').filter_map(|field| Some(field.split_once('=')?.0)).collect();
+        assert_eq!(
+            names.join(" "),
+            "id addr laddr fd name age idle flags db sub psub ssub multi qbuf qbuf-free argv-mem multi-mem rbs rbp \
+             obl oll omem tot-mem events cmd user redir resp lib-name lib-ver"
+        );
+        assert!(line.contains(" name=worker age=60 idle=60 flags=N db=0 "), "{line}");
+    }
+}

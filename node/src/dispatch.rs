@@ -1,0 +1,426 @@
+//! Which function answers which command: one exhaustive match over the rows of the command table.
+
+use slotway_commands::Id;
+
+use crate::{
+    call::{Call, Done},
+    handlers::{client, cluster, command, config, connection, hashes, info, internal, keys, server, strings},
+    server_call::ServerCall,
+};
+
+/// What answers a command.
+#[derive(Clone, Copy)]
+pub(crate) enum Handler {
+    /// Works on keys.
+    Data(fn(&mut Call<'_>) -> Done),
+    /// Works on the connection or the node.
+    Server(fn(&mut ServerCall<'_>) -> Done),
+    /// A row without a handler yet, or a container that cannot stand alone: answered as an unknown command.
+    Missing,
+}
+
+use Handler::{Data, Missing, Server};
+
+/// The handler of a row.
+#[allow(clippy::too_many_lines, reason = "one arm per row of the command table: a list, not a procedure")]
+pub(crate) fn of(id: Id) -> Handler {
+    match id {
+        Id::Append => Data(strings::append),
+        Id::Decr => Data(strings::decr),
+        Id::Decrby => Data(strings::decrby),
+        Id::Get => Data(strings::get),
+        Id::Getdel => Data(strings::getdel),
+        Id::Getex => Data(strings::getex),
+        Id::Getrange => Data(strings::getrange),
+        Id::Getset => Data(strings::getset),
+        Id::Incr => Data(strings::incr),
+        Id::Incrby => Data(strings::incrby),
+        Id::Incrbyfloat => Data(strings::incrbyfloat),
+        Id::Lcs => Data(strings::lcs),
+        Id::Mget => Data(strings::mget),
+        Id::Mset => Data(strings::mset),
+        Id::Msetnx => Data(strings::msetnx),
+        Id::Psetex => Data(strings::psetex),
+        Id::Set => Data(strings::set),
+        Id::Setex => Data(strings::setex),
+        Id::Setnx => Data(strings::setnx),
+        Id::Setrange => Data(strings::setrange),
+        Id::Strlen => Data(strings::strlen),
+        Id::Substr => Data(strings::substr),
+        Id::Copy => Data(keys::copy),
+        Id::Dbsize => Data(keys::dbsize),
+        Id::Del => Data(keys::del),
+        Id::Exists => Data(keys::exists),
+        Id::Expire => Data(keys::expire),
+        Id::Expireat => Data(keys::expireat),
+        Id::Expiretime => Data(keys::expiretime),
+        Id::Flushall => Data(keys::flushall),
+        Id::Flushdb => Data(keys::flushdb),
+        Id::Keys => Data(keys::keys),
+        Id::Move => Data(keys::move_),
+        Id::ObjectEncoding => Data(keys::object_encoding),
+        Id::ObjectFreq => Data(keys::object_freq),
+        Id::ObjectHelp => Data(keys::object_help),
+        Id::ObjectIdletime => Data(keys::object_idletime),
+        Id::ObjectRefcount => Data(keys::object_refcount),
+        Id::Persist => Data(keys::persist),
+        Id::Pexpire => Data(keys::pexpire),
+        Id::Pexpireat => Data(keys::pexpireat),
+        Id::Pexpiretime => Data(keys::pexpiretime),
+        Id::Pttl => Data(keys::pttl),
+        Id::Randomkey => Data(keys::randomkey),
+        Id::Rename => Data(keys::rename),
+        Id::Renamenx => Data(keys::renamenx),
+        Id::Scan => Data(keys::scan),
+        Id::Swapdb => Data(keys::swapdb),
+        Id::Touch => Data(keys::touch),
+        Id::Ttl => Data(keys::ttl),
+        Id::Type => Data(keys::type_),
+        Id::Unlink => Data(keys::unlink),
+        Id::Hdel => Data(hashes::hdel),
+        Id::Hexists => Data(hashes::hexists),
+        Id::Hget => Data(hashes::hget),
+        Id::Hgetall => Data(hashes::hgetall),
+        Id::Hincrby => Data(hashes::hincrby),
+        Id::Hincrbyfloat => Data(hashes::hincrbyfloat),
+        Id::Hkeys => Data(hashes::hkeys),
+        Id::Hlen => Data(hashes::hlen),
+        Id::Hmget => Data(hashes::hmget),
+        Id::Hmset => Data(hashes::hmset),
+        Id::Hrandfield => Data(hashes::hrandfield),
+        Id::Hscan => Data(hashes::hscan),
+        Id::Hset => Data(hashes::hset),
+        Id::Hsetnx => Data(hashes::hsetnx),
+        Id::Hstrlen => Data(hashes::hstrlen),
+        Id::Hvals => Data(hashes::hvals),
+        Id::Auth => Server(connection::auth),
+        Id::Echo => Server(connection::echo),
+        Id::Hello => Server(connection::hello),
+        Id::Ping => Server(connection::ping),
+        Id::Quit => Server(connection::quit),
+        Id::Reset => Server(connection::reset),
+        Id::Select => Server(connection::select),
+        Id::ClientGetname => Server(client::getname),
+        Id::ClientHelp => Server(client::help),
+        Id::ClientId => Server(client::id),
+        Id::ClientInfo => Server(client::info),
+        Id::ClientKill => Server(client::kill),
+        Id::ClientList => Server(client::list),
+        Id::ClientNoEvict => Server(client::no_evict),
+        Id::ClientNoTouch => Server(client::no_touch),
+        Id::ClientReply => Server(client::reply),
+        Id::ClientSetinfo => Server(client::setinfo),
+        Id::ClientSetname => Server(client::setname),
+        Id::Debug => Server(server::debug),
+        Id::Shutdown => Server(server::shutdown),
+        Id::Time => Server(server::time),
+        Id::Info => Server(info::info),
+        Id::ConfigGet => Server(config::get),
+        Id::ConfigHelp => Server(config::help),
+        Id::ConfigResetstat => Server(config::resetstat),
+        Id::ConfigSet => Server(config::set),
+        Id::Command => Server(command::command),
+        Id::CommandCount => Server(command::command),
+        Id::CommandDocs => Server(command::command),
+        Id::CommandGetkeys => Server(command::command),
+        Id::CommandGetkeysandflags => Server(command::command),
+        Id::CommandHelp => Server(command::command),
+        Id::CommandInfo => Server(command::command),
+        Id::CommandList => Server(command::command),
+        Id::ClusterCountkeysinslot => Server(cluster::countkeysinslot),
+        Id::ClusterGetkeysinslot => Server(cluster::getkeysinslot),
+        Id::ClusterHelp => Server(cluster::help),
+        Id::ClusterInfo => Server(cluster::info),
+        Id::ClusterKeyslot => Server(cluster::keyslot),
+        Id::ClusterMyid => Server(cluster::myid),
+        Id::ClusterNodes => Server(cluster::nodes),
+        Id::ClusterShards => Server(cluster::shards),
+        Id::ClusterSlots => Server(cluster::slots),
+        Id::SlotwayState => Server(internal::state),
+        Id::SlotwayTopology => Server(internal::topology),
+        Id::Acl
+        | Id::AclCat
+        | Id::AclDeluser
+        | Id::AclDryrun
+        | Id::AclGenpass
+        | Id::AclGetuser
+        | Id::AclHelp
+        | Id::AclList
+        | Id::AclLoad
+        | Id::AclLog
+        | Id::AclSave
+        | Id::AclSetuser
+        | Id::AclUsers
+        | Id::AclWhoami
+        | Id::Asking
+        | Id::Bgrewriteaof
+        | Id::Bgsave
+        | Id::Bitcount
+        | Id::Bitfield
+        | Id::BitfieldRo
+        | Id::Bitop
+        | Id::Bitpos
+        | Id::Blmove
+        | Id::Blmpop
+        | Id::Blpop
+        | Id::Brpop
+        | Id::Brpoplpush
+        | Id::Bzmpop
+        | Id::Bzpopmax
+        | Id::Bzpopmin
+        | Id::Client
+        | Id::ClientCaching
+        | Id::ClientGetredir
+        | Id::ClientPause
+        | Id::ClientTracking
+        | Id::ClientTrackinginfo
+        | Id::ClientUnblock
+        | Id::ClientUnpause
+        | Id::Cluster
+        | Id::ClusterAddslots
+        | Id::ClusterAddslotsrange
+        | Id::ClusterBumpepoch
+        | Id::ClusterCountFailureReports
+        | Id::ClusterDelslots
+        | Id::ClusterDelslotsrange
+        | Id::ClusterFailover
+        | Id::ClusterFlushslots
+        | Id::ClusterForget
+        | Id::ClusterLinks
+        | Id::ClusterMeet
+        | Id::ClusterMyshardid
+        | Id::ClusterReplicas
+        | Id::ClusterReplicate
+        | Id::ClusterReset
+        | Id::ClusterSaveconfig
+        | Id::ClusterSetConfigEpoch
+        | Id::ClusterSetslot
+        | Id::ClusterSlaves
+        | Id::Config
+        | Id::ConfigRewrite
+        | Id::Discard
+        | Id::Dump
+        | Id::Eval
+        | Id::EvalRo
+        | Id::Evalsha
+        | Id::EvalshaRo
+        | Id::Exec
+        | Id::Failover
+        | Id::Fcall
+        | Id::FcallRo
+        | Id::Function
+        | Id::FunctionDelete
+        | Id::FunctionDump
+        | Id::FunctionFlush
+        | Id::FunctionHelp
+        | Id::FunctionKill
+        | Id::FunctionList
+        | Id::FunctionLoad
+        | Id::FunctionRestore
+        | Id::FunctionStats
+        | Id::Geoadd
+        | Id::Geodist
+        | Id::Geohash
+        | Id::Geopos
+        | Id::Georadius
+        | Id::GeoradiusRo
+        | Id::Georadiusbymember
+        | Id::GeoradiusbymemberRo
+        | Id::Geosearch
+        | Id::Geosearchstore
+        | Id::Getbit
+        | Id::Lastsave
+        | Id::Latency
+        | Id::LatencyDoctor
+        | Id::LatencyGraph
+        | Id::LatencyHelp
+        | Id::LatencyHistogram
+        | Id::LatencyHistory
+        | Id::LatencyLatest
+        | Id::LatencyReset
+        | Id::Lindex
+        | Id::Linsert
+        | Id::Llen
+        | Id::Lmove
+        | Id::Lmpop
+        | Id::Lolwut
+        | Id::Lpop
+        | Id::Lpos
+        | Id::Lpush
+        | Id::Lpushx
+        | Id::Lrange
+        | Id::Lrem
+        | Id::Lset
+        | Id::Ltrim
+        | Id::Memory
+        | Id::MemoryDoctor
+        | Id::MemoryHelp
+        | Id::MemoryMallocStats
+        | Id::MemoryPurge
+        | Id::MemoryStats
+        | Id::MemoryUsage
+        | Id::Migrate
+        | Id::Module
+        | Id::ModuleHelp
+        | Id::ModuleList
+        | Id::ModuleLoad
+        | Id::ModuleLoadex
+        | Id::ModuleUnload
+        | Id::Monitor
+        | Id::Multi
+        | Id::Object
+        | Id::Pfadd
+        | Id::Pfcount
+        | Id::Pfdebug
+        | Id::Pfmerge
+        | Id::Pfselftest
+        | Id::Proxy
+        | Id::ProxyExplain
+        | Id::ProxyHelp
+        | Id::Psubscribe
+        | Id::Psync
+        | Id::Publish
+        | Id::Pubsub
+        | Id::PubsubChannels
+        | Id::PubsubHelp
+        | Id::PubsubNumpat
+        | Id::PubsubNumsub
+        | Id::PubsubShardchannels
+        | Id::PubsubShardnumsub
+        | Id::Punsubscribe
+        | Id::Readonly
+        | Id::Readwrite
+        | Id::Replconf
+        | Id::Replicaof
+        | Id::Restore
+        | Id::RestoreAsking
+        | Id::Role
+        | Id::Rpop
+        | Id::Rpoplpush
+        | Id::Rpush
+        | Id::Rpushx
+        | Id::Sadd
+        | Id::Save
+        | Id::Scard
+        | Id::Script
+        | Id::ScriptDebug
+        | Id::ScriptExists
+        | Id::ScriptFlush
+        | Id::ScriptHelp
+        | Id::ScriptKill
+        | Id::ScriptLoad
+        | Id::Sdiff
+        | Id::Sdiffstore
+        | Id::Setbit
+        | Id::Sinter
+        | Id::Sintercard
+        | Id::Sinterstore
+        | Id::Sismember
+        | Id::Slaveof
+        | Id::Slotway
+        | Id::SlotwayActivate
+        | Id::SlotwayFence
+        | Id::SlotwayFollow
+        | Id::SlotwayLink
+        | Id::SlotwayMigrate
+        | Id::SlotwayNext
+        | Id::SlotwaySession
+        | Id::Slowlog
+        | Id::SlowlogGet
+        | Id::SlowlogHelp
+        | Id::SlowlogLen
+        | Id::SlowlogReset
+        | Id::Smembers
+        | Id::Smismember
+        | Id::Smove
+        | Id::Sort
+        | Id::SortRo
+        | Id::Spop
+        | Id::Spublish
+        | Id::Srandmember
+        | Id::Srem
+        | Id::Sscan
+        | Id::Ssubscribe
+        | Id::Subscribe
+        | Id::Sunion
+        | Id::Sunionstore
+        | Id::Sunsubscribe
+        | Id::Sync
+        | Id::Unsubscribe
+        | Id::Unwatch
+        | Id::Wait
+        | Id::Waitaof
+        | Id::Watch
+        | Id::Xack
+        | Id::Xadd
+        | Id::Xautoclaim
+        | Id::Xclaim
+        | Id::Xdel
+        | Id::Xgroup
+        | Id::XgroupCreate
+        | Id::XgroupCreateconsumer
+        | Id::XgroupDelconsumer
+        | Id::XgroupDestroy
+        | Id::XgroupHelp
+        | Id::XgroupSetid
+        | Id::Xinfo
+        | Id::XinfoConsumers
+        | Id::XinfoGroups
+        | Id::XinfoHelp
+        | Id::XinfoStream
+        | Id::Xlen
+        | Id::Xpending
+        | Id::Xrange
+        | Id::Xread
+        | Id::Xreadgroup
+        | Id::Xrevrange
+        | Id::Xsetid
+        | Id::Xtrim
+        | Id::Zadd
+        | Id::Zcard
+        | Id::Zcount
+        | Id::Zdiff
+        | Id::Zdiffstore
+        | Id::Zincrby
+        | Id::Zinter
+        | Id::Zintercard
+        | Id::Zinterstore
+        | Id::Zlexcount
+        | Id::Zmpop
+        | Id::Zmscore
+        | Id::Zpopmax
+        | Id::Zpopmin
+        | Id::Zrandmember
+        | Id::Zrange
+        | Id::Zrangebylex
+        | Id::Zrangebyscore
+        | Id::Zrangestore
+        | Id::Zrank
+        | Id::Zrem
+        | Id::Zremrangebylex
+        | Id::Zremrangebyrank
+        | Id::Zremrangebyscore
+        | Id::Zrevrange
+        | Id::Zrevrangebylex
+        | Id::Zrevrangebyscore
+        | Id::Zrevrank
+        | Id::Zscan
+        | Id::Zscore
+        | Id::Zunion
+        | Id::Zunionstore => Missing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_that_says_it_has_a_handler_has_one_and_no_other() {
+        for row in &slotway_commands::table::COMMANDS {
+            // A container that cannot stand alone is only the way to its subcommands.
+            let reachable = row.is_here() && (!row.is_container() || row.accepts(1));
+            assert_eq!(!matches!(of(row.id), Missing), reachable, "{}", row.name);
+        }
+    }
+}

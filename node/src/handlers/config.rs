@@ -1,0 +1,97 @@
+//! CONFIG: the settings table, read and changed by clients.
+
+use slotway_commands::glob;
+use slotway_config::{Key, SetError};
+use slotway_link::descriptors;
+use slotway_resp::write;
+
+use super::help::write_help;
+use crate::{advice::RESERVED_FILES, call::Done, client::Standing, node::Node, server_call::ServerCall};
+
+/// `CONFIG GET name-or-pattern ...`: a map in which no name stands twice.
+pub(crate) fn get(call: &mut ServerCall<'_>) -> Done {
+    let settings = &call.node.settings;
+    let mut found: Vec<(String, String)> = Vec::new();
+    for word in call.request.words().skip(2) {
+        if word.iter().any(|byte| b"*?[".contains(byte)) {
+            let matches = |name: &str| glob::matches_nocase(word, name.as_bytes());
+            let fresh = settings.matching(matches).map(|(name, value)| (name.to_owned(), value));
+            found.extend(fresh);
+        } else if let Some(value) = std::str::from_utf8(word).ok().and_then(|name| settings.get(name)) {
+            let name = String::from_utf8_lossy(word).to_ascii_lowercase();
+            found.push((name, value));
+        }
+    }
+    found.sort();
+    found.dedup_by(|a, b| a.0 == b.0);
+    write::map(call.out, call.version(), found.len());
+    for (name, value) in &found {
+        write::bulk(call.out, name.as_bytes());
+        write::bulk(call.out, value.as_bytes());
+    }
+    Ok(())
+}
+
+/// `CONFIG SET name value ...`: all or none.
+pub(crate) fn set(call: &mut ServerCall<'_>) -> Done {
+    if !call.request.len().is_multiple_of(2) {
+        return Err("ERR wrong number of arguments for 'config|set' command".into());
+    }
+    let words: Vec<_> = call.request.words().skip(2).map(String::from_utf8_lossy).collect();
+    let pairs: Vec<(&str, &str)> =
+        words.chunks_exact(2).map(|pair| (pair[0].as_ref(), pair[1].as_ref())).collect();
+    let before = call.node.settings.clone();
+    let changed = call.node.settings.set(&pairs).map_err(|error| error.to_string())?;
+    if let Err(error) = make_room(call.node, &changed) {
+        call.node.settings = before;
+        return Err(error.to_string().into());
+    }
+    call.node.settings_changed();
+    if changed.contains(&Key::Requirepass) && !call.node.bounds.password_set {
+        // Without a password nobody is a stranger.
+        let strangers = call.node.clients.iter().filter(|client| client.standing.get() == Standing::Stranger);
+        strangers.for_each(|client| client.standing.set(Standing::User));
+    }
+    let names: Vec<&str> = changed.iter().map(|key| key.name()).collect();
+    tracing::info!(by = call.client.id.0, settings = names.join(" "), "CONFIG SET");
+    write::simple(call.out, "OK");
+    Ok(())
+}
+
+/// More clients need more open files.
+fn make_room(node: &Node, changed: &[Key]) -> Result<(), SetError> {
+    if !changed.contains(&Key::Maxclients) {
+        return Ok(());
+    }
+    let clients_max = u64::try_from(node.settings.integer(Key::Maxclients)).unwrap_or(0);
+    let files_max = descriptors::raise_to(clients_max.saturating_add(RESERVED_FILES)).unwrap_or(u64::MAX);
+    let possible = files_max.saturating_sub(RESERVED_FILES);
+    if clients_max <= possible {
+        return Ok(());
+    }
+    let why = format!(
+        "The operating system is not able to handle the specified number of clients, try with {possible}"
+    );
+    Err(SetError::failed(Key::Maxclients, why))
+}
+
+pub(crate) fn resetstat(call: &mut ServerCall<'_>) -> Done {
+    call.node.statistics.reset(call.now);
+    let stats = &mut call.node.keyspace.stats;
+    (stats.hits, stats.misses, stats.expired) = (0, 0, 0);
+    write::simple(call.out, "OK");
+    Ok(())
+}
+
+pub(crate) fn help(call: &mut ServerCall<'_>) -> Done {
+    write_help(
+        call.out,
+        "CONFIG",
+        &[
+            ("GET <pattern> [...]", "The settings whose names match, and their values."),
+            ("SET <name> <value> [...]", "Change settings: all of them or, after an error, none."),
+            ("RESETSTAT", "Start the counters of INFO at zero again."),
+        ],
+    );
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! SLOTWAY: what members of the cluster say to each other. Refused to everybody else.
+
+use serde_json::json;
+use slotway_cluster::{Database, NodeId, Topology, slot::DATABASES};
+use slotway_resp::write;
+
+use crate::{
+    call::{Done, Refusal},
+    client::Standing,
+    membership::Outcome,
+    server_call::ServerCall,
+};
+
+fn only_members(call: &ServerCall<'_>) -> Result<(), Refusal> {
+    match call.client.standing.get() {
+        Standing::Member => Ok(()),
+        Standing::User | Standing::Stranger => {
+            Err("NOPERM SLOTWAY is spoken among members only: AUTH slotway <the cluster's secret>".into())
+        }
+    }
+}
+
+/// `SLOTWAY TOPOLOGY version json [node-id]`: this is the cluster's topology, and this node is `node-id` in it.
+///
+/// `version` is the topology's own, so that a stale one is refused before it is read. The node's id may be left out
+/// once the node is adopted. Answers OK, also when the node already has this version or a later one. A topology of
+/// another cluster, one that contradicts itself, or one that does not list the node is an error and changes nothing.
+pub(crate) fn topology(call: &mut ServerCall<'_>) -> Done {
+    only_members(call)?;
+    let request = call.request;
+    let version: u64 = super::connection::integer(request.word(2))
+        .and_then(|number| u64::try_from(number).ok())
+        .ok_or("ERR value is not an integer or out of range")?;
+    let topology: Topology =
+        serde_json::from_slice(request.word(3)).map_err(|error| format!("ERR invalid topology: {error}"))?;
+    if topology.version != version {
+        return Err(
+            format!("ERR invalid topology: version {} was announced as {version}", topology.version).into()
+        );
+    }
+    let adopted = call.node.membership.adopted();
+    let me = match (request.get(4), adopted) {
+        (Some(id), _) => NodeId(String::from_utf8_lossy(id).into_owned()),
+        (None, Some(adopted)) => adopted.me.clone(),
+        (None, None) => return Err("ERR this node has not been adopted: say which node it is".into()),
+    };
+    match call.node.membership.adopt(topology, me)? {
+        Outcome::Taken => tracing::info!(version, "took over a topology"),
+        Outcome::Old => tracing::debug!(version, "was sent a topology that is not newer"),
+    }
+    write::simple(call.out, "OK");
+    Ok(())
+}
+
+/// `SLOTWAY STATE`: a bulk of JSON: who this node is, what it holds, which topology it follows. What is unknown is
+/// null.
+pub(crate) fn state(call: &mut ServerCall<'_>) -> Done {
+    only_members(call)?;
+    let node = &mut *call.node;
+    let keys: u64 = (0..DATABASES).map(|number| node.keyspace.len(Database(number))).sum();
+    let memory_bytes = node.memory.read().allocated;
+    let adopted = node.membership.adopted();
+    let shard = adopted.and_then(|adopted| adopted.shard());
+    let role = match (adopted, shard) {
+        (None, _) | (Some(_), None) => "none",
+        (Some(adopted), Some(_)) if adopted.is_primary() => "primary",
+        (Some(_), Some(_)) => "replica",
+    };
+    let state = json!({
+        "id": adopted.map(|adopted| &adopted.me),
+        "cluster_id": adopted.map(|adopted| &adopted.topology.cluster_id),
+        "version": adopted.map(|adopted| adopted.topology.version),
+        "shard": shard.map(|shard| shard.id),
+        "epoch": shard.map(|shard| shard.epoch),
+        "role": role,
+        "incarnation": node.identity.incarnation,
+        "keys": keys,
+        "memory_bytes": memory_bytes,
+        "software": concat!("slotway ", env!("CARGO_PKG_VERSION")),
+    });
+    write::bulk(call.out, state.to_string().as_bytes());
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! What has to be done from time to time, whoever is connected: expired keys, idle clients, limits that time
+//! decides, rates, published numbers.
+//!
+//! A round runs `hz` times a second. Active expiry works in short pieces with other tasks in between, and stops after
+//! a quarter of the round's time however much is left.
+
+use std::{
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    call::Millis,
+    client::{Client, ClientId, Fate},
+    metrics::Published,
+    node::{self, Node},
+    output::is_over_limit,
+    thread::Thread,
+};
+
+/// Entries looked at in one piece of active expiry: well below a millisecond.
+const EXPIRY_ENTRIES: usize = 1000;
+/// Clients looked at in one round, at least.
+const CLIENTS_PER_ROUND_MIN: usize = 32;
+
+/// Runs until its owner aborts it.
+pub(crate) async fn run(thread: Rc<Thread>, published: Arc<Published>) {
+    let mut next_client = ClientId(0);
+    loop {
+        let hz = thread.node.borrow().bounds.hz.max(1);
+        let period = Duration::from_secs(1) / hz;
+        tokio::time::sleep(period).await;
+        if thread.node.borrow().active_expiry {
+            expire(&thread, period / 4).await;
+        }
+        let node = &mut *thread.node.borrow_mut();
+        let now = node::now();
+        next_client = look_after_clients(node, next_client, hz, now);
+        node.statistics.sample(now);
+        node.memory.read();
+        published.publish(node, now);
+    }
+}
+
+/// Deletes what has expired, for at most `budget`.
+async fn expire(thread: &Thread, budget: Duration) {
+    #[allow(clippy::disallowed_methods, reason = "a shell: bounds its own work by the clock")]
+    let started = Instant::now();
+    loop {
+        let (more, garbage) = {
+            let keyspace = &mut thread.node.borrow_mut().keyspace;
+            let cycle = keyspace.expire_cycle(node::now(), EXPIRY_ENTRIES);
+            (cycle.more, keyspace.take_garbage())
+        };
+        if let Some(garbage) = garbage {
+            thread.collect(garbage);
+        }
+        if !more || started.elapsed() >= budget {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Looks at some clients, so that all have been looked at after about a second. Returns where to go on.
+fn look_after_clients(node: &mut Node, from: ClientId, hz: u32, now: Millis) -> ClientId {
+    let share = node.clients.len() / usize::try_from(hz).unwrap_or(1) + 1;
+    let mut looked_at = 0;
+    let mut cut_for_output = 0;
+    let mut last = None;
+    for client in node.clients.from(from).take(share.max(CLIENTS_PER_ROUND_MIN)) {
+        looked_at += 1;
+        last = Some(client.id);
+        let mut since = client.over_soft_limit.get();
+        let over = is_over_limit(node.bounds.output.normal, client.output_bytes.get(), &mut since, now);
+        client.over_soft_limit.set(since);
+        if over && client.fate.get() != Fate::CloseNow {
+            tracing::warn!(
+                peer = %client.peer, id = client.id.0, waiting_bytes = client.output_bytes.get(),
+                "closing a client that reached client-output-buffer-limit"
+            );
+            cut_for_output += 1;
+            client.decide(Fate::CloseNow);
+        } else if node.bounds.idle_ms_max.is_some_and(|max| is_idle(client, max, now)) {
+            tracing::debug!(peer = %client.peer, id = client.id.0, "closing an idle client (timeout)");
+            client.decide(Fate::CloseNow);
+        }
+    }
+    node.statistics.cut_for_output += cut_for_output;
+    match last {
+        Some(ClientId(id)) if looked_at >= share => ClientId(id + 1),
+        _ => ClientId(0),
+    }
+}
+
+/// Members' links rest between requests and stay.
+fn is_idle(client: &Client, idle_ms_max: u64, now: Millis) -> bool {
+    client.standing.get() != crate::client::Standing::Member
+        && now.0.saturating_sub(client.active.get().0) > idle_ms_max
+}

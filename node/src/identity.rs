@@ -1,0 +1,63 @@
+//! Who this process is: ids made at its start.
+
+use std::{fmt::Write, fs::File, hash::Hasher, io::Read};
+
+use siphasher::sip128::{Hasher128, SipHasher13};
+use slotway_config::Secret;
+
+/// Ids of one life of the process.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    /// INFO's `run_id`: 40 hexadecimal digits.
+    pub(crate) run_id: String,
+    /// PROTOCOL.md's incarnation: a restarted node is a different member.
+    pub(crate) incarnation: String,
+}
+
+impl Identity {
+    pub(crate) fn new() -> Identity {
+        Identity { run_id: random_hex::<20>(), incarnation: random_hex::<16>() }
+    }
+}
+
+/// The seed of the order of SCAN. The nodes of a cluster share the members' secret and so the seed, which is what
+/// lets a scan go on when a slot moves; a lone node needs nobody's.
+pub(crate) fn scan_seed(secret: Option<&Secret>) -> [u8; 16] {
+    let Some(secret) = secret else { return random() };
+    let mut hasher = SipHasher13::new();
+    hasher.write(b"slotway scan seed ");
+    hasher.write(secret.reveal().as_bytes());
+    hasher.finish128().as_bytes()
+}
+
+/// `N` random bytes as hexadecimal digits.
+pub(crate) fn random_hex<const N: usize>() -> String {
+    random::<N>().iter().fold(String::new(), |mut text, byte| {
+        let written = write!(text, "{byte:02x}");
+        debug_assert!(written.is_ok(), "a String takes every character");
+        text
+    })
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    let read = File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut bytes));
+    read.expect("the system has a source of random bytes");
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_life_has_its_own_ids_and_a_cluster_one_seed() {
+        let (one, other) = (Identity::new(), Identity::new());
+        assert_eq!(one.run_id.len(), 40);
+        assert_ne!(one.run_id, other.run_id);
+        assert_ne!(one.incarnation, other.incarnation);
+        let secret = Secret::new("s3cret");
+        assert_eq!(scan_seed(Some(&secret)), scan_seed(Some(&secret)));
+        assert_ne!(scan_seed(None), scan_seed(None));
+    }
+}

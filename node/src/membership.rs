@@ -1,0 +1,164 @@
+//! Whether this node belongs to a cluster, which slots it serves, and what it answers for the others.
+//!
+//! A node started alone is a plain Redis server: it owns every slot and knows no CROSSSLOT. A member of the control
+//! group adopts it with `SLOTWAY TOPOLOGY version json node-id`; from then on it is managed: it answers only for the
+//! slots of the shard whose primary it is, and refuses another cluster's topology, also after a restart, because
+//! the topology is kept in `DIR/node.json`. A replica owns no slot.
+
+use std::path::{Path, PathBuf};
+
+use slotway_cluster::{
+    Database, NodeId, Slot, Topology, slot_of,
+    topology::{Shard, SlotMap},
+};
+use slotway_commands::{Command, Id, keys, row::Policy};
+use slotway_resp::Request;
+
+use crate::{call::Refusal, client::Standing, keyspace::Place, membership::file::NodeFile};
+
+mod file;
+
+/// The user name that members authenticate as.
+pub(crate) const MEMBER: &str = "slotway";
+
+/// The answer to what only the control group may do.
+pub(crate) const MANAGED: &str = "ERR this node is managed; use slotway ctl ...";
+
+const CROSSSLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
+
+/// A node's place in a cluster, if it has one.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    file: PathBuf,
+    adopted: Option<Adopted>,
+}
+
+/// A topology and what follows from it for this node.
+#[derive(Debug)]
+pub(crate) struct Adopted {
+    pub(crate) topology: Topology,
+    pub(crate) me: NodeId,
+    slots: SlotMap,
+    /// Index of the shard whose primary this node is.
+    serves: Option<usize>,
+}
+
+/// What became of a topology.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Taken,
+    /// The node already has this version or a later one.
+    Old,
+}
+
+impl Membership {
+    /// Reads `node.json` of `dir`, if there is one.
+    pub(crate) fn load(dir: &Path) -> Result<Membership, String> {
+        let file = dir.join("node.json");
+        let adopted = NodeFile::read(&file)?.map(|kept| Adopted::new(kept.topology, kept.node_id));
+        Ok(Membership { file, adopted })
+    }
+
+    pub(crate) fn adopted(&self) -> Option<&Adopted> {
+        self.adopted.as_ref()
+    }
+
+    /// Takes a topology if it is newer. The error is the reply's text.
+    pub(crate) fn adopt(&mut self, topology: Topology, me: NodeId) -> Result<Outcome, String> {
+        topology.validate().map_err(|bad| format!("ERR invalid topology: {bad}"))?;
+        if topology.node(&me).is_none() {
+            return Err(format!("ERR invalid topology: node {me} is not listed"));
+        }
+        if let Some(current) = &self.adopted {
+            if current.topology.cluster_id != topology.cluster_id {
+                let (own, other) = (&current.topology.cluster_id, &topology.cluster_id);
+                return Err(format!("ERR this node belongs to cluster {own}, not to {other}"));
+            }
+            if current.me != me {
+                return Err(format!("ERR this node is {}, not {me}", current.me));
+            }
+            if current.topology.version >= topology.version {
+                return Ok(Outcome::Old);
+            }
+        }
+        // Kept before it is answered: a node that restarts must know which cluster it belongs to.
+        let kept = NodeFile { node_id: me.clone(), topology };
+        kept.write(&self.file)
+            .map_err(|error| format!("ERR cannot write {}: {error}", self.file.display()))?;
+        self.adopted = Some(Adopted::new(kept.topology, me));
+        Ok(Outcome::Taken)
+    }
+}
+
+impl Adopted {
+    fn new(topology: Topology, me: NodeId) -> Adopted {
+        let slots = topology.slot_map();
+        let serves = topology.shards.iter().position(|shard| shard.primary == me);
+        Adopted { topology, me, slots, serves }
+    }
+
+    /// The shard this node belongs to, as primary or replica.
+    pub(crate) fn shard(&self) -> Option<&Shard> {
+        self.topology.shard_of(&self.me)
+    }
+
+    pub(crate) fn is_primary(&self) -> bool {
+        self.serves.is_some()
+    }
+
+    /// Whether this node answers for a slot.
+    pub(crate) fn owns(&self, slot: Slot) -> bool {
+        self.serves.is_some() && self.slots.owner(slot) == self.serves
+    }
+
+    /// Refuses a request whose keys are not all this node's to answer for. `places` may say where some of its keys
+    /// lie.
+    pub(crate) fn check(
+        &self,
+        row: &Command,
+        request: Request<'_>,
+        database: Database,
+        places: &[Place],
+        standing: Standing,
+    ) -> Result<(), Refusal> {
+        if row.id == Id::Swapdb {
+            // It would move keys of this node between slots that others may hold.
+            return Err(MANAGED.into());
+        }
+        if !row.has_keys() {
+            return Ok(());
+        }
+        // Keys that cannot be told: the command itself will answer a syntax error.
+        let Ok(positions) = keys::positions(row, request) else { return Ok(()) };
+        let mut first: Option<Slot> = None;
+        for (nth, position) in positions.enumerate() {
+            let slot = match places.get(nth) {
+                Some(place) => place.slot,
+                None => slot_of(&self.topology.placement, database, request.word(position)),
+            };
+            let split = matches!(row.proxy, Policy::Split(_)) && standing == Standing::Member;
+            match first {
+                // A proxy cuts such a request by shard: the slots may differ as long as all are served here.
+                Some(seen) if seen != slot && !split => return Err(CROSSSLOT.into()),
+                Some(seen) if seen == slot => continue,
+                _ => {}
+            }
+            first = Some(slot);
+            if !self.owns(slot) {
+                return Err(self.refer(slot));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the client should ask instead.
+    #[cold]
+    fn refer(&self, slot: Slot) -> Refusal {
+        let owner = self.slots.owner(slot).and_then(|index| self.topology.shards.get(index));
+        let primary = owner.and_then(|shard| self.topology.node(&shard.primary));
+        match primary {
+            Some(node) => format!("MOVED {slot} {}", node.addr).into(),
+            None => "CLUSTERDOWN Hash slot not served".into(),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The node's metrics, under the names that redis_exporter made familiar.
+//!
+//! The keyspace thread counts in plain numbers ([`crate::statistics`]); housekeeping copies them, a few times a
+//! second, into cells that the HTTP thread may read. So a metric costs the path of a request nothing. All rows are in
+//! [`ROWS`]; the values of a round are published one by one, so two metrics of one scrape may be of neighbouring rounds.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use prometheus::{
+    Registry,
+    core::{Collector, Desc},
+    proto,
+};
+use slotway_cluster::{Database, slot::DATABASES};
+
+use crate::{call::Millis, node::Node};
+
+/// How a number moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Counter,
+    Gauge,
+}
+
+/// One metric without labels.
+struct Row {
+    name: &'static str,
+    help: &'static str,
+    kind: Kind,
+    value: fn(&Node, Millis) -> u64,
+}
+
+use Kind::{Counter, Gauge};
+
+#[rustfmt::skip]
+const ROWS: &[Row] = &[
+    Row { name: "redis_blocked_clients", help: "Clients waiting in a blocking command", kind: Gauge, value: |_, _| 0 },
+    Row { name: "redis_client_output_buffer_limit_disconnections_total", help: "Clients closed at client-output-buffer-limit", kind: Counter, value: |node, _| node.statistics.cut_for_output },
+    Row { name: "redis_client_query_buffer_limit_disconnections_total", help: "Clients closed at client-query-buffer-limit", kind: Counter, value: |node, _| node.statistics.cut_for_input },
+    Row { name: "redis_commands_processed_total", help: "Commands executed", kind: Counter, value: |node, _| node.statistics.commands },
+    Row { name: "redis_config_maxclients", help: "The setting maxclients", kind: Gauge, value: |node, _| as_u64(node.bounds.clients_max) },
+    Row { name: "redis_connected_clients", help: "Clients connected", kind: Gauge, value: |node, _| as_u64(node.clients.len()) },
+    Row { name: "redis_connections_received_total", help: "Connections accepted", kind: Counter, value: |node, _| node.statistics.connections_received },
+    Row { name: "redis_error_replies_total", help: "Error replies sent", kind: Counter, value: |node, _| node.statistics.errors },
+    Row { name: "redis_evicted_keys_total", help: "Keys deleted because of maxmemory", kind: Counter, value: |_, _| 0 },
+    Row { name: "redis_expired_keys_total", help: "Keys deleted because their time was up", kind: Counter, value: |node, _| node.keyspace.stats.expired },
+    Row { name: "redis_keyspace_hits_total", help: "Look-ups that found a key", kind: Counter, value: |node, _| node.keyspace.stats.hits },
+    Row { name: "redis_keyspace_misses_total", help: "Look-ups that found none", kind: Counter, value: |node, _| node.keyspace.stats.misses },
+    Row { name: "redis_memory_used_bytes", help: "Memory given out by the allocator", kind: Gauge, value: |node, _| node.memory.last().allocated },
+    Row { name: "redis_memory_used_peak_bytes", help: "Its greatest value", kind: Gauge, value: |node, _| node.memory.peak },
+    Row { name: "redis_memory_used_rss_bytes", help: "Memory backed by pages", kind: Gauge, value: |node, _| node.memory.last().resident },
+    Row { name: "redis_net_input_bytes_total", help: "Bytes received from clients", kind: Counter, value: |node, _| node.statistics.input_bytes },
+    Row { name: "redis_net_output_bytes_total", help: "Bytes of replies", kind: Counter, value: |node, _| node.statistics.output_bytes },
+    Row { name: "redis_rejected_connections_total", help: "Connections refused at maxclients", kind: Counter, value: |node, _| node.statistics.connections_rejected },
+    Row { name: "redis_start_time_seconds", help: "When the process started, seconds since 1970", kind: Gauge, value: |node, _| node.started_at.0 / 1000 },
+    Row { name: "redis_up", help: "1 while the node serves", kind: Gauge, value: |_, _| 1 },
+    Row { name: "redis_uptime_in_seconds", help: "Seconds since the start", kind: Gauge, value: |node, now| now.0.saturating_sub(node.started_at.0) / 1000 },
+    Row { name: "slotway_node_epoch", help: "Epoch of the node's shard; 0 without a cluster", kind: Gauge, value: |node, _| epoch(node) },
+    Row { name: "slotway_node_topology_version", help: "Version of the topology the node follows; 0 without one", kind: Gauge, value: |node, _| node.membership.adopted().map_or(0, |adopted| adopted.topology.version) },
+];
+
+/// Databases with metrics of their own.
+const DATABASE_COUNT: usize = DATABASES as usize;
+
+/// The numbers of the last round of housekeeping, for other threads to read.
+#[derive(Debug)]
+pub(crate) struct Published {
+    rows: Vec<AtomicU64>,
+    keys: [AtomicU64; DATABASE_COUNT],
+    expiring_keys: [AtomicU64; DATABASE_COUNT],
+}
+
+impl Default for Published {
+    fn default() -> Self {
+        Published {
+            rows: ROWS.iter().map(|_| AtomicU64::new(0)).collect(),
+            keys: Default::default(),
+            expiring_keys: Default::default(),
+        }
+    }
+}
+
+impl Published {
+    /// On the keyspace thread.
+    pub(crate) fn publish(&self, node: &Node, now: Millis) {
+        for (cell, row) in self.rows.iter().zip(ROWS) {
+            cell.store((row.value)(node, now), Relaxed);
+        }
+        for (database, (keys, expiring)) in (0..DATABASES).zip(self.keys.iter().zip(&self.expiring_keys)) {
+            keys.store(node.keyspace.len(Database(database)), Relaxed);
+            expiring.store(node.keyspace.deadlines(Database(database)), Relaxed);
+        }
+    }
+}
+
+/// A registry that holds the node's metrics.
+pub(crate) fn registry(published: Arc<Published>) -> Registry {
+    let registry = Registry::new();
+    let registered = registry.register(Box::new(NodeCollector::new(published)));
+    registered.expect("an empty registry takes a collector whose names differ; a test registers it");
+    registry
+}
+
+/// Reads the cells when the registry is scraped.
+struct NodeCollector {
+    published: Arc<Published>,
+    descriptions: Vec<Desc>,
+}
+
+const KEYS: (&str, &str) = ("redis_db_keys", "Keys of a database");
+const EXPIRING_KEYS: (&str, &str) = ("redis_db_keys_expiring", "Keys of a database that have a deadline");
+
+impl NodeCollector {
+    fn new(published: Arc<Published>) -> NodeCollector {
+        let describe = |name: &str, help: &str, labels: &[&str]| {
+            let labels = labels.iter().map(|&label| label.to_owned()).collect();
+            Desc::new(name.to_owned(), help.to_owned(), labels, Default::default())
+                .expect("the rows' names are valid; a test describes them")
+        };
+        let mut descriptions: Vec<Desc> = ROWS.iter().map(|row| describe(row.name, row.help, &[])).collect();
+        for (name, help) in [KEYS, EXPIRING_KEYS] {
+            descriptions.push(describe(name, help, &["db"]));
+        }
+        NodeCollector { published, descriptions }
+    }
+}
+
+impl Collector for NodeCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descriptions.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<proto::MetricFamily> {
+        let rows = ROWS.iter().zip(&self.published.rows);
+        let mut families: Vec<_> = rows
+            .map(|(row, cell)| family((row.name, row.help), row.kind, vec![metric(row.kind, cell, None)]))
+            .collect();
+        for (names, cells) in [(KEYS, &self.published.keys), (EXPIRING_KEYS, &self.published.expiring_keys)] {
+            let databases = cells.iter().enumerate();
+            let metrics = databases.map(|(number, cell)| metric(Gauge, cell, Some(format!("db{number}"))));
+            families.push(family(names, Gauge, metrics.collect()));
+        }
+        families
+    }
+}
+
+fn family((name, help): (&str, &str), kind: Kind, metrics: Vec<proto::Metric>) -> proto::MetricFamily {
+    let mut family = proto::MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(match kind {
+        Counter => proto::MetricType::COUNTER,
+        Gauge => proto::MetricType::GAUGE,
+    });
+    family.set_metric(metrics);
+    family
+}
+
+fn metric(kind: Kind, cell: &AtomicU64, database: Option<String>) -> proto::Metric {
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "metrics are floating point; above 2^53 the last digits are lost"
+    )]
+    let value = cell.load(Relaxed) as f64;
+    let mut metric = proto::Metric::default();
+    match kind {
+        Counter => {
+            let mut counter = proto::Counter::default();
+            counter.set_value(value);
+            metric.set_counter(counter);
+        }
+        Gauge => {
+            let mut gauge = proto::Gauge::default();
+            gauge.set_value(value);
+            metric.set_gauge(gauge);
+        }
+    }
+    if let Some(database) = database {
+        let mut label = proto::LabelPair::default();
+        label.set_name("db".into());
+        label.set_value(database);
+        metric.set_label(vec![label]);
+    }
+    metric
+}
+
+fn epoch(node: &Node) -> u64 {
+    node.membership.adopted().and_then(|adopted| adopted.shard()).map_or(0, |shard| shard.epoch.0)
+}
+
+fn as_u64(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_sorted_unique_helped_and_named_by_convention() {
+        for pair in ROWS.windows(2) {
+            assert!(pair[0].name < pair[1].name, "{} is out of order", pair[1].name);
+        }
+        for row in ROWS {
+            assert!(!row.help.is_empty(), "{}", row.name);
+            assert_eq!(row.kind == Counter, row.name.ends_with("_total"), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn a_registry_shows_what_was_published() {
+        let published = Arc::new(Published::default());
+        published.keys[3].store(42, Relaxed);
+        let families = registry(published).gather();
+        let keys = families.iter().find(|family| family.name() == "redis_db_keys").unwrap();
+        assert_eq!(keys.get_metric().len(), DATABASE_COUNT);
+        assert!(keys.get_metric().iter().any(|metric| metric.get_gauge().value() == 42.0));
+        assert_eq!(families.len(), ROWS.len() + 2);
+    }
+}

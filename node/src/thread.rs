@@ -1,0 +1,40 @@
+//! What the tasks of the keyspace thread share, and the helper that frees what is costly to free.
+
+use std::{
+    cell::RefCell,
+    sync::mpsc::{SyncSender, TrySendError, sync_channel},
+    thread::JoinHandle,
+};
+
+use crate::{desk::Desk, keyspace::Garbage, node::Node};
+
+/// Heaps of garbage that may wait for the helper. Past it the keyspace thread frees them itself.
+const GARBAGE_MAX: usize = 1024;
+
+/// Shared by the tasks of one thread, borrowed for the length of a turn and never across an await.
+pub(crate) struct Thread {
+    pub(crate) node: RefCell<Node>,
+    pub(crate) desk: RefCell<Desk>,
+    garbage: SyncSender<Garbage>,
+}
+
+impl Thread {
+    /// With its helper, which ends when the thread's state is dropped.
+    pub(crate) fn new(node: Node) -> std::io::Result<(Thread, JoinHandle<()>)> {
+        let (garbage, received) = sync_channel::<Garbage>(GARBAGE_MAX);
+        let helper = std::thread::Builder::new().name("free".into()).spawn(move || {
+            while let Ok(heap) = received.recv() {
+                drop(heap);
+            }
+        })?;
+        Ok((Thread { node: RefCell::new(node), desk: RefCell::new(Desk::new()), garbage }, helper))
+    }
+
+    /// Has it freed on the helper.
+    pub(crate) fn collect(&self, heap: Garbage) {
+        match self.garbage.try_send(heap) {
+            Ok(()) => {}
+            Err(TrySendError::Full(heap) | TrySendError::Disconnected(heap)) => drop(heap),
+        }
+    }
+}
