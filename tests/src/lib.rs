@@ -1,7 +1,9 @@
-//! What the whole-system tests and the benchmarks of Slotway share: the measuring tools.
+//! What the whole-system tests and the benchmarks of Slotway share: the measuring tools, and a
+//! whole cluster to test against.
 //!
 //! Nothing of the product depends on this crate, and the tools depend on nothing of the product: they speak to
 //! whatever listens on a port, so that a peer and Slotway are measured by exactly the same code.
 
 pub mod bench;
+pub mod cluster;
 pub mod syscall;

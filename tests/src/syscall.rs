@@ -279,7 +279,7 @@ fn timespec(duration: Duration) -> libc::timespec {
 
 /// The timeout as the old call takes it, which tools like valgrind know; the new one is for parts of milliseconds.
 fn whole_millis(timeout: Duration) -> Option<libc::c_int> {
-    let whole = timeout.subsec_nanos() % 1_000_000 == 0;
+    let whole = timeout.subsec_nanos().is_multiple_of(1_000_000);
     if whole { libc::c_int::try_from(timeout.as_millis()).ok() } else { None }
 }
 

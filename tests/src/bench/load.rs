@@ -192,8 +192,9 @@ mod test_server {
         while let Ok(read @ 1..) = stream.read(&mut room) {
             bytes.extend_from_slice(&room[..read]);
             while let Some(request) = wire::request(&bytes) {
-                bytes.drain(..request.len);
                 let reply: &[u8] = if request.initial == b'g' { b"$8\r\nabcdefgh\r\n" } else { b"+OK\r\n" };
+                let used = request.len;
+                bytes.drain(..used);
                 if stream.write_all(reply).is_err() {
                     return;
                 }

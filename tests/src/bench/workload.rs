@@ -167,10 +167,7 @@ mod tests {
     fn taken_apart(mut bytes: &[u8]) -> Vec<(char, String)> {
         let mut all = Vec::new();
         while let Some(request) = wire::request(bytes) {
-            all.push((
-                char::from(request.initial),
-                String::from_utf8_lossy(&bytes[request.key]).into_owned(),
-            ));
+            all.push((char::from(request.initial), String::from_utf8_lossy(request.key).into_owned()));
             bytes = &bytes[request.len..];
         }
         assert!(bytes.is_empty(), "nothing but whole requests");

@@ -141,7 +141,7 @@ impl Mux {
         let mut at = 0;
         while let Some(request) = wire::request(&bytes[at..]) {
             let whole = &bytes[at..at + request.len];
-            let index = backend_of(&whole[request.key.clone()], backends.len());
+            let index = backend_of(request.key, backends.len());
             let backend = &mut backends[index];
             backend.owed.push_back(Owed { client: place, number: *first + waiting.len() as u64 });
             waiting.push_back(None);
