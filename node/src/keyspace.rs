@@ -152,8 +152,9 @@ impl Keyspace {
         self.seed
     }
 
-    pub(crate) fn random(&mut self) -> &mut Random {
-        &mut self.random
+    /// A generator for choices within a value.
+    pub(crate) fn fork_random(&mut self) -> Random {
+        Random::new(self.random.next())
     }
 
     /// The entry of a key that a command reads: counted as hit or miss, and noted as used now.

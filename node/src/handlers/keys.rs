@@ -1,123 +1,73 @@
-//! Commands of the group "keys".
+//! Commands on keys of any type, and on whole databases.
 
-use crate::call::{Call, Done};
+mod database;
+mod expire;
+mod object;
+mod rename;
+mod scan;
 
-pub(crate) fn del(_call: &mut Call<'_>) -> Done {
-    todo!()
+use slotway_resp::write;
+
+pub(crate) use database::{dbsize, flushall, flushdb, swapdb};
+pub(crate) use expire::{expire, expireat, expiretime, persist, pexpire, pexpireat, pexpiretime, pttl, ttl};
+pub(crate) use object::{object_encoding, object_freq, object_help, object_idletime, object_refcount};
+pub(crate) use rename::{copy, move_, rename, renamenx};
+pub(crate) use scan::{keys, randomkey, scan};
+
+pub(super) use scan::{Filter, Scanned, read_cursor, write_scanned};
+
+use super::arguments::count;
+use crate::call::{Call, Done, Millis};
+use crate::keyspace::entry::{Entry, Form};
+use crate::keyspace::{Key, Keyspace};
+
+pub(crate) fn del(call: &mut Call<'_>) -> Done {
+    let deleted = count_keys(call, Keyspace::delete);
+    call.keyspace.changed(u64::try_from(deleted).unwrap_or(0));
+    write::integer(call.out, deleted);
+    Ok(())
 }
 
-pub(crate) fn unlink(_call: &mut Call<'_>) -> Done {
-    todo!()
+/// The same as DEL: what is slow to free is always freed elsewhere.
+pub(crate) fn unlink(call: &mut Call<'_>) -> Done {
+    del(call)
 }
 
-pub(crate) fn exists(_call: &mut Call<'_>) -> Done {
-    todo!()
+pub(crate) fn exists(call: &mut Call<'_>) -> Done {
+    let found = count_keys(call, |keyspace, key, now| keyspace.peek(key, now).is_some());
+    write::integer(call.out, found);
+    Ok(())
 }
 
-pub(crate) fn touch(_call: &mut Call<'_>) -> Done {
-    todo!()
+pub(crate) fn touch(call: &mut Call<'_>) -> Done {
+    let found = count_keys(call, |keyspace, key, now| keyspace.read(key, now).is_some());
+    write::integer(call.out, found);
+    Ok(())
 }
 
-pub(crate) fn type_(_call: &mut Call<'_>) -> Done {
-    todo!()
+/// How many of the request's keys something holds for; a key that is named twice counts twice.
+fn count_keys(call: &mut Call<'_>, mut holds: impl FnMut(&mut Keyspace, Key<'_>, Millis) -> bool) -> i64 {
+    let mut found = 0;
+    for nth in 0..call.request.len() - 1 {
+        let key = call.nth_key(nth, 1 + nth);
+        found += usize::from(holds(call.keyspace, key, call.now));
+    }
+    count(found)
 }
 
-pub(crate) fn expire(_call: &mut Call<'_>) -> Done {
-    todo!()
+pub(crate) fn type_(call: &mut Call<'_>) -> Done {
+    let key = call.key();
+    let name = call.keyspace.peek(key, call.now).map_or("none", type_name);
+    write::simple(call.out, name);
+    Ok(())
 }
 
-pub(crate) fn pexpire(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn expireat(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn pexpireat(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn ttl(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn pttl(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn expiretime(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn pexpiretime(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn persist(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn rename(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn renamenx(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn copy(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn move_(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn keys(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn scan(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn randomkey(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn dbsize(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn flushdb(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn flushall(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn swapdb(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn object_encoding(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn object_freq(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn object_idletime(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn object_refcount(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn object_help(_call: &mut Call<'_>) -> Done {
-    todo!()
+/// What TYPE says of a value, and SCAN's TYPE compares with.
+fn type_name(entry: &Entry) -> &'static str {
+    match entry.form() {
+        Form::Text => "string",
+        Form::PackedHash => "hash",
+        Form::Object if entry.text().is_some() => "string",
+        Form::Object => "hash",
+    }
 }

@@ -1,91 +1,34 @@
-//! Commands of the group "strings".
+//! Commands on strings.
 
+mod lcs;
+mod many;
+mod numbers;
+mod range;
+mod set;
+
+use slotway_resp::write;
+
+pub(crate) use lcs::lcs;
+pub(crate) use many::{mget, mset, msetnx};
+pub(crate) use numbers::{decr, decrby, incr, incrby, incrbyfloat};
+pub(crate) use range::{append, getrange, setrange, strlen, substr};
+pub(crate) use set::{getdel, getex, getset, psetex, set, setex, setnx};
+
+use super::arguments::WRONG_TYPE;
 use crate::call::{Call, Done};
+use crate::keyspace::Key;
 
-pub(crate) fn get(_call: &mut Call<'_>) -> Done {
-    todo!()
+#[inline]
+pub(crate) fn get(call: &mut Call<'_>) -> Done {
+    reply_value(call, call.key())
 }
 
-pub(crate) fn set(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn setnx(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn setex(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn psetex(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn getset(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn getdel(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn getex(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn mget(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn mset(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn msetnx(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn append(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn strlen(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn setrange(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn getrange(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn substr(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn incr(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn decr(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn incrby(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn decrby(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn incrbyfloat(_call: &mut Call<'_>) -> Done {
-    todo!()
-}
-
-pub(crate) fn lcs(_call: &mut Call<'_>) -> Done {
-    todo!()
+/// Answers with the string of a key, or null.
+#[inline]
+fn reply_value(call: &mut Call<'_>, key: Key<'_>) -> Done {
+    match call.keyspace.read(key, call.now) {
+        Some(entry) => write::bulk(call.out, entry.text().ok_or(WRONG_TYPE)?),
+        None => write::null(call.out, call.version),
+    }
+    Ok(())
 }
