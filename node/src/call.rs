@@ -41,7 +41,11 @@ impl<'a> Call<'a> {
         let bytes = self.request.word(word);
         match self.places.get(nth) {
             Some(&place) => {
-                debug_assert_eq!(place, self.keyspace.place(self.database, bytes), "the place of another key");
+                debug_assert_eq!(
+                    place,
+                    self.keyspace.place(self.database, bytes),
+                    "the place of another key"
+                );
                 Key { bytes, place }
             }
             None => self.keyspace.key(self.database, bytes),

@@ -13,4 +13,6 @@ pub(crate) mod info;
 pub(crate) mod internal;
 pub(crate) mod server;
 
+mod arguments;
 mod help;
+mod long_double;
