@@ -15,6 +15,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut acceptor: Acceptor, threads: Ve
         let (stream, peer) = acceptor.accept().await;
         let maximum = shared.settings.load().count(Key::Maxclients);
         if shared.clients.load(Ordering::Relaxed) >= maximum {
+            shared.clients_refused.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(%peer, maximum, "connection refused: maxclients reached");
             refuse(stream).await;
             continue;

@@ -8,7 +8,7 @@ use std::{
     io,
     net::SocketAddr,
     rc::Rc,
-    task::Waker,
+    task::{Context, Waker},
 };
 
 use slotway_cluster::Database;
@@ -57,6 +57,9 @@ pub(crate) enum Stall {
 /// While more reply bytes than this wait for the client to read them, its further requests are not looked at.
 pub(crate) const UNREAD_REPLY_BYTES_MAX: usize = 1024 * 1024;
 
+/// After so long without a request a client is idle and keeps no room for replies.
+const ROOM_KEPT_US: u64 = 5_000_000;
+
 /// What a client has said about itself.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Identity {
@@ -90,9 +93,8 @@ pub(crate) struct Client {
     pub(crate) stall: Cell<Option<Stall>>,
     /// Bytes that were read may hold whole requests that nobody has looked at.
     pub(crate) stopped_early: Cell<bool>,
-    writer: OwnedWriteHalf,
-    /// Bytes of the output that the socket has taken.
-    written: Cell<usize>,
+    /// None: the connection has ended.
+    writer: RefCell<Option<OwnedWriteHalf>>,
     /// The socket takes no more at present.
     blocked: Cell<bool>,
     over_soft_limit_since_us: Cell<Option<u64>>,
@@ -122,8 +124,7 @@ impl Client {
             marked: Cell::new(false),
             stall: Cell::new(None),
             stopped_early: Cell::new(false),
-            writer,
-            written: Cell::new(0),
+            writer: RefCell::new(Some(writer)),
             blocked: Cell::new(false),
             over_soft_limit_since_us: Cell::new(None),
             waker: RefCell::default(),
@@ -165,44 +166,22 @@ impl Client {
 
     /// Writes what the socket takes; at the limit of what may wait for it the client is cut.
     pub(crate) fn flush(&self, thread: &Thread) {
+        if self.fate.get() == Fate::CloseNow {
+            return;
+        }
         let mut replies = self.replies.borrow_mut();
-        while !self.blocked.get() && self.written.get() < replies.output().len() {
-            match self.writer.try_write(&replies.output()[self.written.get()..]) {
-                Ok(count) => {
-                    thread.counters.bytes_to_clients.add(count as u64);
-                    self.written.set(self.written.get() + count);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.blocked.set(true);
-                    self.wake();
-                }
-                Err(_) => {
-                    drop(replies);
-                    return self.decide(Fate::CloseNow);
-                }
-            }
-        }
-        if self.written.get() == replies.output().len() {
-            self.written.set(0);
-            thread.recycle(replies.output());
-        }
-        let waiting = replies.bytes() - self.written.get();
-        let outstanding = replies.outstanding();
-        drop(replies);
-        if self.is_over_limit(thread, waiting) {
-            thread.counters.clients_cut_output.add(1);
-            tracing::warn!(client = self.id, peer = %self.peer, bytes = waiting,
-                "client cut: client-output-buffer-limit reached");
+        if self.write(thread, &mut replies).is_err() {
             return self.decide(Fate::CloseNow);
         }
-        let over = match self.stall.get() {
-            None => false,
-            Some(Stall::Order) => outstanding == 0,
-            Some(Stall::Load) => {
-                outstanding <= thread.limits().in_flight_max / 2 && waiting <= UNREAD_REPLY_BYTES_MAX / 2
-            }
-        };
-        if over {
+        if replies.unsent().is_empty() {
+            thread.recycle(replies.output());
+        }
+        let (waiting, outstanding) = (replies.bytes(), replies.outstanding());
+        drop(replies);
+        if self.is_over_limit(thread, waiting) {
+            return self.cut(thread, waiting);
+        }
+        if self.may_go_on(thread, waiting, outstanding) {
             self.stall.set(None);
             self.wake();
         }
@@ -211,15 +190,79 @@ impl Client {
         }
     }
 
-    /// The socket takes bytes again.
-    fn unblock(self: &Rc<Self>, thread: &Thread) {
-        self.blocked.set(false);
-        thread.turn.mark_client(self);
+    fn write(&self, thread: &Thread, replies: &mut Replies) -> io::Result<()> {
+        let writer = self.writer.borrow();
+        let Some(writer) = writer.as_ref() else { return Ok(()) };
+        while !self.blocked.get() && !replies.unsent().is_empty() {
+            match writer.try_write(replies.unsent()) {
+                Ok(count) => {
+                    thread.counters.bytes_to_clients.add(count as u64);
+                    self.active_us.set(thread.now_us());
+                    replies.wrote(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked.set(true);
+                    self.wake();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
-    /// Bytes that wait for the socket or for earlier replies.
-    pub(crate) fn output_bytes(&self) -> usize {
-        self.replies.borrow().bytes() - self.written.get()
+    /// Whether what its further requests waited for has come.
+    fn may_go_on(&self, thread: &Thread, waiting: usize, outstanding: usize) -> bool {
+        match self.stall.get() {
+            None => false,
+            Some(Stall::Order) => outstanding == 0,
+            Some(Stall::Load) => {
+                outstanding <= thread.limits().in_flight_max / 2 && waiting <= UNREAD_REPLY_BYTES_MAX / 2
+            }
+        }
+    }
+
+    /// It is over its limit of what may wait for it.
+    fn cut(&self, thread: &Thread, waiting: usize) {
+        thread.counters.clients_cut_output.add(1);
+        tracing::warn!(client = self.id, peer = %self.peer, bytes = waiting,
+            "client cut: client-output-buffer-limit reached");
+        self.decide(Fate::CloseNow);
+    }
+
+    /// The socket takes bytes again, if it had stopped.
+    fn unblock(self: &Rc<Self>, thread: &Thread, context: &mut Context<'_>) {
+        let writable = |writer: &OwnedWriteHalf| writer.as_ref().poll_write_ready(context).is_ready();
+        if self.blocked.get() && self.writer.borrow().as_ref().is_some_and(writable) {
+            self.blocked.set(false);
+            thread.turn.mark_client(self);
+        }
+    }
+
+    /// The connection has ended: closes the socket at once, whoever still holds the client (links drop replies to it).
+    fn end(&self, thread: &Thread) {
+        self.fate.set(Fate::CloseNow);
+        self.writer.take();
+        let mut replies = self.replies.take();
+        thread.recycle(replies.output());
+        self.waker.take();
+    }
+
+    /// Once a second: limits that depend on time, and memory that only busy clients need.
+    pub(crate) fn sweep(&self, thread: &Thread) {
+        let mut replies = self.replies.borrow_mut();
+        let (waiting, outstanding) = (replies.bytes(), replies.outstanding());
+        let idle_us = thread.now_us().saturating_sub(self.active_us.get());
+        if idle_us > ROOM_KEPT_US {
+            replies.give_back_room();
+        }
+        drop(replies);
+        let timeout_us = thread.limits().client_timeout_us;
+        if timeout_us > 0 && outstanding == 0 && idle_us > timeout_us {
+            tracing::debug!(client = self.id, "closing an idle client");
+            self.decide(Fate::CloseNow);
+        } else if self.is_over_limit(thread, waiting) {
+            self.cut(thread, waiting);
+        }
     }
 
     /// Redis's rule for the class `normal`: over the hard limit, or over the soft one for its seconds without a break.
@@ -239,6 +282,6 @@ impl Client {
         }
         let since = self.over_soft_limit_since_us.get().unwrap_or(thread.now_us());
         self.over_soft_limit_since_us.set(Some(since));
-        thread.now_us().saturating_sub(since) > limit.soft_seconds * 1_000_000
+        thread.now_us().saturating_sub(since) > limit.soft_seconds.saturating_mul(1_000_000)
     }
 }

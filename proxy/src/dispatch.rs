@@ -44,7 +44,12 @@ pub(crate) struct Case<'a> {
 }
 
 /// Treats one request (of at least one word).
-pub(crate) fn run(thread: &Rc<Thread>, client: &Rc<Client>, replies: &mut Replies, request: Request<'_>) -> Next {
+pub(crate) fn run(
+    thread: &Rc<Thread>,
+    client: &Rc<Client>,
+    replies: &mut Replies,
+    request: Request<'_>,
+) -> Next {
     let command = match lookup::resolve(request) {
         Ok(command) => command,
         Err(error) => {
@@ -62,7 +67,9 @@ pub(crate) fn run(thread: &Rc<Thread>, client: &Rc<Client>, replies: &mut Replie
         replies.say(client.heard(), |out| write::error(out, slotway_commands::errors::NOAUTH.as_bytes()));
         return Next::Request;
     }
-    let settles_first = matches!(command.proxy, Policy::ClientState);
+    // A list of all clients is large: a client gets one after the other.
+    let settles_first =
+        matches!(command.proxy, Policy::ClientState) || matches!(command.id, Id::ClientList | Id::ClientKill);
     if settles_first && replies.outstanding() > 0 {
         return Next::AfterReplies;
     }

@@ -24,14 +24,29 @@ pub(crate) fn busy(limit: &str) -> Vec<u8> {
     line(&errors::proxy_limit(limit))
 }
 
+/// A reply that cannot be one to this request: the node is broken, or no Redis.
+pub(crate) const MALFORMED: &[u8] =
+    b"-ERR a node answered with something that is no reply to this command\r\n";
+
 fn line(text: &str) -> Vec<u8> {
     format!("-{text}\r\n").into_bytes()
 }
 
-/// What a client is told instead of a backend's error that speaks of the cluster behind the proxy: such errors never
-/// reach a client. None: the error is the client's own.
+/// What a client is told instead of a backend's error that speaks of the cluster behind the proxy, or of a node that is
+/// not (or not yet) a primary that serves this proxy: such errors never reach a client. The request was not applied.
+/// None: the error is the client's own.
 pub(crate) fn of_a_backend(reply: &[u8], shard: ShardId) -> Option<Vec<u8>> {
-    const INNER: [&[u8]; 6] = [b"-MOVED ", b"-ASK ", b"-STALE ", b"-TRYAGAIN ", b"-CLUSTERDOWN ", b"-MASTERDOWN "];
+    const INNER: [&[u8]; 9] = [
+        b"-MOVED ",
+        b"-ASK ",
+        b"-STALE ",
+        b"-TRYAGAIN ",
+        b"-CLUSTERDOWN ",
+        b"-MASTERDOWN ",
+        b"-LOADING ",
+        b"-READONLY ",
+        b"-NOAUTH ",
+    ];
     INNER.iter().any(|code| reply.starts_with(code)).then(|| no_primary(shard, 0))
 }
 

@@ -40,6 +40,9 @@ fn shards_of(case: &Case<'_>) -> Vec<usize> {
 
 /// The request as it is to all of `shards`.
 pub(crate) fn fan_out(case: &mut Case<'_>, shards: &[usize], merge: Merge) {
+    if shards.is_empty() {
+        return case.say(|out| out.extend_from_slice(errors::NO_OWNER));
+    }
     let gather = Gather::new(shards.len(), merge, case.thread.random());
     let ticket = case.replies.gather(gather, case.heard);
     for (part, &shard) in (0u32..).zip(shards) {
@@ -62,10 +65,12 @@ fn random_of(case: &mut Case<'_>, shards: &[usize]) {
             Ok(Some((Frame::Integer(size), _))) => u64::try_from(size).unwrap_or(0),
             _ => 0,
         };
-        let total: u64 = sizes.iter().map(|part| weight(part)).sum();
+        // A shard may count keys and still name none: all of them have expired.
+        let named = || keys.iter().zip(sizes).filter(|(key, _)| !gather::is_null(key));
+        let total: u64 = named().map(|(_, size)| weight(size)).sum();
         let mut left = random % total.max(1);
-        let mut chosen = &keys[0];
-        for (key, size) in keys.iter().zip(sizes) {
+        let mut chosen = named().next().map_or(&keys[0], |(key, _)| key);
+        for (key, size) in named() {
             let size = weight(size);
             if left < size {
                 chosen = key;
@@ -104,7 +109,8 @@ pub(crate) fn scan(case: &mut Case<'_>) {
         return case.send_to(Placement::home(database));
     }
     let from = Cursor::decode(number);
-    let owned = from.and_then(|from| Slot::all().skip(from.slot.index()).find(|&slot| case.thread.owner(slot).is_some()));
+    let owned = from
+        .and_then(|from| Slot::all().skip(from.slot.index()).find(|&slot| case.thread.owner(slot).is_some()));
     let (Some(from), Some(slot)) = (from, owned) else { return case.say(empty_page) };
     let cursor = if slot == from.slot { number } else { Cursor::start_of(slot).encode() };
     let owner = case.thread.owner(slot);
@@ -122,11 +128,19 @@ pub(crate) fn scan(case: &mut Case<'_>) {
 
 /// One page of one shard: SCAN with its `cursor`; the cursor of the reply becomes what `go_on` makes of it (None: cannot
 /// be told to a client).
-fn scan_page(case: &mut Case<'_>, shard: usize, cursor: u64, go_on: impl FnOnce(u64) -> Option<u64> + 'static) {
+fn scan_page(
+    case: &mut Case<'_>,
+    shard: usize,
+    cursor: u64,
+    go_on: impl FnOnce(u64) -> Option<u64> + 'static,
+) {
     let rewrite = move |parts: Vec<Vec<u8>>, out: &mut Vec<u8>| {
         let Some((next, items)) = page(&parts[0]) else { return out.extend_from_slice(&parts[0]) };
         let Some(next) = go_on(next) else {
-            return write::error(out, b"ERR this server's SCAN cursor is too large to travel through the proxy");
+            return write::error(
+                out,
+                b"ERR this server's SCAN cursor is too large to travel through the proxy",
+            );
         };
         write::array(out, 2);
         write::bulk(out, next.to_string().as_bytes());
@@ -162,7 +176,7 @@ fn scan_backend(case: &mut Case<'_>, number: u64) {
     let last = usize::from(backend) + 1 == shards.len();
     scan_page(case, shard, cursor, move |next| match next {
         0 if last => Some(0),
-        0 => BackendCursor { backend: backend + 1, cursor: 0 }.encode(),
+        0 => BackendCursor { backend: backend.checked_add(1)?, cursor: 0 }.encode(),
         next => BackendCursor { backend, cursor: next }.encode(),
     });
 }

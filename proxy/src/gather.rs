@@ -7,6 +7,8 @@
 use slotway_commands::row::MergeRule;
 use slotway_resp::{Frame, Limits, write};
 
+use crate::errors::MALFORMED;
+
 /// Puts the parts together.
 pub(crate) enum Merge {
     /// By a rule of the command table.
@@ -14,8 +16,10 @@ pub(crate) enum Merge {
     /// MGET: element `i` of the reply is the next one of part `order[i]`.
     Interleave(Vec<u32>),
     /// What only the caller knows: the parts in order, and where to write.
-    Custom(Box<dyn FnOnce(Vec<Vec<u8>>, &mut Vec<u8>)>),
+    Custom(Custom),
 }
+
+pub(crate) type Custom = Box<dyn FnOnce(Vec<Vec<u8>>, &mut Vec<u8>)>;
 
 /// Parts that have come, parts that have not, and the rule.
 pub(crate) struct Gather {
@@ -28,7 +32,10 @@ pub(crate) struct Gather {
 
 impl std::fmt::Debug for Gather {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gather").field("parts", &self.parts).field("missing", &self.missing).finish_non_exhaustive()
+        f.debug_struct("Gather")
+            .field("parts", &self.parts)
+            .field("missing", &self.missing)
+            .finish_non_exhaustive()
     }
 }
 
@@ -45,6 +52,11 @@ impl Gather {
         self.missing -= 1;
     }
 
+    /// Bytes of the parts that have come.
+    pub(crate) fn bytes(&self) -> usize {
+        self.parts.iter().map(Vec::len).sum()
+    }
+
     pub(crate) fn is_complete(&self) -> bool {
         self.missing == 0
     }
@@ -56,11 +68,21 @@ impl Gather {
             Some(Merge::Rule(rule)) => merge_by_rule(rule, &parts, self.random, out),
             Some(Merge::Interleave(order)) => match first_error(&parts) {
                 Some(error) => out.extend_from_slice(error),
-                None => interleave(&order, &parts, out),
+                None => whole(out, |out| interleave(&order, &parts, out)),
             },
             Some(Merge::Custom(merge)) => merge(parts, out),
             None => debug_assert!(false, "merged twice"),
         }
+    }
+}
+
+/// Parts that do not fit together (a node that is broken, or no Redis) make an error, never half a reply: the client's
+/// stream would be lost.
+fn whole(out: &mut Vec<u8>, merge: impl FnOnce(&mut Vec<u8>) -> Option<()>) {
+    let before = out.len();
+    if merge(out).is_none() {
+        out.truncate(before);
+        out.extend_from_slice(MALFORMED);
     }
 }
 
@@ -80,9 +102,13 @@ fn merge_by_rule(rule: MergeRule, parts: &[Vec<u8>], random: u64, out: &mut Vec<
     }
     match rule {
         MergeRule::AllOk | MergeRule::AnyOk | MergeRule::First => out.extend_from_slice(&parts[0]),
-        MergeRule::Sum => write::integer(out, integers(parts).fold(0, i64::saturating_add)),
-        MergeRule::Min => minimum(parts, out),
-        MergeRule::Concat => concat(parts, out),
+        MergeRule::Sum => whole(out, |out| {
+            let sum = integers(parts)?.into_iter().fold(0, i64::saturating_add);
+            write::integer(out, sum);
+            Some(())
+        }),
+        MergeRule::Min => whole(out, |out| minimum(parts, out)),
+        MergeRule::Concat => whole(out, |out| concat(parts, out)),
         MergeRule::Random => {
             let known: Vec<&Vec<u8>> = parts.iter().filter(|part| !is_null(part)).collect();
             let chosen = match known.len() {
@@ -91,7 +117,7 @@ fn merge_by_rule(rule: MergeRule, parts: &[Vec<u8>], random: u64, out: &mut Vec<
             };
             out.extend_from_slice(chosen);
         }
-        MergeRule::SumFields => sum_fields(parts, out),
+        MergeRule::SumFields => whole(out, |out| sum_fields(parts, out)),
     }
 }
 
@@ -100,74 +126,89 @@ fn frames(parts: &[Vec<u8>]) -> impl Iterator<Item = Frame> {
     parts.iter().filter_map(|part| Frame::parse(part, &Limits::REPLY).ok().flatten()).map(|(frame, _)| frame)
 }
 
-fn integers(parts: &[Vec<u8>]) -> impl Iterator<Item = i64> {
-    frames(parts).filter_map(|frame| match frame {
-        Frame::Integer(value) => Some(value),
-        _ => None,
-    })
+/// The integers that all parts are.
+fn integers(parts: &[Vec<u8>]) -> Option<Vec<i64>> {
+    let numbers: Vec<i64> = frames(parts).map_while(|frame| frame.as_integer()).collect();
+    (numbers.len() == parts.len()).then_some(numbers)
 }
 
-fn is_null(part: &[u8]) -> bool {
+pub(crate) fn is_null(part: &[u8]) -> bool {
     matches!(part, b"$-1\r\n" | b"*-1\r\n" | b"_\r\n")
 }
 
-fn minimum(parts: &[Vec<u8>], out: &mut Vec<u8>) {
-    let arrays: Vec<Vec<Frame>> = frames(parts)
-        .filter_map(|frame| match frame {
-            Frame::Array(items) => Some(items),
-            _ => None,
-        })
+fn minimum(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
+    if let Some(numbers) = integers(parts) {
+        write::integer(out, numbers.into_iter().min()?);
+        return Some(());
+    }
+    let arrays: Vec<Vec<i64>> = frames(parts)
+        .map_while(|frame| frame.as_array()?.iter().map(Frame::as_integer).collect::<Option<Vec<i64>>>())
         .collect();
-    if arrays.is_empty() {
-        return write::integer(out, integers(parts).min().unwrap_or(0));
+    let len = arrays.first()?.len();
+    if arrays.len() != parts.len() || arrays.iter().any(|array| array.len() != len) {
+        return None;
     }
-    let shortest = arrays.iter().map(Vec::len).min().unwrap_or(0);
-    write::array(out, shortest);
-    for index in 0..shortest {
-        let least = arrays.iter().filter_map(|items| match &items[index] {
-            Frame::Integer(value) => Some(*value),
-            _ => None,
-        });
-        write::integer(out, least.min().unwrap_or(0));
-    }
+    write::array(out, len);
+    (0..len)
+        .for_each(|index| write::integer(out, arrays.iter().map(|array| array[index]).min().unwrap_or(0)));
+    Some(())
 }
 
 /// Arrays or sets, one behind the other, without copying their elements twice.
-fn concat(parts: &[Vec<u8>], out: &mut Vec<u8>) {
-    let heads: Vec<(usize, usize)> = parts.iter().map(|part| aggregate_head(part)).collect();
-    let total: usize = heads.iter().map(|(count, _)| count).sum();
-    out.push(parts.first().and_then(|part| part.first()).copied().unwrap_or(b'*'));
-    out.extend_from_slice(total.to_string().as_bytes());
+fn concat(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
+    let heads: Vec<Head> = parts.iter().map(|part| Head::of(part)).collect::<Option<_>>()?;
+    let kind = heads.first()?.kind;
+    if heads.iter().any(|head| head.kind != kind) {
+        return None;
+    }
+    out.push(kind);
+    out.extend_from_slice(heads.iter().map(|head| head.count).sum::<usize>().to_string().as_bytes());
     out.extend_from_slice(b"\r\n");
-    for (part, (_, body)) in parts.iter().zip(&heads) {
-        out.extend_from_slice(&part[*body..]);
+    for (part, head) in parts.iter().zip(&heads) {
+        out.extend_from_slice(&part[head.len..]);
+    }
+    Some(())
+}
+
+/// The first line of an array or set.
+struct Head {
+    /// `*` or `~`.
+    kind: u8,
+    count: usize,
+    /// Its bytes, line end included.
+    len: usize,
+}
+
+impl Head {
+    fn of(part: &[u8]) -> Option<Head> {
+        let kind = *part.first().filter(|&&kind| matches!(kind, b'*' | b'~'))?;
+        let len = memchr::memchr(b'\n', part)? + 1;
+        let count = std::str::from_utf8(part.get(1..len - 2)?).ok()?.parse().ok()?;
+        Some(Head { kind, count, len })
     }
 }
 
-/// Number of elements of an array or set, and where they begin.
-fn aggregate_head(part: &[u8]) -> (usize, usize) {
-    let end = memchr::memchr(b'\n', part).map_or(part.len(), |at| at + 1);
-    let digits = part.get(1..end.saturating_sub(2)).unwrap_or_default();
-    let count = std::str::from_utf8(digits).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
-    (count, end)
-}
-
-fn interleave(order: &[u32], parts: &[Vec<u8>], out: &mut Vec<u8>) {
-    let mut rest: Vec<&[u8]> = parts.iter().map(|part| &part[aggregate_head(part).1..]).collect();
+fn interleave(order: &[u32], parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
+    let heads: Vec<Head> = parts.iter().map(|part| Head::of(part)).collect::<Option<_>>()?;
+    let asked = |number: usize| order.iter().filter(|&&part| part as usize == number).count();
+    if heads.iter().enumerate().any(|(number, head)| head.count != asked(number)) {
+        return None;
+    }
+    let mut rest: Vec<&[u8]> = parts.iter().zip(&heads).map(|(part, head)| &part[head.len..]).collect();
     write::array(out, order.len());
     for &part in order {
         let rest = &mut rest[part as usize];
-        let mut scanner = slotway_resp::Scanner::default();
-        let len = scanner.next(rest, &Limits::REPLY).ok().flatten().map_or(0, |scanned| scanned.len);
-        out.extend_from_slice(&rest[..len]);
-        *rest = &rest[len..];
+        let scanned = slotway_resp::Scanner::default().next(rest, &Limits::REPLY).ok()??;
+        out.extend_from_slice(&rest[..scanned.len]);
+        *rest = &rest[scanned.len..];
     }
+    Some(())
 }
 
 /// RESP2 lists of name, value and RESP3 maps alike: numbers under the same name are added.
-fn sum_fields(parts: &[Vec<u8>], out: &mut Vec<u8>) {
+fn sum_fields(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
     let mut frames = frames(parts);
-    let Some(mut first) = frames.next() else { return };
+    let mut first = frames.next()?;
     for frame in frames {
         match (&mut first, frame) {
             (Frame::Map(into), Frame::Map(from)) => {
@@ -186,10 +227,11 @@ fn sum_fields(parts: &[Vec<u8>], out: &mut Vec<u8>) {
                     }
                 }
             }
-            _ => {}
+            _ => return None,
         }
     }
     first.write(out);
+    Some(())
 }
 
 fn add(into: &mut Frame, from: &Frame) {
@@ -217,13 +259,21 @@ mod tests {
     fn parts_merge_by_their_rule() {
         check(Merge::Rule(MergeRule::Sum), &[":1\r\n", ":41\r\n"], ":42\r\n");
         check(Merge::Rule(MergeRule::Min), &[":3\r\n", ":2\r\n"], ":2\r\n");
-        check(Merge::Rule(MergeRule::Min), &["*2\r\n:1\r\n:0\r\n", "*2\r\n:0\r\n:1\r\n"], "*2\r\n:0\r\n:0\r\n");
+        check(
+            Merge::Rule(MergeRule::Min),
+            &["*2\r\n:1\r\n:0\r\n", "*2\r\n:0\r\n:1\r\n"],
+            "*2\r\n:0\r\n:0\r\n",
+        );
         check(Merge::Rule(MergeRule::AllOk), &["+OK\r\n", "+OK\r\n"], "+OK\r\n");
         check(Merge::Rule(MergeRule::AnyOk), &["-ERR x\r\n", "+OK\r\n"], "+OK\r\n");
         check(Merge::Rule(MergeRule::Random), &["$-1\r\n", "$1\r\na\r\n", "_\r\n"], "$1\r\na\r\n");
         check(Merge::Rule(MergeRule::Random), &["$-1\r\n", "$-1\r\n"], "$-1\r\n");
         let (one, two) = ("*1\r\n$1\r\na\r\n", "*2\r\n$1\r\nb\r\n$0\r\n\r\n");
-        check(Merge::Rule(MergeRule::Concat), &[one, two, "*0\r\n"], "*3\r\n$1\r\na\r\n$1\r\nb\r\n$0\r\n\r\n");
+        check(
+            Merge::Rule(MergeRule::Concat),
+            &[one, two, "*0\r\n"],
+            "*3\r\n$1\r\na\r\n$1\r\nb\r\n$0\r\n\r\n",
+        );
     }
 
     #[test]
@@ -236,6 +286,17 @@ mod tests {
     fn an_error_of_any_part_is_the_answer() {
         check(Merge::Rule(MergeRule::Sum), &[":1\r\n", "-ERR no\r\n"], "-ERR no\r\n");
         check(Merge::Interleave(vec![0, 1]), &["*1\r\n$-1\r\n", "-TIMEOUT no\r\n"], "-TIMEOUT no\r\n");
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_together_are_an_error() {
+        let malformed = std::str::from_utf8(MALFORMED).unwrap();
+        check(Merge::Rule(MergeRule::Sum), &[":1\r\n", "+OK\r\n"], malformed);
+        check(Merge::Rule(MergeRule::Min), &["*1\r\n:1\r\n", "*0\r\n"], malformed);
+        check(Merge::Rule(MergeRule::Concat), &["*1\r\n:1\r\n", ":1\r\n"], malformed);
+        check(Merge::Interleave(vec![0, 1]), &["*1\r\n$1\r\na\r\n", "+OK\r\n"], malformed);
+        check(Merge::Interleave(vec![0, 1, 1]), &["*1\r\n$-1\r\n", "*1\r\n$-1\r\n"], malformed);
+        check(Merge::Interleave(vec![0, 1]), &["*1\r\n$-1\r\n", "*-1\r\n"], malformed);
     }
 
     #[test]

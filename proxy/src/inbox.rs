@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, ReadBuf},
     net::tcp::OwnedReadHalf,
 };
 
@@ -20,6 +20,9 @@ pub(crate) const SHARED_BYTES: usize = 64 * 1024;
 
 /// A rest longer than this is not copied in front of the next read, but read into.
 const SMALL_REST_BYTES: usize = 8 * 1024;
+
+/// A rest with more room than this, most of it unused, gives it back.
+const KEPT_BYTES_MAX: usize = 1024 * 1024;
 
 /// What one connection has read and not consumed.
 #[derive(Debug, Default)]
@@ -43,16 +46,9 @@ impl Inbox {
         consume: impl FnOnce(&[u8]) -> usize,
     ) -> Poll<io::Result<usize>> {
         if self.rest.len() > SMALL_REST_BYTES {
-            let before = self.rest.len();
-            // Grows with what has come, never to what was announced: doubling keeps the copying linear.
-            self.rest.resize(before + before.clamp(SHARED_BYTES, 16 * 1024 * 1024), 0);
-            let outcome = read(reader, context, &mut self.rest[before..]);
-            let count = match &outcome {
-                Poll::Ready(Ok(count)) => *count,
-                _ => 0,
-            };
-            self.rest.truncate(before + count);
-            let count = ready!(outcome)?;
+            // Room grows with what has come, never to what was announced: a vector doubles what it has.
+            self.rest.reserve(SHARED_BYTES);
+            let count = ready!(read_behind(reader, context, &mut self.rest))?;
             if count > 0 {
                 self.reconsider(consume);
             }
@@ -76,6 +72,8 @@ impl Inbox {
         self.rest.drain(..consumed);
         if self.rest.is_empty() {
             self.rest = Vec::new();
+        } else if self.rest.capacity() > KEPT_BYTES_MAX && self.rest.len() < self.rest.capacity() / 4 {
+            self.rest.shrink_to_fit();
         }
     }
 
@@ -92,4 +90,14 @@ fn read(reader: &mut OwnedReadHalf, context: &mut Context<'_>, buffer: &mut [u8]
     let mut buffer = ReadBuf::new(buffer);
     ready!(Pin::new(reader).poll_read(context, &mut buffer))?;
     Poll::Ready(Ok(buffer.filled().len()))
+}
+
+/// Reads into the spare room of `bytes`, which need not be zeroed for that.
+fn read_behind(
+    reader: &mut OwnedReadHalf,
+    context: &mut Context<'_>,
+    bytes: &mut Vec<u8>,
+) -> Poll<io::Result<usize>> {
+    // The future holds nothing between two polls: dropping it loses nothing.
+    std::pin::pin!(reader.read_buf(bytes)).poll(context)
 }

@@ -10,8 +10,11 @@ pub(crate) struct Limits {
     /// The settings these are of.
     pub(crate) of: Arc<Settings>,
     pub(crate) of_requests: slotway_resp::Limits,
-    /// Requests of one client that may wait for replies.
+    /// Requests of one client that may wait for replies, on all links together: stricter than for each, and one number.
     pub(crate) in_flight_max: usize,
+    pub(crate) link_requests_max: usize,
+    pub(crate) link_bytes_max: usize,
+    /// This thread's part of what a shard's requests may take.
     pub(crate) hold_bytes_max: usize,
     pub(crate) hold_us_max: u64,
     pub(crate) request_us_max: u64,
@@ -21,13 +24,14 @@ pub(crate) struct Limits {
     pub(crate) client_timeout_us: u64,
     pub(crate) keepalive: Option<Duration>,
     pub(crate) link_idle_us: u64,
-    pub(crate) connect_max: Duration,
+    pub(crate) connect_us_max: u64,
     pub(crate) backoff_min: Duration,
     pub(crate) backoff_max: Duration,
 }
 
 impl Limits {
-    pub(crate) fn of(settings: &Arc<Settings>) -> Limits {
+    /// `threads`: data threads that share what is limited per shard.
+    pub(crate) fn of(settings: &Arc<Settings>, threads: usize) -> Limits {
         let number = |key| u64::try_from(settings.integer(key)).unwrap_or(0);
         let bytes = |key| usize::try_from(settings.bytes(key)).unwrap_or(usize::MAX);
         let bulk_bytes_max = bytes(Key::ProtoMaxBulkLen);
@@ -36,7 +40,9 @@ impl Limits {
             of: Arc::clone(settings),
             of_requests: slotway_resp::Limits { bulk_bytes_max, ..slotway_resp::Limits::CLIENT },
             in_flight_max: settings.count(Key::RequestsInFlightPerClientAndLink),
-            hold_bytes_max: bytes(Key::HoldBytesMax),
+            link_requests_max: settings.count(Key::RequestsInFlightPerLink),
+            link_bytes_max: bytes(Key::BytesInFlightMax),
+            hold_bytes_max: bytes(Key::HoldBytesMax) / threads,
             hold_us_max: number(Key::HoldMsMax) * 1000,
             request_us_max: number(Key::RequestTimeoutMs) * 1000,
             query_bytes_max: bytes(Key::ClientQueryBufferLimit),
@@ -44,7 +50,7 @@ impl Limits {
             client_timeout_us: number(Key::Timeout) * 1_000_000,
             keepalive: (keepalive > 0).then(|| Duration::from_secs(keepalive)),
             link_idle_us: number(Key::LinkIdleCloseS) * 1_000_000,
-            connect_max: Duration::from_millis(number(Key::ConnectTimeoutMs)),
+            connect_us_max: number(Key::ConnectTimeoutMs) * 1000,
             backoff_min: Duration::from_millis(number(Key::ReconnectBackoffMsMin)),
             backoff_max: Duration::from_millis(number(Key::ReconnectBackoffMsMax)),
         }

@@ -14,12 +14,12 @@ use std::{
 };
 
 use slotway_cluster::{Database, ShardId};
-use slotway_commands::Command;
+use slotway_commands::{Command, row::Flag};
 use slotway_resp::{Request, Version};
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::{
-    client::Client,
+    client::{self, Client},
     errors::{self, INDETERMINATE},
     link::flight::{Broken, Fate, Flight, fates_after_break},
     replies::{Replies, Ticket},
@@ -50,12 +50,19 @@ pub(crate) struct Waiter {
     since_us: u64,
 }
 
-/// Is there a connection?
+/// Is there a connection? Each with the time since when (thread clock, microseconds).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    Up,
-    /// Since when (thread clock, microseconds) requests find no connection.
-    Down { since_us: u64 },
+    /// The first attempt to connect is under way: nobody knows whether the node is there.
+    Opening {
+        since_us: u64,
+    },
+    Up {
+        since_us: u64,
+    },
+    Down {
+        since_us: u64,
+    },
 }
 
 pub(crate) struct Link {
@@ -71,6 +78,8 @@ pub(crate) struct Link {
     waker: RefCell<Option<Waker>>,
     /// The connection is to be given up for a new one.
     closing: Cell<bool>,
+    /// The present connection has brought a reply: a node that takes connections and drops them is not up.
+    answered: Cell<bool>,
     /// Thread clock, microseconds.
     used_us: Cell<u64>,
 }
@@ -92,16 +101,23 @@ impl Link {
             marked: Cell::new(false),
             flight: RefCell::default(),
             writer: RefCell::default(),
-            state: Cell::new(State::Down { since_us: now_us }),
+            state: Cell::new(State::Opening { since_us: now_us }),
             blocked: Cell::new(false),
             waker: RefCell::default(),
             closing: Cell::new(false),
+            answered: Cell::new(false),
             used_us: Cell::new(now_us),
         }
     }
 
     /// Takes on a request, or answers it at once because a limit is reached.
-    pub(crate) fn send(self: &Rc<Self>, thread: &Thread, replies: &mut Replies, errand: Errand<'_>, request: Request<'_>) {
+    pub(crate) fn send(
+        self: &Rc<Self>,
+        thread: &Thread,
+        replies: &mut Replies,
+        errand: Errand<'_>,
+        request: Request<'_>,
+    ) {
         self.send_with(thread, replies, errand, |bytes| request.write(bytes));
     }
 
@@ -114,22 +130,42 @@ impl Link {
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let now_us = thread.now_us();
-        let limits = thread.limits();
+        let Room { requests_max, bytes_max, bytes_limit } = match self.room(thread, now_us) {
+            Ok(room) => room,
+            Err(text) => return errand.answer(replies, &text),
+        };
         let mut flight = self.flight.borrow_mut();
-        if flight.bytes_held() > limits.hold_bytes_max {
+        if flight.len() >= requests_max {
             thread.counters.refused_busy.add(1);
-            return errand.answer(replies, &errors::busy("hold-bytes-max"));
-        }
-        if let State::Down { since_us } = self.state.get()
-            && now_us.saturating_sub(since_us) > limits.hold_us_max
-        {
-            return errand.answer(replies, &errors::no_primary(self.shard, now_us.saturating_sub(since_us) / 1000));
+            return errand.answer(replies, &errors::busy("requests-in-flight-per-link"));
         }
         let Errand { client, command, ticket, part } = errand;
-        flight.push(Waiter { client: Some(Rc::clone(client)), ticket, part, command, since_us: now_us }, write);
+        flight
+            .push(Waiter { client: Some(Rc::clone(client)), ticket, part, command, since_us: now_us }, write);
+        if flight.bytes_held() > bytes_max && flight.take_back().is_some() {
+            thread.counters.refused_busy.add(1);
+            return errand.answer(replies, &errors::busy(bytes_limit));
+        }
         drop(flight);
         self.used_us.set(now_us);
         thread.turn.mark_link(self);
+    }
+
+    /// How much more it may take on at present, or what a client is told instead.
+    fn room(&self, thread: &Thread, now_us: u64) -> Result<Room, Vec<u8>> {
+        let limits = thread.limits();
+        let requests_max = limits.link_requests_max;
+        let State::Down { since_us } = self.state.get() else {
+            // A request that finds the link empty is taken on whatever its size: the client's own limits bound it.
+            let bytes_max = if self.flight.borrow().is_empty() { usize::MAX } else { limits.link_bytes_max };
+            return Ok(Room { requests_max, bytes_max, bytes_limit: "bytes-in-flight-max" });
+        };
+        let down_us = now_us.saturating_sub(since_us);
+        if down_us > limits.hold_us_max {
+            return Err(errors::no_primary(self.shard, down_us / 1000));
+        }
+        let bytes_max = limits.hold_bytes_max.saturating_sub(thread.held_beside(self));
+        Ok(Room { requests_max, bytes_max, bytes_limit: "hold-bytes-max" })
     }
 
     /// Writes what the socket takes.
@@ -168,30 +204,51 @@ impl Link {
         let waiter = self.flight.borrow_mut().answered().ok_or(UnaskedReply)?;
         let error = matches!(reply.first(), Some(b'-' | b'!'));
         thread.counters.backend(waiter.command.id, error, thread.now_us().saturating_sub(waiter.since_us));
-        let inner = error.then(|| errors::of_a_backend(reply, self.shard)).flatten();
-        waiter.tell(thread, inner.as_deref().unwrap_or(reply));
+        if error && let Some(told) = errors::of_a_backend(reply, self.shard) {
+            thread.counters.redirects.add(1);
+            waiter.tell(thread, &told);
+        } else {
+            waiter.tell(thread, reply);
+        }
         Ok(())
+    }
+
+    /// There is a connection, and it is in the state that requests expect.
+    fn opened(self: &Rc<Self>, thread: &Thread, writer: OwnedWriteHalf) {
+        thread.tick();
+        *self.writer.borrow_mut() = Some(writer);
+        self.state.set(State::Up { since_us: thread.now_us() });
+        self.closing.set(false);
+        self.answered.set(false);
+        thread.turn.mark_link(self);
+    }
+
+    /// An attempt to connect failed.
+    fn stayed_down(&self, thread: &Thread) {
+        thread.tick();
+        if let State::Opening { .. } = self.state.get() {
+            self.state.set(State::Down { since_us: thread.now_us() });
+        }
     }
 
     /// The connection is gone: what may be sent again is kept, the rest is answered.
     fn broke(&self, thread: &Thread) {
+        thread.tick();
         self.writer.take();
         self.blocked.set(false);
-        if self.state.get() == State::Up {
-            self.state.set(State::Down { since_us: thread.now_us() });
-        }
+        self.state.set(State::Down { since_us: thread.now_us() });
         let mut flight = self.flight.borrow_mut();
         let requests: Vec<Broken> = flight
             .iter_mut()
             .map(|(sent, waiter)| {
                 let client = waiter.client.as_ref().map(|client| client.id);
-                Broken { sent, client, write: waiter.command.is_write() }
+                Broken { sent, client, write: waiter.may_write() }
             })
             .collect();
         let mut fates = fates_after_break(&requests).into_iter();
         let failed = flight.sift(|_, _| fates.next().unwrap_or(Fate::Fail));
         drop(flight);
-        for waiter in failed {
+        for waiter in failed.into_iter().filter(|waiter| waiter.client.is_some()) {
             thread.counters.indeterminate.add(1);
             waiter.tell(thread, INDETERMINATE);
         }
@@ -199,35 +256,53 @@ impl Link {
 
     /// Answers what has waited too long. True: the connection has been silent for so long that a new one is due.
     pub(crate) fn sweep(&self, thread: &Thread) -> bool {
-        let now_us = thread.now_us();
-        let limits = thread.limits();
         let mut told: Vec<(Waiter, Cow<'static, [u8]>)> = Vec::new();
-        let mut flight = self.flight.borrow_mut();
-        let mut stuck = false;
-        for (sent, waiter) in flight.iter_mut() {
-            let waited_us = now_us.saturating_sub(waiter.since_us);
-            if !sent || waited_us <= limits.request_us_max {
-                break;
-            }
-            stuck |= waited_us > 2 * limits.request_us_max;
-            let Some(client) = waiter.client.take() else { continue };
-            let text = match waiter.command.is_write() {
-                true => INDETERMINATE.into(),
-                false => errors::no_reply(self.shard, limits.request_us_max / 1000).into(),
-            };
-            told.push((Waiter { client: Some(client), ..*waiter }, text));
-        }
-        let expired = |waiter: &Waiter| now_us.saturating_sub(waiter.since_us) > limits.hold_us_max;
-        for waiter in flight.withdraw(expired) {
-            let held_ms = now_us.saturating_sub(waiter.since_us) / 1000;
-            told.push((waiter, errors::no_primary(self.shard, held_ms).into()));
-        }
-        drop(flight);
+        let stuck = self.give_up_on_replies(thread, &mut told);
+        self.give_up_holding(thread, &mut told);
         for (waiter, text) in told {
-            thread.counters.timeouts.add(1);
             waiter.tell(thread, &text);
         }
         stuck
+    }
+
+    /// Past its deadline a request that was sent is answered here and its reply dropped when it comes. The time counts
+    /// from when this connection could have sent it.
+    fn give_up_on_replies(&self, thread: &Thread, told: &mut Vec<(Waiter, Cow<'static, [u8]>)>) -> bool {
+        let State::Up { since_us: up_us } = self.state.get() else { return false };
+        let (now_us, within_us) = (thread.now_us(), thread.limits().request_us_max);
+        let mut stuck = false;
+        for (sent, waiter) in self.flight.borrow_mut().iter_mut() {
+            let waited_us = now_us.saturating_sub(waiter.since_us.max(up_us));
+            if !sent || waited_us <= within_us {
+                break;
+            }
+            stuck |= waited_us > 2 * within_us;
+            let Some(client) = waiter.client.take() else { continue };
+            let text = if waiter.may_write() {
+                thread.counters.indeterminate.add(1);
+                INDETERMINATE.into()
+            } else {
+                thread.counters.timeouts.add(1);
+                errors::no_reply(self.shard, within_us / 1000).into()
+            };
+            told.push((Waiter { client: Some(client), ..*waiter }, text));
+        }
+        stuck
+    }
+
+    /// What could not be sent for too long is withdrawn: it was never applied.
+    fn give_up_holding(&self, thread: &Thread, told: &mut Vec<(Waiter, Cow<'static, [u8]>)>) {
+        let now_us = thread.now_us();
+        let limits = thread.limits();
+        let within_us = match self.state.get() {
+            State::Opening { .. } => limits.hold_us_max.max(limits.connect_us_max),
+            State::Up { .. } | State::Down { .. } => limits.hold_us_max,
+        };
+        let expired = |waiter: &Waiter| now_us.saturating_sub(waiter.since_us) > within_us;
+        for waiter in self.flight.borrow_mut().withdraw(expired) {
+            let held_ms = now_us.saturating_sub(waiter.since_us) / 1000;
+            told.push((waiter, errors::no_primary(self.shard, held_ms).into()));
+        }
     }
 
     /// Nobody waits, and nobody has used it for `idle_us`.
@@ -245,10 +320,21 @@ impl Link {
         self.state.get()
     }
 
-    /// Requests that wait because there is no connection.
-    pub(crate) fn held(&self) -> u64 {
-        if self.state.get() == State::Up { 0 } else { self.flight.borrow().len() as u64 }
+    /// Requests that wait because there is no connection, and their bytes.
+    pub(crate) fn held(&self) -> (u64, usize) {
+        if let State::Up { .. } = self.state.get() {
+            return (0, 0);
+        }
+        let flight = self.flight.borrow();
+        (flight.len() as u64, flight.bytes_held())
     }
+}
+
+/// What a link may still take on, and the name of the limit of bytes.
+struct Room {
+    requests_max: usize,
+    bytes_max: usize,
+    bytes_limit: &'static str,
 }
 
 /// The node sent a reply that nobody asked for.
@@ -266,8 +352,16 @@ impl Errand<'_> {
 }
 
 impl Waiter {
+    /// Running it twice may not be the same as running it once.
+    fn may_write(&self) -> bool {
+        self.command.is_write() || self.command.flags.has(Flag::MayReplicate)
+    }
+
     fn tell(self, thread: &Thread, reply: &[u8]) {
         let Some(client) = self.client else { return };
+        if client.fate.get() == client::Fate::CloseNow {
+            return;
+        }
         let mut replies = client.replies.borrow_mut();
         thread.lend(replies.output());
         match self.part {

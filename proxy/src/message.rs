@@ -11,8 +11,15 @@ pub(crate) const MESSAGES_MAX: usize = 1024;
 
 pub(crate) enum Message {
     /// A new client of this thread.
-    Client { stream: TcpStream, id: u64 },
+    Client {
+        stream: TcpStream,
+        id: u64,
+    },
     /// CLIENT LIST and CLIENT KILL ask all threads.
-    ListClients { answer: oneshot::Sender<Vec<Card>> },
-    KillClients { ids: Vec<u64> },
+    ListClients {
+        answer: oneshot::Sender<Vec<Card>>,
+    },
+    KillClients {
+        ids: Vec<u64>,
+    },
 }

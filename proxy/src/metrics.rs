@@ -22,8 +22,8 @@ use crate::{link::State, shared::Shared};
 
 /// Upper bounds of the buckets of backend latency, microseconds.
 const BUCKETS_US: [u64; 17] = [
-    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
-    5_000_000, 10_000_000,
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 5_000_000, 10_000_000,
 ];
 
 /// A number that one thread counts up and others read.
@@ -125,7 +125,8 @@ impl Counters {
 impl State {
     pub(crate) fn label(self) -> &'static str {
         match self {
-            State::Up => "up",
+            State::Opening { .. } => "opening",
+            State::Up { .. } => "up",
             State::Down { .. } => "down",
         }
     }
@@ -139,7 +140,8 @@ pub(crate) struct Scrape {
 
 impl Scrape {
     pub(crate) fn new(shared: Arc<Shared>) -> Scrape {
-        let desc = |(name, help): (&str, &str)| Desc::new(name.into(), help.into(), Vec::new(), Default::default());
+        let desc =
+            |(name, help): (&str, &str)| Desc::new(name.into(), help.into(), Vec::new(), Default::default());
         Scrape { shared, descs: NAMES.into_iter().filter_map(|row| desc(row).ok()).collect() }
     }
 
@@ -160,7 +162,8 @@ impl Scrape {
                 .map(move |(outcome, count)| counter(&[("command", name), ("outcome", outcome)], count))
         });
         let unknown = self.sum(|counters| counters.unknown.get());
-        let unknown = (unknown > 0).then(|| counter(&[("command", "unknown"), ("outcome", "error")], unknown));
+        let unknown =
+            (unknown > 0).then(|| counter(&[("command", "unknown"), ("outcome", "error")], unknown));
         rows.chain(unknown).collect()
     }
 
@@ -196,7 +199,8 @@ impl Scrape {
                 *all.held.entry(*shard).or_default() += count;
             }
         }
-        let links = all.links.iter().map(|((node, state), count)| gauge(&[("node", node), ("state", state)], *count));
+        let links =
+            all.links.iter().map(|((node, state), count)| gauge(&[("node", node), ("state", state)], *count));
         let held = all.held.iter().map(|(shard, count)| gauge(&[("shard", &shard.to_string())], *count));
         (links.collect(), held.collect())
     }
@@ -205,7 +209,10 @@ impl Scrape {
 /// Names and help texts, in the order in which [`Scrape::collect`] brings them.
 const NAMES: [(&str, &str); 10] = [
     ("slotway_proxy_requests_total", "Requests of clients, by command and outcome"),
-    ("slotway_proxy_request_seconds", "Time until a node's reply was read, from when the proxy took the request on"),
+    (
+        "slotway_proxy_request_seconds",
+        "Time until a node's reply was read, from when the proxy took the request on",
+    ),
     ("slotway_proxy_clients", "Connected clients"),
     ("slotway_proxy_links", "Links to nodes, by node and state"),
     ("slotway_proxy_held_requests", "Requests that wait because their shard has no connection"),
@@ -222,24 +229,35 @@ impl Collector for Scrape {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let each = |label, rows: &[(&str, u64)]| rows.iter().map(|(v, n)| counter(&[(label, v)], *n)).collect();
+        let each =
+            |label, rows: &[(&str, u64)]| rows.iter().map(|(v, n)| counter(&[(label, v)], *n)).collect();
         let sum = |read: fn(&Counters) -> &Counter| self.sum(|counters| read(counters).get());
-        let bytes = each("direction", &[
-            ("from_clients", sum(|c| &c.bytes_from_clients)),
-            ("to_clients", sum(|c| &c.bytes_to_clients)),
-            ("from_nodes", sum(|c| &c.bytes_from_nodes)),
-            ("to_nodes", sum(|c| &c.bytes_to_nodes)),
-        ]);
-        let errors = each("kind", &[
-            ("protocol", sum(|c| &c.protocol_errors)),
-            ("timeout", sum(|c| &c.timeouts)),
-            ("indeterminate", sum(|c| &c.indeterminate)),
-            ("busy", sum(|c| &c.refused_busy)),
-        ]);
-        let cut = each("limit", &[
-            ("client-output-buffer-limit", sum(|c| &c.clients_cut_output)),
-            ("client-query-buffer-limit", sum(|c| &c.clients_cut_input)),
-        ]);
+        let bytes = each(
+            "direction",
+            &[
+                ("from_clients", sum(|c| &c.bytes_from_clients)),
+                ("to_clients", sum(|c| &c.bytes_to_clients)),
+                ("from_nodes", sum(|c| &c.bytes_from_nodes)),
+                ("to_nodes", sum(|c| &c.bytes_to_nodes)),
+            ],
+        );
+        let errors = each(
+            "kind",
+            &[
+                ("protocol", sum(|c| &c.protocol_errors)),
+                ("timeout", sum(|c| &c.timeouts)),
+                ("indeterminate", sum(|c| &c.indeterminate)),
+                ("busy", sum(|c| &c.refused_busy)),
+            ],
+        );
+        let cut = each(
+            "limit",
+            &[
+                ("client-output-buffer-limit", sum(|c| &c.clients_cut_output)),
+                ("client-query-buffer-limit", sum(|c| &c.clients_cut_input)),
+                ("maxclients", self.shared.clients_refused.load(Ordering::Relaxed)),
+            ],
+        );
         let (links, held) = self.links_and_held();
         let clients = self.shared.clients.load(Ordering::Relaxed) as u64;
         let version = self.shared.topology.load().version;
@@ -297,7 +315,10 @@ fn gauge(pairs: &[(&str, &str)], count: u64) -> Metric {
     metric
 }
 
-#[allow(clippy::cast_precision_loss, reason = "Prometheus counts in floats; past 2^53 the last digits do not matter")]
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "Prometheus counts in floats; past 2^53 the last digits do not matter"
+)]
 fn float(count: u64) -> f64 {
     count as f64
 }

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 
 use crate::gather::Gather;
 
-/// Held bytes that were delivered are moved out when the buffer is more than this and more than half of it is dead.
+/// Bytes that were delivered are moved out of a buffer when they are more than this and more than half of it.
 const COMPACT_BYTES_MIN: usize = 64 * 1024;
 
 /// Which request a reply answers: counts up with every place, wraps around.
@@ -36,8 +36,12 @@ pub(crate) struct Replies {
     held: Vec<u8>,
     /// Bytes of `held` that still belong to a place.
     held_live: usize,
+    /// Bytes of parts that wait for the others.
+    gathered: usize,
     /// What the socket gets.
     output: Vec<u8>,
+    /// So much of the output has the socket taken.
+    written: usize,
 }
 
 /// Whether the client wants the reply (CLIENT REPLY OFF and SKIP).
@@ -86,10 +90,11 @@ impl Replies {
             self.front = self.front.wrapping_add(1);
             self.settle();
         } else {
-            let start = self.held.len();
+            let (place, heard) = &mut self.places[index];
+            let reply = if *heard == Heard::Heard { reply } else { &[] };
+            *place = Place::Held { start: self.held.len(), len: reply.len() };
             self.held.extend_from_slice(reply);
             self.held_live += reply.len();
-            self.places[index].0 = Place::Held { start, len: reply.len() };
         }
     }
 
@@ -101,7 +106,9 @@ impl Replies {
             return;
         };
         gather.part(part, reply);
+        self.gathered += reply.len();
         if gather.is_complete() {
+            self.gathered -= gather.bytes();
             let mut merged = Vec::new();
             gather.merge(&mut merged);
             self.deliver(ticket, &merged);
@@ -113,9 +120,40 @@ impl Replies {
         self.places.len()
     }
 
-    /// Bytes that wait for the client or for earlier replies.
+    /// Bytes that wait for the client, for earlier replies or for further parts.
     pub(crate) fn bytes(&self) -> usize {
-        self.output.len() + self.held.len()
+        self.output.len() - self.written + self.held.len() + self.gathered
+    }
+
+    /// Bytes of the output that the socket has not taken.
+    pub(crate) fn unsent(&self) -> &[u8] {
+        &self.output[self.written..]
+    }
+
+    /// The socket took `count` bytes of [`Replies::unsent`]. A client that always lags behind makes the output no
+    /// longer than what it lags.
+    pub(crate) fn wrote(&mut self, count: usize) {
+        self.written += count;
+        if self.written == self.output.len() {
+            self.output.clear();
+            self.written = 0;
+        } else if self.written > COMPACT_BYTES_MIN && self.written > self.output.len() / 2 {
+            self.output.drain(..self.written);
+            self.written = 0;
+        }
+    }
+
+    /// Nothing is owed, nothing waits.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.places.is_empty() && self.output.is_empty()
+    }
+
+    /// An idle client keeps no room for replies.
+    pub(crate) fn give_back_room(&mut self) {
+        if self.is_settled() {
+            self.places = VecDeque::new();
+            self.held = Vec::new();
+        }
     }
 
     pub(crate) fn output(&mut self) -> &mut Vec<u8> {
@@ -203,6 +241,18 @@ mod tests {
         replies.deliver(second, b"b");
         replies.deliver(first, b"a");
         assert_eq!(output(&mut replies), "ab");
+    }
+
+    #[test]
+    fn a_client_that_always_lags_behind_keeps_no_more_than_what_it_lags() {
+        let mut replies = Replies::default();
+        replies.say(Heard::Heard, |out| out.extend_from_slice(&[b'x'; 1000]));
+        for _ in 0..100_000 {
+            replies.say(Heard::Heard, |out| out.extend_from_slice(&[b'x'; 1000]));
+            replies.wrote(1000);
+            assert_eq!((replies.bytes(), replies.unsent().len()), (1000, 1000));
+        }
+        assert!(replies.output.capacity() < 1024 * 1024, "{}", replies.output.capacity());
     }
 
     #[test]

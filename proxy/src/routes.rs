@@ -2,7 +2,7 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use slotway_cluster::{Database, ShardId, Topology, slot::DATABASES, topology::SlotMap};
+use slotway_cluster::{Database, ShardId, Slot, Topology, slot::DATABASES, topology::SlotMap};
 use slotway_resp::Version;
 
 use crate::link::Link;
@@ -35,6 +35,22 @@ impl Routes {
             links: [const { None }; LINKS],
         });
         Routes { map: topology.slot_map(), shards: shards.collect(), topology }
+    }
+
+    /// Takes over the links of the routes before, if they lead to the same places. False: requests now go elsewhere.
+    pub(crate) fn keep_links_of(&mut self, former: Routes) -> bool {
+        let places = |routes: &Routes| -> Vec<(ShardId, Arc<str>)> {
+            routes.shards.iter().map(|route| (route.id, Arc::clone(&route.address))).collect()
+        };
+        let alike = places(self) == places(&former)
+            && Slot::all().all(|slot| self.map.owner(slot) == former.map.owner(slot))
+            && self.topology.placement == former.topology.placement;
+        if alike {
+            for (route, known) in self.shards.iter_mut().zip(former.shards) {
+                route.links = known.links;
+            }
+        }
+        alike
     }
 
     /// The link has been closed.

@@ -2,8 +2,8 @@
 
 use std::{
     sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, AtomicUsize},
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize},
     },
     time::Instant,
 };
@@ -26,6 +26,12 @@ pub(crate) struct Shared {
     pub(crate) threads: OnceLock<Vec<mpsc::WeakSender<Message>>>,
     /// Connected clients.
     pub(crate) clients: AtomicUsize,
+    /// Connections refused because of `maxclients`.
+    pub(crate) clients_refused: AtomicU64,
+    /// The time to answer what is in flight is over.
+    pub(crate) cut_clients: AtomicBool,
+    /// Held while CONFIG SET makes new settings of the present ones.
+    pub(crate) settings_change: Mutex<()>,
     pub(crate) next_client_id: AtomicU64,
     pub(crate) started: Instant,
     /// The client port.

@@ -28,7 +28,7 @@ pub(crate) fn run(case: &mut Case<'_>, rule: SplitRule) {
         SplitRule::MultiSet => 2,
         SplitRule::MultiGet | SplitRule::Sum => 1,
     };
-    if (case.request.len() - 1) % step != 0 {
+    if !(case.request.len() - 1).is_multiple_of(step) {
         let text = slotway_commands::errors::wrong_arity(case.command).text;
         return case.refuse(&text);
     }

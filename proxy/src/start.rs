@@ -4,11 +4,11 @@ use std::{
     io,
     path::PathBuf,
     sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread::JoinHandle,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -62,7 +62,8 @@ impl Proxy {
         registry: &prometheus::Registry,
     ) -> Result<Proxy, StartError> {
         let backlog = u32::try_from(config.settings.integer(Key::TcpBacklog)).unwrap_or(511);
-        let listening = slotway_link::bind(&config.bind, config.port, "--port", backlog).map_err(StartError::Bind)?;
+        let listening =
+            slotway_link::bind(&config.bind, config.port, "--port", backlog).map_err(StartError::Bind)?;
         let shared = Arc::new(shared(config, topology, listening.port).map_err(StartError::System)?);
         registry.register(Box::new(Scrape::new(Arc::clone(&shared)))).map_err(StartError::Metrics)?;
 
@@ -96,22 +97,48 @@ impl Proxy {
         Arc::clone(&self.shared.settings)
     }
 
-    /// Stops accepting, lets what is in flight be answered, and ends. Returns when all threads have ended or
-    /// `patience` is over; then connections that still wait are cut when the process ends.
-    pub async fn stop(mut self, patience: std::time::Duration) {
+    /// Stops accepting, lets what is in flight be answered, and ends. Clients that are still connected when `patience`
+    /// is over are cut. Returns when all threads have ended.
+    pub async fn stop(mut self, patience: Duration) {
         self.accepting.shutdown().await;
         self.senders.clear();
         let threads = std::mem::take(&mut self.threads);
-        let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
-        if tokio::time::timeout(patience, joined).await.is_err() {
-            tracing::warn!(clients = self.clients(), "clients were still connected when the time to stop was over");
+        let join = move || threads.into_iter().for_each(|thread| drop(thread.join()));
+        let mut joined = tokio::task::spawn_blocking(join);
+        if tokio::time::timeout(patience, &mut joined).await.is_err() {
+            tracing::warn!(
+                clients = self.clients(),
+                "clients were still connected when the time to stop was over"
+            );
+            self.shared.cut_clients.store(true, Ordering::Relaxed);
+            // Only a thread that panicked fails here, and it has taken the process with it.
+            let _ = joined.await;
         }
     }
 }
 
-fn spawn(shared: Arc<Shared>, number: usize, messages: mpsc::Receiver<Message>) -> io::Result<JoinHandle<()>> {
-    let runtime = move || tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
+/// Clients of a data thread that panicked would wait for ever, and its requests may be half written to shared links: the
+/// process ends with it, so that whoever started it starts a fresh one.
+struct EndsProcess;
+
+impl Drop for EndsProcess {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("a data thread panicked: the process ends");
+            std::process::abort();
+        }
+    }
+}
+
+fn spawn(
+    shared: Arc<Shared>,
+    number: usize,
+    messages: mpsc::Receiver<Message>,
+) -> io::Result<JoinHandle<()>> {
+    let runtime =
+        move || tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
     std::thread::Builder::new().name(format!("data-{number}")).spawn(move || {
+        let _guard = EndsProcess;
         let runtime: LocalRuntime = match runtime() {
             Ok(runtime) => runtime,
             Err(error) => return tracing::error!(%error, "a data thread has no runtime"),
@@ -129,6 +156,9 @@ fn shared(config: &ProxyConfig, topology: Arc<ArcSwap<Topology>>, port: u16) -> 
         counters: (0..config.threads).map(|_| Arc::new(Counters::default())).collect(),
         threads: OnceLock::new(),
         clients: AtomicUsize::new(0),
+        clients_refused: AtomicU64::new(0),
+        cut_clients: AtomicBool::new(false),
+        settings_change: Mutex::default(),
         next_client_id: AtomicU64::new(1),
         started: Instant::now(),
         port,

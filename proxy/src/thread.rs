@@ -13,18 +13,19 @@ use std::{
 };
 
 use arc_swap::Cache;
-use slotway_cluster::{Database, Placement, Slot, Topology, topology::Kind};
+use slotway_cluster::{Database, Placement, ShardId, Slot, Topology, topology::Kind};
 use slotway_config::Settings;
 use slotway_link::Credentials;
-use slotway_resp::Version;
+use slotway_resp::{Parser, Version};
 use tokio::{
     net::TcpStream,
+    sync::Semaphore,
     sync::mpsc,
     task::{AbortHandle, JoinSet},
 };
 
 use crate::{
-    client::{self, Client, Fate},
+    client::{self, Client, Fate, Stall},
     inbox,
     limits::Limits,
     link::{self, Link, LinkKey},
@@ -35,8 +36,14 @@ use crate::{
     turn::{self, Turn},
 };
 
-/// How often deadlines, soft limits and idle times are looked at.
+/// How often the deadlines of requests are looked at.
 const SWEEP: Duration = Duration::from_millis(50);
+
+/// Soft limits and idle times of clients count seconds: looked at with every so many sweeps.
+const SWEEPS_PER_SECOND: u32 = 20;
+
+/// CLIENT LIST and KILL copy what is known of all clients: so many at a time.
+const LISTINGS_MAX: usize = 1;
 
 /// Buffers of replies kept for the next client that needs one, and the largest that is kept.
 const SPARE_BUFFERS_MAX: usize = 64;
@@ -49,6 +56,8 @@ pub(crate) struct Thread {
     pub(crate) counters: Arc<Counters>,
     pub(crate) turn: Turn,
     pub(crate) read_buffer: RefCell<Vec<u8>>,
+    pub(crate) listings: Semaphore,
+    parser: RefCell<Parser>,
     started: Instant,
     now_us: Cell<u64>,
     random: Cell<u64>,
@@ -67,12 +76,14 @@ impl Thread {
         let mut topology = Cache::new(Arc::clone(&shared.topology));
         let mut settings = Cache::new(Arc::clone(&shared.settings));
         let routes = Routes::new(Arc::clone(topology.load()));
-        let limits = Limits::of(settings.load());
+        let limits = Limits::of(settings.load(), shared.counters.len());
         let counters = Arc::clone(&shared.counters[number]);
         Rc::new(Thread {
             counters,
             turn: Turn::default(),
             read_buffer: RefCell::new(vec![0; inbox::SHARED_BYTES]),
+            listings: Semaphore::new(LISTINGS_MAX),
+            parser: RefCell::default(),
             started: shared.started,
             now_us: Cell::new(0),
             random: Cell::new(shared.seed ^ (number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
@@ -95,12 +106,27 @@ impl Thread {
         let mut topology = self.topology.borrow_mut();
         let topology = topology.load();
         if !Arc::ptr_eq(topology, &self.routes.borrow().topology) {
-            *self.routes.borrow_mut() = Routes::new(Arc::clone(topology));
+            let fresh = Routes::new(Arc::clone(topology));
+            let former = self.routes.replace(fresh);
+            if !self.routes.borrow_mut().keep_links_of(former) {
+                self.settle_clients();
+            }
         }
         let mut settings = self.settings.borrow_mut();
         let settings = settings.load();
         if !Arc::ptr_eq(settings, &self.limits.borrow().of) {
-            *self.limits.borrow_mut() = Limits::of(settings);
+            *self.limits.borrow_mut() = Limits::of(settings, self.shared.counters.len());
+        }
+    }
+
+    /// The topology has changed: a client that is owed replies waits for them before it sends anything more, so that its
+    /// requests for one key never travel on two links at a time.
+    fn settle_clients(&self) {
+        for client in self.clients.borrow().values() {
+            if client.replies.borrow().outstanding() > 0 {
+                client.stall.set(Some(Stall::Order));
+                client.stopped_early.set(true);
+            }
         }
     }
 
@@ -144,6 +170,10 @@ impl Thread {
         self.routes.borrow().shards.len()
     }
 
+    pub(crate) fn shard_ids(&self) -> Vec<ShardId> {
+        self.routes.borrow().shards.iter().map(|route| route.id).collect()
+    }
+
     /// What the nodes are. A proxy stands in front of one kind.
     pub(crate) fn kind(&self) -> Kind {
         self.routes.borrow().topology.shards.first().map_or(Kind::Slotway, |shard| shard.kind)
@@ -167,7 +197,7 @@ impl Thread {
         link
     }
 
-    fn open(self: &Rc<Self>, key: LinkKey, shard: slotway_cluster::ShardId) -> Rc<Link> {
+    fn open(self: &Rc<Self>, key: LinkKey, shard: ShardId) -> Rc<Link> {
         let mut links = self.links.borrow_mut();
         if let Some((link, _)) = links.get(&key) {
             return Rc::clone(link);
@@ -183,7 +213,8 @@ impl Thread {
         self.clients.borrow_mut().insert(client.id, Rc::clone(client));
     }
 
-    pub(crate) fn remove_client(&self, id: u64) {
+    /// The connection with this id has ended.
+    pub(crate) fn forget_client(&self, id: u64) {
         self.clients.borrow_mut().remove(&id);
         self.shared.clients.fetch_sub(1, Ordering::Relaxed);
     }
@@ -200,11 +231,35 @@ impl Thread {
         self.tasks.borrow_mut().spawn_local(task);
     }
 
+    /// A parser for what a client sent: its own if a request has come in part.
+    pub(crate) fn parser(&self, unfinished: &mut Option<Box<Parser>>) -> Parser {
+        unfinished.take().map_or_else(|| self.parser.take(), |parser| *parser)
+    }
+
+    pub(crate) fn keep_parser(&self, parser: Parser, unfinished: &mut Option<Box<Parser>>) {
+        if parser.is_idle() {
+            self.parser.replace(parser);
+        } else {
+            *unfinished = Some(Box::new(parser));
+        }
+    }
+
+    /// Bytes that the other links of the same shard hold because they have no connection.
+    pub(crate) fn held_beside(&self, link: &Link) -> usize {
+        let links = self.links.borrow();
+        let others =
+            links.values().filter(|(other, _)| other.shard == link.shard && !std::ptr::eq(&**other, link));
+        others.map(|(other, _)| other.held().1).sum()
+    }
+
     /// Takes back the buffer of a client that has sent everything: idle clients hold none.
     pub(crate) fn recycle(&self, buffer: &mut Vec<u8>) {
         buffer.clear();
         let mut spare = self.spare_buffers.borrow_mut();
-        if buffer.capacity() > 0 && buffer.capacity() <= SPARE_BUFFER_BYTES_MAX && spare.len() < SPARE_BUFFERS_MAX {
+        if buffer.capacity() > 0
+            && buffer.capacity() <= SPARE_BUFFER_BYTES_MAX
+            && spare.len() < SPARE_BUFFERS_MAX
+        {
             spare.push(std::mem::take(buffer));
         } else {
             *buffer = Vec::new();
@@ -221,8 +276,18 @@ impl Thread {
     }
 
     /// Looks after deadlines, limits that depend on time, and links that nobody uses.
-    fn sweep(&self) {
+    fn sweep(&self, number: u32) {
         self.tick();
+        self.sweep_links();
+        if number.is_multiple_of(SWEEPS_PER_SECOND) {
+            self.clients.borrow().values().for_each(|client| client.sweep(self));
+        }
+        if self.shared.cut_clients.load(Ordering::Relaxed) {
+            self.clients.borrow().values().for_each(|client| client.decide(Fate::CloseNow));
+        }
+    }
+
+    fn sweep_links(&self) {
         let idle_us = self.limits().link_idle_us;
         let links: Vec<Rc<Link>> = self.links.borrow().values().map(|(link, _)| Rc::clone(link)).collect();
         let mut present = Present::default();
@@ -231,23 +296,22 @@ impl Thread {
                 link.close();
             }
             *present.links.entry((Arc::clone(&link.key.address), link.state().label())).or_default() += 1;
-            *present.held.entry(link.shard).or_default() += link.held();
+            *present.held.entry(link.shard).or_default() += link.held().0;
             if link.is_idle(self, idle_us) {
                 self.close_idle(&link);
             }
         }
         self.counters.set_present(present);
-        let timeout_us = self.limits().client_timeout_us;
-        for client in self.clients() {
-            let waiting = client.output_bytes();
-            let idle = client.replies.borrow().outstanding() == 0 && waiting == 0;
-            let idle_us = self.now_us().saturating_sub(client.active_us.get());
-            if timeout_us > 0 && idle && idle_us > timeout_us {
-                tracing::debug!(client = client.id, "closing an idle client");
-                client.decide(Fate::CloseNow);
-            } else if client.is_over_limit(self, waiting) {
-                self.counters.clients_cut_output.add(1);
-                client.decide(Fate::CloseNow);
+    }
+
+    /// Lets go of tasks that have ended. One that panicked takes the thread with it: what it left behind (a request half
+    /// written to a shared link) cannot be trusted.
+    fn reap(&self) {
+        while let Some(ended) = self.tasks.borrow_mut().try_join_next() {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                std::panic::resume_unwind(error.into_panic());
             }
         }
     }
@@ -260,43 +324,50 @@ impl Thread {
     }
 }
 
-/// Runs a data thread until it is told to stop and its clients have been answered.
+/// Runs a data thread until it is told to stop and its clients have been answered or cut.
 pub(crate) async fn run(shared: Arc<Shared>, number: usize, mut messages: mpsc::Receiver<Message>) {
     let thread = Thread::new(shared, number);
     thread.spawn(turn::write_what_is_marked(Rc::clone(&thread)));
     let mut sweep = tokio::time::interval(SWEEP);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut sweeps: u32 = 0;
     let mut stopping = false;
     while !(stopping && thread.clients.borrow().is_empty()) {
         tokio::select! {
-            message = messages.recv() => match message {
-                Some(Message::Client { stream, id }) if !stopping => accept(&thread, stream, id),
-                Some(Message::Client { .. }) => {}
-                Some(Message::ListClients { answer }) => {
-                    let cards = thread.clients().iter().map(|client| client.card(&thread)).collect();
-                    // Whoever asked may be gone.
-                    let _ = answer.send(cards);
-                }
-                Some(Message::KillClients { ids }) => {
-                    thread.clients().iter().filter(|client| ids.contains(&client.id)).for_each(|client| {
-                        client.decide(Fate::CloseNow);
-                    });
-                }
+            message = messages.recv(), if !stopping => match message {
+                Some(message) => receive(&thread, message),
                 None => {
-                    // Whoever sends messages is gone: the proxy stops.
+                    // Whoever sends messages is gone: the proxy stops. The sweep sees when the last client has left.
                     stopping = true;
                     thread.clients().iter().for_each(|client| client.decide(Fate::Drain));
                 }
             },
-            _ = sweep.tick() => thread.sweep(),
+            _ = sweep.tick() => {
+                sweeps = sweeps.wrapping_add(1);
+                thread.sweep(sweeps);
+            }
         }
-        if stopping {
-            tokio::task::yield_now().await;
-        }
-        while thread.tasks.borrow_mut().try_join_next().is_some() {}
+        thread.reap();
     }
     let mut tasks = std::mem::take(&mut *thread.tasks.borrow_mut());
     tasks.shutdown().await;
+}
+
+fn receive(thread: &Rc<Thread>, message: Message) {
+    match message {
+        Message::Client { stream, id } => accept(thread, stream, id),
+        Message::ListClients { answer } => {
+            thread.tick();
+            let cards = thread.clients().iter().map(|client| client.card(thread)).collect();
+            // Whoever asked may be gone.
+            let _ = answer.send(cards);
+        }
+        Message::KillClients { ids } => {
+            thread.clients().iter().filter(|client| ids.contains(&client.id)).for_each(|client| {
+                client.decide(Fate::CloseNow);
+            });
+        }
+    }
 }
 
 fn accept(thread: &Rc<Thread>, stream: std::net::TcpStream, id: u64) {
@@ -310,7 +381,7 @@ fn accept(thread: &Rc<Thread>, stream: std::net::TcpStream, id: u64) {
         Ok(stream) => thread.spawn(client::drive::run(Rc::clone(thread), stream, id)),
         Err(error) => {
             tracing::debug!(%error, "an accepted connection broke at once");
-            thread.shared.clients.fetch_sub(1, Ordering::Relaxed);
+            thread.forget_client(id);
         }
     }
 }

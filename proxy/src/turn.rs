@@ -62,6 +62,10 @@ pub(crate) async fn write_what_is_marked(thread: Rc<Thread>) {
             client.flush(&thread);
         }
         *turn.waker.borrow_mut() = Some(context.waker().clone());
+        // A mark that was set while writing found no waker.
+        if !turn.links.borrow().is_empty() || !turn.clients.borrow().is_empty() {
+            turn.wake();
+        }
         Poll::<()>::Pending
     })
     .await;

@@ -25,7 +25,9 @@ struct Connection {
     client: Rc<Client>,
     reader: OwnedReadHalf,
     inbox: Inbox,
-    parser: Parser,
+    /// What is known of a request that has come in part. Between requests the thread's parser does: an idle client has
+    /// none of its own.
+    unfinished: Option<Box<Parser>>,
     /// A request that waits until nothing is in flight.
     set_aside: Option<OwnedRequest>,
 }
@@ -44,26 +46,25 @@ pub(crate) async fn run(thread: Rc<Thread>, stream: TcpStream, id: u64) {
     let (reader, writer) = stream.into_split();
     let client = match Client::new(id, writer, thread.now_us()) {
         Ok(client) => Rc::new(client),
-        Err(_) => return,
+        // It has gone already.
+        Err(_) => return thread.forget_client(id),
     };
     client.authenticated.set(!thread.shared.needs_password());
     thread.add_client(&client);
-    let (inbox, parser) = (Inbox::default(), Parser::default());
-    let mut connection = Connection { client, reader, inbox, parser, set_aside: None };
+    let mut connection =
+        Connection { client, reader, inbox: Inbox::default(), unfinished: None, set_aside: None };
     let end = poll_fn(|context| connection.poll(&thread, context)).await;
     if let End::Io(error) = end {
         tracing::debug!(client = id, %error, "client's connection broke");
     }
-    connection.client.fate.set(Fate::CloseNow);
-    thread.remove_client(id);
+    connection.client.end(&thread);
+    thread.forget_client(id);
 }
 
 impl Connection {
     fn poll(&mut self, thread: &Rc<Thread>, context: &mut Context<'_>) -> Poll<End> {
         remember_waker(&self.client, context);
-        if self.client.blocked.get() && self.client.writer.as_ref().poll_write_ready(context).is_ready() {
-            self.client.unblock(thread);
-        }
+        self.client.unblock(thread, context);
         self.go_on(thread);
         loop {
             match self.client.fate.get() {
@@ -76,11 +77,11 @@ impl Connection {
             if self.client.stall.get().is_some() {
                 return Poll::Pending;
             }
-            let Connection { client, reader, inbox, parser, set_aside } = self;
+            let Connection { client, reader, inbox, unfinished, set_aside } = self;
             let mut shared = thread.read_buffer.borrow_mut();
             let outcome = inbox.poll_read(&mut shared, reader, context, |bytes| {
                 thread.tick();
-                take_requests(thread, client, parser, set_aside, bytes)
+                take_requests(thread, client, unfinished, set_aside, bytes)
             });
             drop(shared);
             match outcome {
@@ -99,15 +100,17 @@ impl Connection {
     /// Goes on with requests that have arrived already, if it had stopped and may.
     fn go_on(&mut self, thread: &Rc<Thread>) {
         while self.client.stall.get().is_none() && self.client.fate.get() == Fate::Open {
-            let Connection { client, inbox, parser, set_aside, .. } = self;
+            let Connection { client, inbox, unfinished, set_aside, .. } = self;
             let Some(request) = set_aside.take() else {
-                if client.unparsed_bytes.get() > 0 && client.stopped_early.replace(false) {
-                    inbox.reconsider(|bytes| take_requests(thread, client, parser, set_aside, bytes));
-                    client.unparsed_bytes.set(inbox.bytes());
-                    continue;
+                if client.unparsed_bytes.get() == 0 || !client.stopped_early.replace(false) {
+                    return;
                 }
-                return;
+                thread.tick();
+                inbox.reconsider(|bytes| take_requests(thread, client, unfinished, set_aside, bytes));
+                client.unparsed_bytes.set(inbox.bytes());
+                continue;
             };
+            thread.tick();
             let mut replies = client.replies.borrow_mut();
             let next = dispatch::run(thread, client, &mut replies, request.view());
             drop(replies);
@@ -129,7 +132,7 @@ impl Connection {
     }
 
     fn is_settled(&self) -> bool {
-        self.client.replies.borrow().outstanding() == 0 && self.client.output_bytes() == 0
+        self.client.replies.borrow().is_settled()
     }
 }
 
@@ -137,16 +140,22 @@ impl Connection {
 fn take_requests(
     thread: &Rc<Thread>,
     client: &Rc<Client>,
-    parser: &mut Parser,
+    unfinished: &mut Option<Box<Parser>>,
     set_aside: &mut Option<OwnedRequest>,
     bytes: &[u8],
 ) -> usize {
+    if client.stall.get().is_some() {
+        client.stopped_early.set(true);
+        return 0;
+    }
+    let mut parser = thread.parser(unfinished);
     let limits = thread.limits().of_requests;
     let mut replies = client.replies.borrow_mut();
     thread.lend(replies.output());
     client.active_us.set(thread.now_us());
     loop {
-        if replies.outstanding() >= thread.limits().in_flight_max || replies.bytes() > UNREAD_REPLY_BYTES_MAX {
+        if replies.outstanding() >= thread.limits().in_flight_max || replies.bytes() > UNREAD_REPLY_BYTES_MAX
+        {
             client.stall.set(Some(Stall::Load));
             client.stopped_early.set(true);
             break;
@@ -167,7 +176,8 @@ fn take_requests(
             Err(error) => {
                 thread.counters.protocol_errors.add(1);
                 tracing::info!(client = client.id, peer = %client.peer, reason = %error.text, "protocol error");
-                replies.say(client.heard(), |out| write::error(out, format!("ERR {}", error.text).as_bytes()));
+                replies
+                    .say(client.heard(), |out| write::error(out, format!("ERR {}", error.text).as_bytes()));
                 client.fate.set(Fate::CloseAfterReplies);
                 break;
             }
@@ -177,6 +187,7 @@ fn take_requests(
     thread.turn.mark_client(client);
     let consumed = parser.consumed();
     parser.rebase();
+    thread.keep_parser(parser, unfinished);
     consumed
 }
 

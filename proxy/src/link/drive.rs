@@ -18,30 +18,35 @@ use tokio::{
     },
 };
 
-use crate::{
-    inbox::Inbox,
-    link::{Link, State},
-    thread::Thread,
-};
+use crate::{inbox::Inbox, link::Link, thread::Thread};
+
+/// Bytes of the replies to what a link says first.
+const INTRODUCTION_BYTES_MAX: usize = 64 * 1024;
 
 /// Runs a link until its owner drops the task.
 pub(crate) async fn run(thread: Rc<Thread>, link: Rc<Link>) {
-    let limits = thread.limits();
-    let mut backoff = Backoff::new(limits.backoff_min, limits.backoff_max);
+    let mut backoff = {
+        let limits = thread.limits();
+        Backoff::new(limits.backoff_min, limits.backoff_max)
+    };
     loop {
-        match tokio::time::timeout(limits.connect_max, connect(&thread, &link)).await {
-            Ok(Ok((reader, writer))) => {
+        let connect_max = Duration::from_micros(thread.limits().connect_us_max);
+        let attempt = tokio::time::timeout(connect_max, connect(&thread, &link)).await;
+        match attempt.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok((reader, writer)) => {
                 tracing::debug!(address = %link.key.address, "link is up");
-                backoff.succeeded();
-                *link.writer.borrow_mut() = Some(writer);
-                link.state.set(State::Up);
-                thread.turn.mark_link(&link);
+                link.opened(&thread, writer);
                 let end = pass_on_replies(&thread, &link, reader).await;
                 tracing::info!(address = %link.key.address, shard = %link.shard, reason = %end, "link to a node broke");
                 link.broke(&thread);
+                if link.answered.get() {
+                    backoff.succeeded();
+                }
             }
-            Ok(Err(error)) => report(&link, backoff.failures(), &error),
-            Err(_) => report(&link, backoff.failures(), &io::Error::from(io::ErrorKind::TimedOut)),
+            Err(error) => {
+                report(&link, backoff.failures(), &error);
+                link.stayed_down(&thread);
+            }
         }
         tokio::time::sleep(backoff.failed(thread.random())).await;
     }
@@ -61,7 +66,8 @@ async fn connect(thread: &Thread, link: &Link) -> io::Result<(OwnedReadHalf, Own
     Ok(stream.into_split())
 }
 
-/// Brings a new connection into the state that every request on this link expects.
+/// Brings a new connection into the state that every request on this link expects. The PING shows that the node would
+/// answer them: not while it loads its data, wants a password or has lost its own primary.
 async fn introduce(thread: &Thread, link: &Link, stream: &mut TcpStream) -> io::Result<()> {
     let mut requests: Vec<Vec<Vec<u8>>> = Vec::new();
     if let Some(credentials) = thread.node_credentials() {
@@ -75,6 +81,7 @@ async fn introduce(thread: &Thread, link: &Link, stream: &mut TcpStream) -> io::
     if link.key.database.0 != 0 {
         requests.push(vec![b"SELECT".to_vec(), link.key.database.0.to_string().into_bytes()]);
     }
+    requests.push(vec![b"PING".to_vec()]);
     let mut out = Vec::new();
     for words in &requests {
         write::request(&mut out, words);
@@ -87,15 +94,22 @@ async fn introduce(thread: &Thread, link: &Link, stream: &mut TcpStream) -> io::
             return Err(io::Error::other(text));
         }
     }
-    Ok(())
+    match received.is_empty() {
+        true => Ok(()),
+        false => Err(io::Error::new(io::ErrorKind::InvalidData, "more replies than requests")),
+    }
 }
 
 async fn next_frame(stream: &mut TcpStream, received: &mut Vec<u8>) -> io::Result<Frame> {
     loop {
-        let garbage = |error: slotway_resp::ProtocolError| io::Error::new(io::ErrorKind::InvalidData, error.text);
+        let garbage =
+            |error: slotway_resp::ProtocolError| io::Error::new(io::ErrorKind::InvalidData, error.text);
         if let Some((frame, len)) = Frame::parse(received, &Limits::REPLY).map_err(garbage)? {
             received.drain(..len);
             return Ok(frame);
+        }
+        if received.len() > INTRODUCTION_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "too long a reply to the introduction"));
         }
         if stream.read_buf(received).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -138,7 +152,12 @@ async fn pass_on_replies(thread: &Rc<Thread>, link: &Rc<Link>, mut reader: Owned
 }
 
 /// Passes on the whole replies in `bytes`; how many bytes they were, and what was wrong with the next.
-fn take_replies(thread: &Thread, link: &Link, scanner: &mut Scanner, bytes: &[u8]) -> (usize, Result<(), String>) {
+fn take_replies(
+    thread: &Thread,
+    link: &Link,
+    scanner: &mut Scanner,
+    bytes: &[u8],
+) -> (usize, Result<(), String>) {
     let mut consumed = 0;
     loop {
         match scanner.next(&bytes[consumed..], &Limits::REPLY) {
@@ -146,6 +165,7 @@ fn take_replies(thread: &Thread, link: &Link, scanner: &mut Scanner, bytes: &[u8
             Ok(Some(scanned)) => {
                 let reply = &bytes[consumed..consumed + scanned.len];
                 consumed += scanned.len;
+                link.answered.set(true);
                 // A shared link asks for no pushes; one that comes all the same answers nobody.
                 if !scanned.push && link.reply(thread, reply).is_err() {
                     return (consumed, Err("a reply that nobody asked for".to_owned()));

@@ -11,7 +11,7 @@
 //! Promise of the hot path: [`Flight::push`], [`Flight::unsent`], [`Flight::wrote`] and [`Flight::answered`] allocate
 //! nothing once the buffer has grown to what the link usually holds.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 /// Answered bytes are moved out of the buffer's front when they are more than this and more than half of it.
 const COMPACT_BYTES_MIN: usize = 16 * 1024;
@@ -58,6 +58,20 @@ impl<W> Flight<W> {
     pub(crate) fn push(&mut self, waiter: W, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.bytes);
         self.waiting.push_back(Waiting { end: self.end(), waiter });
+    }
+
+    /// Takes the request that was pushed last out again, if no socket has seen any of it.
+    pub(crate) fn take_back(&mut self) -> Option<W> {
+        let start = self.waiting.iter().nth_back(1).map_or(self.front, |before| before.end);
+        if start < self.written {
+            return None;
+        }
+        let last = self.waiting.pop_back()?;
+        self.bytes.truncate(self.at(start));
+        if self.bytes.capacity() > KEPT_BYTES_MAX {
+            self.bytes.shrink_to(KEPT_BYTES_MAX);
+        }
+        Some(last.waiter)
     }
 
     /// Bytes that no socket has taken yet.
@@ -129,31 +143,28 @@ impl<W> Flight<W> {
         failed
     }
 
-    /// Takes out the requests of which no byte was sent and that `withdrawn` names, oldest first. The connection may
-    /// live on: what was sent is not touched.
+    /// Takes out the oldest requests of which no byte was sent, as long as `withdrawn` says so. The connection may live
+    /// on: what was sent is not touched.
     pub(crate) fn withdraw(&mut self, mut withdrawn: impl FnMut(&W) -> bool) -> Vec<W> {
         let mut start = self.front;
-        let first_unsent = self.waiting.iter().position(|waiting| {
-            let unsent = start >= self.written;
-            if !unsent {
-                start = waiting.end;
+        let mut first = 0;
+        for waiting in &self.waiting {
+            if start >= self.written {
+                break;
             }
-            unsent
-        });
-        let Some(first_unsent) = first_unsent else { return Vec::new() };
-        let tail = self.bytes.split_off(self.at(start));
-        let mut failed = Vec::new();
-        let tail_base = start;
-        for Waiting { end, waiter } in self.waiting.split_off(first_unsent) {
-            if withdrawn(&waiter) {
-                failed.push(waiter);
-            } else {
-                let within = |offset: u64| usize::try_from(offset - tail_base).expect("the tail is in memory");
-                self.push(waiter, |bytes| bytes.extend_from_slice(&tail[within(start)..within(end)]));
-            }
-            start = end;
+            start = waiting.end;
+            first += 1;
         }
-        failed
+        let count = self.waiting.iter().skip(first).take_while(|waiting| withdrawn(&waiting.waiter)).count();
+        if count == 0 {
+            return Vec::new();
+        }
+        let end = self.waiting[first + count - 1].end;
+        self.bytes.drain(self.at(start)..self.at(end));
+        let gone = self.waiting.drain(first..first + count).map(|waiting| waiting.waiter).collect();
+        self.waiting.iter_mut().skip(first).for_each(|waiting| waiting.end -= end - start);
+        self.compact();
+        gone
     }
 
     fn end(&self) -> u64 {
@@ -185,13 +196,14 @@ pub(crate) struct Broken {
     pub(crate) sent: bool,
     /// None: nobody waits for it any more.
     pub(crate) client: Option<u64>,
+    /// May change something, so that running it twice is not running it once.
     pub(crate) write: bool,
 }
 
 /// What may be sent again after the connection broke: requests that were never sent, and reads, unless a later write
 /// of the same client was sent too: it may have run, and a read must not see what came after it.
 pub(crate) fn fates_after_break(requests: &[Broken]) -> Vec<Fate> {
-    let mut writers: Vec<u64> = Vec::new();
+    let mut writers: HashSet<u64> = HashSet::new();
     let mut fates: Vec<Fate> = requests
         .iter()
         .rev()
@@ -201,7 +213,7 @@ pub(crate) fn fates_after_break(requests: &[Broken]) -> Vec<Fate> {
                 return Fate::Keep;
             }
             if request.write {
-                writers.push(client);
+                writers.insert(client);
             }
             if writers.contains(&client) { Fate::Fail } else { Fate::Keep }
         })

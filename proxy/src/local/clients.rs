@@ -148,7 +148,7 @@ impl Filter {
 
     fn of_kill(request: Request<'_>) -> Result<Filter, Vec<u8>> {
         let mut filter = Filter { skip_me: true, ..Filter::default() };
-        if request.len() % 2 != 0 {
+        if !request.len().is_multiple_of(2) {
             return Err(errors::SYNTAX.into());
         }
         for at in (2..request.len()).step_by(2) {
@@ -205,7 +205,8 @@ fn number(word: &[u8]) -> Option<u64> {
 }
 
 fn list(filter: &Filter, cards: &[Card], version: Version, out: &mut Vec<u8>) {
-    let lines: String = cards.iter().filter(|card| filter.matches(card, 0)).map(|card| card.line() + "\n").collect();
+    let lines: String =
+        cards.iter().filter(|card| filter.matches(card, 0)).map(|card| card.line() + "\n").collect();
     write::verbatim(out, version, "txt", lines.as_bytes());
 }
 
@@ -226,7 +227,8 @@ fn kill(case: &mut Case<'_>) {
     };
     let me = case.client.id;
     ask_all(case, move |cards, _, out, thread| {
-        let ids: Vec<u64> = cards.iter().filter(|card| filter.matches(card, me)).map(|card| card.id).collect();
+        let ids: Vec<u64> =
+            cards.iter().filter(|card| filter.matches(card, me)).map(|card| card.id).collect();
         match (old_form, ids.len()) {
             (true, 0) => write::error(out, errors::NO_SUCH_CLIENT.as_bytes()),
             (true, _) => write::simple(out, "OK"),
@@ -267,6 +269,8 @@ async fn collect(
     ticket: Ticket,
     answer: impl FnOnce(&[Card], Version, &mut Vec<u8>, &Rc<Thread>),
 ) {
+    // Each copies what is known of all clients: one at a time. The semaphore is never closed.
+    let _turn = thread.listings.acquire().await;
     let mut cards = Vec::new();
     let senders = thread.shared.threads.get().cloned().unwrap_or_default();
     for sender in senders.iter().filter_map(tokio::sync::mpsc::WeakSender::upgrade) {
@@ -278,6 +282,9 @@ async fn collect(
     cards.sort_by_key(|card: &Card| card.id);
     let mut out = Vec::new();
     answer(&cards, client.version.get(), &mut out, &thread);
-    client.replies.borrow_mut().deliver(ticket, &out);
-    thread.turn.mark_client(&client);
+    // A client that has gone in the meantime is owed nothing.
+    if client.fate.get() != Fate::CloseNow {
+        client.replies.borrow_mut().deliver(ticket, &out);
+        thread.turn.mark_client(&client);
+    }
 }

@@ -3,16 +3,20 @@
 //! A setting of the data path is the proxy's own; all others are the nodes'. GET shows the first primary's settings
 //! with the proxy's own over them; SET goes to the owner: the proxy itself, or every node.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+};
 
-use slotway_commands::{Id, errors, glob, row::MergeRule};
+use slotway_cluster::ShardId;
+use slotway_commands::{Id, errors, glob};
 use slotway_config::{Key, Settings};
 use slotway_resp::{Frame, Limits, Version, write};
 
 use crate::{
     dispatch::Case,
     every_shard,
-    gather::{Gather, Merge},
+    gather::{self, Gather, Merge},
     link::Errand,
 };
 
@@ -32,7 +36,8 @@ fn get(case: &mut Case<'_>) {
     let patterns: Vec<Vec<u8>> = case.request.words().skip(2).map(<[u8]>::to_ascii_lowercase).collect();
     let settings = case.thread.settings();
     let matches = |name: &str| patterns.iter().any(|pattern| glob::matches_nocase(pattern, name.as_bytes()));
-    let own: BTreeMap<String, String> = settings.matching(matches).map(|(name, text)| (name.to_owned(), text)).collect();
+    let own: BTreeMap<String, String> =
+        settings.matching(matches).map(|(name, text)| (name.to_owned(), text)).collect();
     let version = case.client.version.get();
     if case.thread.shard_count() == 0 {
         return case.say(|out| write_pairs(out, version, &own));
@@ -78,7 +83,7 @@ fn write_pairs(out: &mut Vec<u8>, version: Version, pairs: &BTreeMap<String, Str
 
 fn set(case: &mut Case<'_>) {
     let request = case.request;
-    if request.len() % 2 != 0 {
+    if !request.len().is_multiple_of(2) {
         return case.refuse(&errors::wrong_arity(case.command).text);
     }
     let settings = case.thread.settings();
@@ -88,7 +93,9 @@ fn set(case: &mut Case<'_>) {
     match own {
         0 => {
             let shards: Vec<usize> = (0..case.thread.shard_count()).collect();
-            every_shard::fan_out(case, &shards, Merge::Rule(MergeRule::AllOk));
+            let ids = case.thread.shard_ids();
+            let merge = move |parts: Vec<Vec<u8>>, out: &mut Vec<u8>| outcome_of_set(&ids, &parts, out);
+            every_shard::fan_out(case, &shards, Merge::Custom(Box::new(merge)));
         }
         _ if own < names.len() => {
             case.refuse(b"ERR CONFIG SET of the proxy's and the nodes' settings together is not atomic; set them one by one");
@@ -97,10 +104,27 @@ fn set(case: &mut Case<'_>) {
     }
 }
 
+/// OK when all say so, an error that all agree on as it is; otherwise whose error it is: the others have been set.
+fn outcome_of_set(shards: &[ShardId], parts: &[Vec<u8>], out: &mut Vec<u8>) {
+    let Some(error) = gather::first_error(parts) else { return out.extend_from_slice(&parts[0]) };
+    if parts.iter().all(|part| part == error) {
+        return out.extend_from_slice(error);
+    }
+    let shard = parts.iter().position(|part| part == error).and_then(|number| shards.get(number));
+    let shard = shard.map_or_else(String::new, ShardId::to_string);
+    out.extend_from_slice(format!("-ERR CONFIG SET failed on shard {shard} only: ").as_bytes());
+    out.extend_from_slice(&error[1..]);
+}
+
 fn set_own(case: &mut Case<'_>) {
     let request = case.request;
-    let texts: Vec<String> = request.words().skip(2).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
-    let pairs: Vec<(&str, &str)> = texts.chunks_exact(2).map(|pair| (pair[0].as_str(), pair[1].as_str())).collect();
+    let texts: Vec<String> =
+        request.words().skip(2).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+    let pairs: Vec<(&str, &str)> =
+        texts.chunks_exact(2).map(|pair| (pair[0].as_str(), pair[1].as_str())).collect();
+    // Two threads that change two settings at a time must not lose one of them.
+    let shared = Arc::clone(&case.thread.shared);
+    let _changing = shared.settings_change.lock().unwrap_or_else(PoisonError::into_inner);
     let mut fresh = Settings::clone(&case.thread.settings());
     match fresh.set(&pairs) {
         Ok(changed) => {

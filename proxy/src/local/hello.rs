@@ -24,7 +24,8 @@ pub(super) fn auth(case: &mut Case<'_>) {
 
 /// Without a password the default user takes any.
 fn authenticate(case: &Case<'_>, user: &[u8], given: &[u8]) -> bool {
-    let accepted = user == b"default" && password(case).is_none_or(|password| same(password.as_bytes(), given));
+    let accepted =
+        user == b"default" && password(case).is_none_or(|password| same(password.as_bytes(), given));
     if accepted {
         case.client.authenticated.set(true);
     } else {

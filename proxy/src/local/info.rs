@@ -7,6 +7,7 @@ use slotway_resp::{Frame, Limits, Version, write};
 
 use crate::{
     dispatch::Case,
+    errors::MALFORMED,
     every_shard,
     gather::{self, Merge},
     metrics::Counters,
@@ -16,10 +17,11 @@ use crate::{
 pub(crate) fn run(case: &mut Case<'_>) {
     let (thread, version) = (Rc::clone(case.thread), case.client.version.get());
     let merge = move |parts: Vec<Vec<u8>>, out: &mut Vec<u8>| {
-        if let Some(error) = gather::first_error(&parts) {
-            return out.extend_from_slice(error);
+        let texts: Vec<String> = parts.iter().filter_map(|part| text_of(part)).collect();
+        // A shard that is down must not blind whoever watches the others; many clients ask INFO before anything else.
+        if texts.is_empty() {
+            return out.extend_from_slice(gather::first_error(&parts).unwrap_or(MALFORMED));
         }
-        let texts: Vec<String> = parts.iter().map(|part| text_of(part)).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let own = |field: &str| own(&thread, field);
         write_text(out, version, &info::merge(&texts, &own));
@@ -32,10 +34,12 @@ fn write_text(out: &mut Vec<u8>, version: Version, text: &str) {
     write::verbatim(out, version, "txt", text.as_bytes());
 }
 
-fn text_of(part: &[u8]) -> String {
+fn text_of(part: &[u8]) -> Option<String> {
     match Frame::parse(part, &Limits::REPLY) {
-        Ok(Some((Frame::Bulk(text) | Frame::Verbatim { text, .. }, _))) => String::from_utf8_lossy(&text).into_owned(),
-        _ => String::new(),
+        Ok(Some((Frame::Bulk(text) | Frame::Verbatim { text, .. }, _))) => {
+            Some(String::from_utf8_lossy(&text).into_owned())
+        }
+        _ => None,
     }
 }
 
@@ -61,6 +65,7 @@ fn own(thread: &Thread, field: &str) -> Option<String> {
         "total_commands_processed" => sum(Counters::total_requests).to_string(),
         "total_net_input_bytes" => sum(|counters| counters.bytes_from_clients.get()).to_string(),
         "total_net_output_bytes" => sum(|counters| counters.bytes_to_clients.get()).to_string(),
+        "rejected_connections" => shared.clients_refused.load(Ordering::Relaxed).to_string(),
         "connected_slaves" => "0".to_owned(),
         "cluster_enabled" => "0".to_owned(),
         _ => return None,
