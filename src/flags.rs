@@ -5,8 +5,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Arg, ArgMatches, Command};
-use slotway_config::{ALIASES, Kind, Origin, Program, ROWS, Row};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use slotway_config::{ALIASES, Effect, Kind, Program, ROWS, Row, Section};
 
 /// Settings file and flags as they were given.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,8 +22,13 @@ pub(crate) fn augment(command: Command, program: Program) -> Command {
         .long("config")
         .value_name("FILE")
         .help("Settings file (TOML); flags go over the environment, the environment over the file")
+        .help_heading(heading(Section::Program))
         .value_parser(clap::value_parser!(PathBuf));
-    command.arg(config).args(rows(program).map(|row| flag(row, program)))
+    let mut rows: Vec<&Row> = rows(program).collect();
+    // Headings appear in the order of their first flag; within one the rows keep their own.
+    rows.sort_by_key(|row| Section::ALL.iter().position(|section| *section == row.section));
+    // The later of two wins, so that a script can append to a line it was given.
+    command.args_override_self(true).arg(config).args(rows.into_iter().map(|row| flag(row, program)))
 }
 
 /// Takes the matches of an augmented command apart.
@@ -47,31 +52,30 @@ fn flag(row: &'static Row, program: Program) -> Arg {
         "" => {}
         default => help.push_str(&format!(" [default: {default}]")),
     }
-    if row.effect == slotway_config::Effect::Accepted {
+    if row.effect == Effect::Accepted {
         help.push_str(" (accepted; takes effect in a later version)");
     }
-    let flag = Arg::new(row.name).long(row.name).help(help).help_heading(heading(row));
+    let flag = Arg::new(row.name).long(row.name).help(help).help_heading(heading(row.section));
     let flag = flag.aliases(ALIASES.iter().filter(|(_, key)| *key == row.key).map(|(alias, _)| *alias));
-    let flag = flag.value_name(value_name(&row.kind)).hide(is_hidden(row, program)).allow_hyphen_values(true);
+    let flag = flag.value_name(value_name(&row.kind)).hide(is_hidden(row, program));
+    // A single value may begin with a hyphen; where their number is open, a hyphen begins the next flag.
     match row.kind {
         Kind::Flag => flag.num_args(0..=1).default_missing_value("yes"),
-        Kind::Words { .. } | Kind::SavePoints | Kind::OutputLimits | Kind::Addresses => {
-            flag.num_args(1..).allow_hyphen_values(false)
-        }
-        _ => flag,
+        Kind::Words { .. } | Kind::SavePoints | Kind::OutputLimits | Kind::Addresses => flag.num_args(1..),
+        _ => flag.allow_hyphen_values(true),
     }
 }
 
 /// A node takes every setting of Redis as a flag; a page that lists hundreds helps nobody.
 fn is_hidden(row: &Row, program: Program) -> bool {
-    program == Program::Node && row.section == slotway_config::Section::Redis
+    program == Program::Node && row.section == Section::Redis
 }
 
-fn heading(row: &Row) -> &'static str {
-    match (row.section, row.origin) {
-        (slotway_config::Section::Program, _) => "Options",
-        (slotway_config::Section::Limits, _) => "Limits",
-        (slotway_config::Section::Redis, Origin::Redis | Origin::Slotway) => "Redis's settings",
+fn heading(section: Section) -> &'static str {
+    match section {
+        Section::Program => "Options",
+        Section::Limits => "Limits",
+        Section::Redis => "Redis's settings",
     }
 }
 
@@ -131,6 +135,17 @@ mod tests {
             flags.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(flags, [("bind", "127.0.0.1 ::1"), ("dir", "/x"), ("no-restart", "yes"), ("port", "0")]);
         assert_eq!(given.config, Some("f".into()));
+    }
+
+    #[test]
+    fn the_later_of_two_wins_but_save_points_add_up() {
+        let given = parse(
+            Program::Node,
+            &["slotway", "--port", "1", "--port", "2", "--save", "900", "1", "--save", "60", "9"],
+        );
+        let mut flags = given.flags;
+        flags.sort();
+        assert_eq!(flags, [("port".into(), "2".into()), ("save".into(), "900 1 60 9".to_owned())]);
     }
 
     #[test]

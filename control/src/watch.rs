@@ -155,16 +155,12 @@ impl Watcher {
         }
         let json = serde_json::to_string(&*topology).expect("a topology is always JSON");
         let words = ["SLOTWAY", "TOPOLOGY", &topology.version.to_string(), &json, &self.id.0];
-        match connection.request(&words, PATIENCE).await? {
-            Frame::Error(text) => {
-                let why = String::from_utf8_lossy(&text);
-                tracing::warn!(node = %self.id, address = %self.address, %why, "the node refuses the topology");
-            }
-            _ => {
-                tracing::info!(node = %self.id, version = topology.version, "the node has the topology");
-                *handed = Some(topology.version);
-            }
+        if let Frame::Error(text) = connection.request(&words, PATIENCE).await? {
+            // A node of another cluster, or a topology it does not believe: it does not serve its slots for us.
+            return Err(LinkError::Refused(String::from_utf8_lossy(&text).into_owned()));
         }
+        tracing::info!(node = %self.id, version = topology.version, "the node has the topology");
+        *handed = Some(topology.version);
         Ok(())
     }
 

@@ -16,12 +16,13 @@ const FREE: std::ops::Range<u16> = 20_000..32_000;
 
 const ATTEMPTS: usize = 1000;
 
-/// A port that nobody listens on now, on any of these addresses.
-pub(super) fn free(bind: &[Bind]) -> anyhow::Result<u16> {
+/// A port that nobody listens on now, neither where proxies would nor where nodes would.
+pub(super) fn free(proxy_bind: &[Bind], node_bind: &[Bind]) -> anyhow::Result<u16> {
     let span = FREE.end - FREE.start;
     for _ in 0..ATTEMPTS {
         let port = FREE.start + random_u16()? % span;
-        if slotway_link::bind(bind, port, "", 1).is_ok() {
+        // One after the other: the same address may be in both.
+        if [proxy_bind, node_bind].iter().all(|bind| slotway_link::bind(bind, port, "", 1).is_ok()) {
             return Ok(port);
         }
     }
@@ -88,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_free_port_can_be_listened_on() {
-        let port = free(&loopback()).unwrap();
+        let port = free(&loopback(), &loopback()).unwrap();
         assert!(FREE.contains(&port));
         let claim = Claim { port, whose: Whose::Proxy, origin: "--port".into() };
         check(&[claim], &loopback(), &loopback()).unwrap();

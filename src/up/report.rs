@@ -26,10 +26,10 @@ pub(super) fn table(
         rows.push(row(role, &node.id.0, node.pid, &address(NODE_HOST, node.port), &slots));
     }
     let mut text = format!(
-        "\nEvery slot is served by {} shards, {} nodes and {} proxies ({}).\n\n",
-        topology.shards.len(),
-        plan.nodes.len(),
-        plan.proxies.len(),
+        "\nEvery slot is served by {}, {} and {} ({}).\n\n",
+        counted(topology.shards.len(), "shard", "shards"),
+        counted(plan.nodes.len(), "node", "nodes"),
+        counted(plan.proxies.len(), "proxy", "proxies"),
         config.dir.display()
     );
     text.push_str(&render(&["ROLE", "ID", "PID", "ADDRESS", "SLOTS"], &rows, colour));
@@ -67,6 +67,10 @@ fn role_and_slots(topology: &Topology, node: &NodeId, shard: ShardId) -> (&'stat
     }
 }
 
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 fn node_metrics(plan: &Plan) -> String {
     let urls: Vec<String> = plan
         .nodes
@@ -99,7 +103,7 @@ mod tests {
         file.nodes[0].pid = Some(4711);
         file.nodes[0].state = State::Up;
         let expected = "
-Every slot is served by 2 shards, 4 nodes and 1 proxies (/d).
+Every slot is served by 2 shards, 4 nodes and 1 proxy (/d).
 
 ROLE            ID   PID  ADDRESS         SLOTS
 proxy           p1     -  127.0.0.1:6379  all

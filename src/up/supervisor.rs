@@ -163,6 +163,8 @@ impl Keeper {
             Err(error) => return End::Exited { how: format!("cannot start: {error}"), answered: false },
         };
         let pid = child.id();
+        // Taken out, because waiting for a child closes what is left in it.
+        let mut pipe = child.stdin.take();
         self.board.set(&self.program.id, pid, State::Starting);
         let mut answered = false;
         loop {
@@ -173,6 +175,7 @@ impl Keeper {
                     self.board.set(&self.program.id, pid, State::Up);
                 }
                 () = told_to_stop(&mut self.phases, self.stops_in) => {
+                    drop(pipe.take());
                     stop(&self.program.id, child).await;
                     return End::Stopped;
                 }
@@ -212,9 +215,8 @@ async fn until_it_answers(program: &ChildProgram) {
     }
 }
 
-/// Closes the pipe that is the child's standard input, waits, and kills what does not end.
+/// Waits for a child that was told to stop, and kills what does not end.
 async fn stop(id: &str, mut child: Child) {
-    drop(child.stdin.take());
     match tokio::time::timeout(STOP_PATIENCE, child.wait()).await {
         Ok(status) => tracing::info!(child = %id, how = %describe(status), "stopped"),
         Err(_) => {

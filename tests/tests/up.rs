@@ -1,0 +1,174 @@
+//! `slotway up` as a user meets it: one command, a whole cluster, children that come back, nothing left behind.
+
+use std::{collections::BTreeSet, fs, net::TcpListener, process::Output};
+
+use serde_json::Value;
+use slotway_tests::cluster::{UpCluster, ask, http_get, is_running, signal, slotway, up, wait_until};
+
+/// Runs `up` to its end and returns what it said.
+fn refused(dir: &std::path::Path, flags: &[&str]) -> (Option<i32>, String) {
+    let mut command = up(dir, flags);
+    let Output { status, stderr, .. } =
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).output().unwrap();
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+fn ctl(cluster: &UpCluster, words: &[&str]) -> (Option<i32>, String, String) {
+    let admin = format!("http://127.0.0.1:{}", cluster.admin_port());
+    let output = slotway().arg("ctl").args(["--admin", &admin]).args(words).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn one_command_starts_a_cluster_that_serves_every_slot() {
+    let cluster = UpCluster::start(&["--shards", "3", "--replicas", "1", "--proxies", "2"]);
+    let file = cluster.file().unwrap();
+    assert_eq!((file["nodes"].as_array().unwrap().len(), file["proxies"].as_array().unwrap().len()), (6, 2));
+    assert_eq!(file["pid"], cluster.pid());
+    let pids: BTreeSet<u32> = cluster.children().into_iter().collect();
+    assert_eq!(pids.len(), 8, "every child is a process of its own");
+
+    let view = cluster.get_json("/v1/cluster");
+    assert_eq!((&view["slots_assigned"], &view["cluster_id"]), (&Value::from(16384), &file["cluster_id"]));
+    assert_eq!(cluster.get("/readyz").0, 200);
+    for index in 0..2 {
+        let port = cluster.port_of("proxies", index, "port");
+        assert_eq!(ask(port, &format!("SET key:{index} value")).unwrap(), "+OK");
+    }
+    wait_until("every node was seen", || cluster.get_json("/v1/cluster")["state"] == "ok");
+    let metrics = http_get(cluster.port_of("nodes", 0, "admin_port"), "/metrics");
+    assert!(metrics.0 == 200 && metrics.1.contains("process_resident_memory_bytes"), "{metrics:?}");
+    let said = fs::read_to_string(cluster.dir().join("up.log")).unwrap();
+    assert!(said.contains("replica (idle)") && said.contains("/metrics"), "{said}");
+}
+
+#[test]
+fn keys_lie_on_the_node_that_the_admin_api_names() {
+    let cluster = UpCluster::start(&["--shards", "2", "--replicas", "0"]);
+    assert_eq!(ask(cluster.port(), "SET foo bar").unwrap(), "+OK");
+    let place = cluster.get_json("/v1/keys/foo/slot");
+    assert_eq!((&place["slot"], &place["node"]), (&Value::from(12182), &Value::from("n2")));
+    let slot = cluster.get_json("/v1/slots/12182");
+    assert_eq!((&slot["keys"], &slot["databases"]["0"]), (&Value::from(1), &Value::from(1)));
+    let (own, other) = (cluster.port_of("nodes", 1, "port"), cluster.port_of("nodes", 0, "port"));
+    assert_eq!(ask(own, "EXISTS foo").unwrap(), ":1");
+    assert_eq!(ask(other, "EXISTS foo").unwrap(), format!("-MOVED 12182 127.0.0.1:{own}"));
+}
+
+#[test]
+fn a_killed_node_comes_back_as_another_process() {
+    let mut cluster = UpCluster::start(&["--shards", "2", "--replicas", "0"]);
+    for id in ["n1", "p1"] {
+        let old = cluster.kill(id);
+        let new = cluster.wait_for("it runs again", |file| {
+            let row = UpCluster::row(file, id)?;
+            let pid = row["pid"].as_u64().filter(|&pid| pid != u64::from(old))?;
+            (row["state"] == "up" && file["ready"] == true).then_some(pid)
+        });
+        assert!(is_running(u32::try_from(new).unwrap()));
+        assert_eq!(ask(cluster.port(), "SET {1}a value").unwrap(), "+OK");
+    }
+}
+
+#[test]
+fn with_no_restart_a_killed_node_stays_away_and_up_goes_on() {
+    let mut cluster = UpCluster::start(&["--shards", "1", "--replicas", "1", "--no-restart"]);
+    cluster.kill("n2");
+    cluster.wait_for("the end is noted", |file| {
+        let row = UpCluster::row(file, "n2")?;
+        (row["state"] == "exited" && row["pid"].is_null()).then_some(())
+    });
+    cluster.wait_until_ready();
+    assert_eq!(ask(cluster.port(), "PING").unwrap(), "+PONG");
+}
+
+#[test]
+fn ctrl_c_stops_everything_and_the_same_directory_is_the_same_cluster() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = || fs::read(dir.path().join("secret")).unwrap();
+    let flags = ["--shards", "2", "--replicas", "0"];
+    let mut first = UpCluster::start_in(dir.path(), &flags);
+    let (id, kept) = (first.file().unwrap()["cluster_id"].clone(), secret());
+    let children = first.children();
+    assert_eq!(children.len(), 3);
+    signal("INT", first.pid());
+    assert_eq!(first.wait().code(), Some(0));
+    assert!(!children.into_iter().any(is_running), "no child is left");
+    let file = first.file().unwrap();
+    assert_eq!((&file["ready"], &file["nodes"][0]["state"]), (&Value::from(false), &Value::from("exited")));
+
+    let second = UpCluster::start_in(dir.path(), &flags);
+    assert_eq!((second.file().unwrap()["cluster_id"].clone(), secret()), (id.clone(), kept));
+    assert_eq!(second.get_json("/v1/cluster")["cluster_id"], id);
+    assert_eq!(ask(second.port(), "SET a b").unwrap(), "+OK");
+}
+
+#[test]
+fn children_do_not_outlive_an_up_that_is_killed() {
+    let mut cluster = UpCluster::start(&["--shards", "1", "--replicas", "0"]);
+    let children = cluster.children();
+    assert!(!children.is_empty() && children.iter().all(|&pid| is_running(pid)));
+    signal("KILL", cluster.pid());
+    cluster.wait();
+    wait_until("no child is left", || !children.iter().any(|&pid| is_running(pid)));
+}
+
+#[test]
+fn a_taken_port_is_named_with_its_flag_before_anything_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    for flag in ["--port", "--admin-port", "--node-port"] {
+        let (code, said) =
+            refused(dir.path(), &[flag, &port.to_string(), "--shards", "1", "--replicas", "0"]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(&format!("port {port} ({flag}) is already in use")), "{said}");
+    }
+    assert!(!dir.path().join("up.json").exists(), "nothing was started");
+}
+
+#[test]
+fn a_directory_in_use_and_another_number_of_shards_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let flags = ["--shards", "1", "--replicas", "0"];
+    let cluster = UpCluster::start_in(dir.path(), &flags);
+    let (code, said) = refused(dir.path(), &flags);
+    assert!(code == Some(1) && said.contains("another `slotway up` runs on"), "{said}");
+    assert_eq!(cluster.stop().code(), Some(0));
+    let (code, said) = refused(dir.path(), &["--shards", "2"]);
+    assert!(code == Some(1) && said.contains("--shards 1"), "{said}");
+    let (code, said) = refused(dir.path(), &["--shards", "none"]);
+    assert!(code == Some(2) && said.contains("--shards"), "{said}");
+}
+
+#[test]
+fn ctl_shows_the_cluster_as_tables_and_as_json() {
+    let cluster = UpCluster::start(&["--shards", "2", "--replicas", "1"]);
+    wait_until("every node was seen", || cluster.get_json("/v1/cluster")["state"] == "ok");
+    let (code, status, _) = ctl(&cluster, &["status"]);
+    assert_eq!(code, Some(0));
+    assert!(status.starts_with("state       ok\n"), "{status}");
+    for (question, titles, rows) in
+        [("shards", "SHARD", 2), ("nodes", "NODE", 4), ("slots", "SLOTS", 2), ("proxies", "PROXY", 1)]
+    {
+        let (code, table, said) = ctl(&cluster, &[question]);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(table.starts_with(titles) && table.lines().count() == rows + 1, "{table}");
+        assert!(!table.contains('\u{1b}'), "no colours outside a terminal");
+        let (_, json, _) = ctl(&cluster, &["--json", question]);
+        assert!(serde_json::from_str::<Value>(&json).unwrap().is_object(), "{json}");
+    }
+    let (code, _, _) = ctl(&cluster, &["nonsense"]);
+    assert_eq!(code, Some(2));
+}
+
+#[test]
+fn ctl_says_what_to_do_when_nobody_answers() {
+    // Bound and never accepted from would be silent; this one refuses.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let output = slotway().args(["ctl", "--admin", &format!("http://{free}"), "status"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("cannot reach") && said.contains("slotway up"), "{said}");
+}
