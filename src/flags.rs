@@ -27,8 +27,7 @@ pub(crate) fn augment(command: Command, program: Program) -> Command {
     let mut rows: Vec<&Row> = rows(program).collect();
     // Headings appear in the order of their first flag; within one the rows keep their own.
     rows.sort_by_key(|row| Section::ALL.iter().position(|section| *section == row.section));
-    // The later of two wins, so that a script can append to a line it was given.
-    command.args_override_self(true).arg(config).args(rows.into_iter().map(|row| flag(row, program)))
+    command.arg(config).args(rows.into_iter().map(|row| flag(row, program)))
 }
 
 /// Takes the matches of an augmented command apart.
@@ -59,6 +58,8 @@ fn flag(row: &'static Row, program: Program) -> Arg {
     let flag = flag.aliases(ALIASES.iter().filter(|(_, key)| *key == row.key).map(|(alias, _)| *alias));
     let flag = flag.value_name(value_name(&row.kind)).hide(is_hidden(row, program));
     // A single value may begin with a hyphen; where their number is open, a hyphen begins the next flag.
+    // The later of two wins, so that a script can append to a line it was given.
+    let flag = if row.kind == Kind::SavePoints { flag } else { flag.overrides_with(row.name) };
     match row.kind {
         Kind::Flag => flag.num_args(0..=1).default_missing_value("yes"),
         Kind::Words { .. } | Kind::SavePoints | Kind::OutputLimits | Kind::Addresses => flag.num_args(1..),
