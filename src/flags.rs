@@ -57,9 +57,12 @@ fn flag(row: &'static Row, program: Program) -> Arg {
     let flag = Arg::new(row.name).long(row.name).help(help).help_heading(heading(row.section));
     let flag = flag.aliases(ALIASES.iter().filter(|(_, key)| *key == row.key).map(|(alias, _)| *alias));
     let flag = flag.value_name(value_name(&row.kind)).hide(is_hidden(row, program));
+    // The later of two wins, so that a script can append to a line it was given; save points add up, as in redis.conf.
+    let flag = match row.kind {
+        Kind::SavePoints => flag.action(ArgAction::Append),
+        _ => flag.overrides_with(row.name),
+    };
     // A single value may begin with a hyphen; where their number is open, a hyphen begins the next flag.
-    // The later of two wins, so that a script can append to a line it was given.
-    let flag = if row.kind == Kind::SavePoints { flag } else { flag.overrides_with(row.name) };
     match row.kind {
         Kind::Flag => flag.num_args(0..=1).default_missing_value("yes"),
         Kind::Words { .. } | Kind::SavePoints | Kind::OutputLimits | Kind::Addresses => flag.num_args(1..),
