@@ -112,6 +112,8 @@ pub(crate) struct Keyspace {
     contents: Vec<Contents>,
     random: Random,
     garbage: Garbage,
+    /// Where each run of slots that this node answers for ends: see [`scan`].
+    runs: scan::Runs,
     /// The database that active expiry begins with, so that a busy one does not starve the others.
     expire_first: usize,
 }
@@ -129,6 +131,7 @@ impl Keyspace {
             contents: (0..DATABASES).map(|number| Contents::new(shape_of(number))).collect(),
             random: Random::new(seed.hash(b"random choices")),
             garbage: Garbage::default(),
+            runs: scan::Runs::default(),
             expire_first: 0,
         }
     }
@@ -146,6 +149,11 @@ impl Keyspace {
     #[inline]
     pub(crate) fn key<'k>(&self, database: Database, bytes: &'k [u8]) -> Key<'k> {
         Key { bytes, place: self.place(database, bytes) }
+    }
+
+    /// Tells which slots this node answers for; until told, all.
+    pub(crate) fn serve(&mut self, owns: impl Fn(Slot) -> bool) {
+        self.runs = scan::Runs::new(owns);
     }
 
     pub(crate) fn seed(&self) -> Seed {

@@ -1,6 +1,6 @@
 //! Everything that lives on the keyspace thread, as one value: no locks, because nobody else can reach it.
 
-use std::{rc::Rc, time::Instant};
+use std::rc::Rc;
 
 use slotway_cluster::Placement;
 use slotway_config::{Secret, Settings};
@@ -32,7 +32,6 @@ pub(crate) struct Node {
     pub(crate) secret: Option<Secret>,
     /// The client port.
     pub(crate) port: u16,
-    pub(crate) started: Instant,
     pub(crate) started_at: Millis,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub(crate) active_expiry: bool,
@@ -44,7 +43,7 @@ impl Node {
     pub(crate) fn new(settings: Settings, secret: Option<Secret>, membership: Membership, port: u16) -> Node {
         let now = now();
         let seed = crate::identity::scan_seed(secret.as_ref());
-        Node {
+        let mut node = Node {
             keyspace: Keyspace::new(Placement::default(), seed, bounds::of_keyspace(&settings)),
             clients: Clients::default(),
             statistics: Statistics::new(now),
@@ -55,10 +54,18 @@ impl Node {
             identity: Identity::new(),
             secret,
             port,
-            started: Instant::now(),
             started_at: now,
             active_expiry: true,
             stop: Rc::new(Notify::new()),
+        };
+        node.serve_owned_slots();
+        node
+    }
+
+    /// The keyspace follows the topology: which slots this node answers for.
+    pub(crate) fn serve_owned_slots(&mut self) {
+        if let Some(adopted) = self.membership.adopted() {
+            self.keyspace.serve(|slot| adopted.owns(slot));
         }
     }
 

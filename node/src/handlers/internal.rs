@@ -45,7 +45,10 @@ pub(crate) fn topology(call: &mut ServerCall<'_>) -> Done {
         (None, None) => return Err("ERR this node has not been adopted: say which node it is".into()),
     };
     match call.node.membership.adopt(topology, me)? {
-        Outcome::Taken => tracing::info!(version, "took over a topology"),
+        Outcome::Taken => {
+            tracing::info!(version, "took over a topology");
+            call.node.serve_owned_slots();
+        }
         Outcome::Old => tracing::debug!(version, "was sent a topology that is not newer"),
     }
     write::simple(call.out, "OK");
