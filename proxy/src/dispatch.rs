@@ -126,9 +126,10 @@ impl<'a> Case<'a> {
 
 /// All keys lie in one slot, or the request is refused.
 fn one_slot(case: &mut Case<'_>) {
-    let placement = case.thread.placement();
-    if !placement.is_spread(case.client.database.get()) {
-        return case.send_to(Placement::home(case.client.database.get()));
+    // Sending borrows the routes, of which the placement is a part: it is looked at in short moments.
+    let database = case.client.database.get();
+    if !case.thread.placement().is_spread(database) {
+        return case.send_to(Placement::home(database));
     }
     let positions = match keys::positions(case.command, case.request) {
         Ok(positions) => positions,
@@ -138,6 +139,7 @@ fn one_slot(case: &mut Case<'_>) {
     let request = case.request;
     let mut keys = positions.map(|index| request.word(index));
     let Some(first) = keys.next() else { return any_node(case) };
+    let placement = case.thread.placement();
     let slot = case.slot_of(&placement, first);
     for other in keys {
         if case.slot_of(&placement, other) != slot {
