@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use slotway_admin_api::{Access, Api, NodeSources, Server};
+use slotway_admin_api::{Access, Api, NodeSources, Server, Token};
 use slotway_config::{Key, NodeConfig, Program};
 use slotway_node::Running;
 
@@ -67,12 +67,13 @@ async fn serve(args: &NodeArgs, config: NodeConfig) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let admin_sockets = bind_admin(&config)?;
     let body_bytes_max = usize::try_from(config.settings.bytes(Key::AdminBodyBytesMax)).unwrap_or(usize::MAX);
+    let token = config.admin_token.as_ref().and_then(|token| Token::new(token.reveal()));
     let running = slotway_node::start(config)?;
     let admin = match admin_sockets {
         Some(listening) => {
             let ready = Arc::new(|| true);
             let sources = NodeSources { ready, registry: running.registry() };
-            let api = Api::of_node(sources, Access { token: None, body_bytes_max });
+            let api = Api::of_node(sources, Access { token, body_bytes_max });
             tracing::info!(port = listening.port, "metrics and health on HTTP");
             Some(Server::start(listening.sockets, api).context("cannot start the admin port")?)
         }

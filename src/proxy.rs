@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use prometheus::Registry;
-use slotway_admin_api::{Access, Api, Server, Sources};
+use slotway_admin_api::{Access, Api, Server, Sources, Token};
 use slotway_config::{Bind, Key, Program, ProxyConfig};
 use slotway_control::{Control, OwnAddresses, View};
 use slotway_proxy::Proxy;
@@ -105,7 +105,11 @@ fn start_admin(config: &ProxyConfig, view: View, registry: Registry) -> anyhow::
     let Some(port) = config.admin_port else { return Ok(None) };
     let listening = slotway_link::bind(&config.bind, port, "--admin-port", backlog(config))?;
     let body_bytes_max = usize::try_from(config.settings.bytes(Key::AdminBodyBytesMax)).unwrap_or(usize::MAX);
-    let api = Api::of_proxy(sources(view, registry), Access { token: None, body_bytes_max });
+    let token = config.admin_token.as_ref().and_then(|token| Token::new(token.reveal()));
+    if let (None, Some(wide)) = (&token, config.bind.iter().find(|bind| !bind.is_loopback())) {
+        tracing::warn!(host = %wide.host, "other machines can read the admin API: --admin-token-file FILE asks for a token");
+    }
+    let api = Api::of_proxy(sources(view, registry), Access { token, body_bytes_max });
     Ok(Some(Server::start(listening.sockets, api).context("cannot start the admin API")?))
 }
 

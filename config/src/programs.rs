@@ -49,8 +49,8 @@ fn check_listening(layered: &mut Layered) {
     }
 }
 
-/// The content of a file that a setting names, if it names one. A path in a settings file counts from there.
-fn secret_of(layered: &mut Layered, key: Key) -> Option<Secret> {
+/// The file that a setting names, if it names one. A path in a settings file counts from there.
+fn file_of(layered: &Layered, key: Key) -> Option<PathBuf> {
     let path = PathBuf::from(layered.settings.text(key));
     if path.as_os_str().is_empty() {
         return None;
@@ -59,8 +59,12 @@ fn secret_of(layered: &mut Layered, key: Key) -> Option<Secret> {
         Some((Place::File { path, .. }, _)) => path.parent().map(Path::to_owned),
         _ => None,
     };
-    let path = beside.unwrap_or_default().join(path);
-    match Secret::read(&path) {
+    Some(beside.unwrap_or_default().join(path))
+}
+
+/// The content of that file.
+fn secret_of(layered: &mut Layered, key: Key) -> Option<Secret> {
+    match Secret::read(&file_of(layered, key)?) {
         Ok(secret) => Some(secret),
         Err(why) => {
             layered.blame(key, why);

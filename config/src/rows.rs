@@ -463,6 +463,8 @@ AdminBodyBytesMax "admin-body-bytes-max" [Limits NP AtStart Acts], "1048576", si
     "Bytes of the largest body that the admin API takes";
 AdminPort "admin-port" [Program NPU AtStart Acts], "off", Kind::PortOrOff,
     "Port for HTTP: admin API, dashboard, metrics";
+AdminTokenFile "admin-token-file" [Program NPU AtStart Acts], "", TEXT,
+    "File with the token that HTTP callers must show, except of the page, /healthz and /readyz; empty: none";
 Announce "announce" [Program NP AtStart Acts], "", TEXT,
     "Address to tell others: host:port of a node, host of a proxy; empty: the one it listens on";
 Backends "backends" [Program P AtStart Acts], "", Kind::Addresses,
@@ -511,7 +513,7 @@ RequestsInFlightPerClientAndLink "requests-in-flight-per-client-and-link" [Limit
     "Requests of one client that may wait for replies on one link, so that no client crowds out others";
 RequestsInFlightPerLink "requests-in-flight-per-link" [Limits P Live Acts], "65536", int(1, 1 << 24),
     "Requests of all clients that may wait for replies on one link";
-SecretFile "secret-file" [Program NP AtStart Accepted], "", TEXT,
+SecretFile "secret-file" [Program NP AtStart Acts], "", TEXT,
     "File with the secret that all members of a cluster share";
 SentinelPort "sentinel-port" [Program PU AtStart Accepted], "off", Kind::PortOrOff,
     "Port that answers like a Redis Sentinel";

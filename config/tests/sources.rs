@@ -54,7 +54,8 @@ fn lines(mistakes: &Mistakes) -> Vec<String> {
 #[test]
 fn flags_win_over_the_environment_and_the_environment_over_the_file() {
     let toml = "[node]\nport = 1\n[redis]\nhz = 11\ntimeout = 1\nlfu-log-factor = 1\n";
-    let environment = [("SLOTWAY__REDIS__HZ", "12"), ("SLOTWAY__REDIS__TIMEOUT", "2"), ("HOME", "/home/someone")];
+    let environment =
+        [("SLOTWAY__REDIS__HZ", "12"), ("SLOTWAY__REDIS__TIMEOUT", "2"), ("HOME", "/home/someone")];
     let node = node(toml, &environment, &[("timeout", "3")]).unwrap();
     assert_eq!(node.port, 1);
     assert_eq!(node.settings.integer(Key::LfuLogFactor), 1);

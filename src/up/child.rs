@@ -70,6 +70,7 @@ fn node_program(config: &UpConfig, node: &NodePlan, executable: PathBuf) -> Chil
     arguments.add("--dir", super::child_dir(&config.dir, &node.id.0));
     arguments.add("--secret-file", identity::secret_path(&config.dir));
     arguments.add("--appendonly", if config.appendonly { "yes" } else { "no" });
+    add_token_file(&mut arguments, config);
     arguments.add("--loglevel", config.settings.text(Key::Loglevel));
     ChildProgram {
         id: node.id.0.clone(),
@@ -93,6 +94,7 @@ fn proxy_program(config: &UpConfig, proxy: &ProxyPlan, executable: PathBuf) -> C
     arguments.add("--control-port", proxy.control_port.to_string());
     arguments.add("--dir", super::child_dir(&config.dir, &proxy.id.0));
     arguments.add("--secret-file", identity::secret_path(&config.dir));
+    add_token_file(&mut arguments, config);
     arguments.add("--protected-mode", if config.settings.flag(Key::ProtectedMode) { "yes" } else { "no" });
     arguments.add("--loglevel", config.settings.text(Key::Loglevel));
     let password = config.settings.text(Key::Requirepass).to_owned();
@@ -106,6 +108,12 @@ fn proxy_program(config: &UpConfig, proxy: &ProxyPlan, executable: PathBuf) -> C
         host: super::host(config),
         port: proxy.port,
         log: log_path(&config.dir, &proxy.id.0),
+    }
+}
+
+fn add_token_file(arguments: &mut Arguments, config: &UpConfig) {
+    if let Some(file) = &config.admin_token_file {
+        arguments.add("--admin-token-file", file);
     }
 }
 

@@ -164,6 +164,22 @@ fn ctl_shows_the_cluster_as_tables_and_as_json() {
 }
 
 #[test]
+fn a_token_guards_the_admin_api_of_every_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = dir.path().join("token");
+    fs::write(&token, "s3cret\n").unwrap();
+    let token = token.to_str().unwrap();
+    let cluster =
+        UpCluster::start_in(dir.path(), &["--shards", "1", "--replicas", "0", "--admin-token-file", token]);
+    assert_eq!((cluster.get("/v1/cluster").0, cluster.get("/metrics").0), (401, 401));
+    assert_eq!(http_get(cluster.port_of("nodes", 0, "admin_port"), "/metrics").0, 401);
+    assert_eq!(cluster.get("/readyz").0, 200);
+    let (code, _, said) = ctl(&cluster, &["status"]);
+    assert!(code == Some(1) && said.contains("--token-file"), "{said}");
+    assert_eq!(ctl(&cluster, &["--token-file", token, "status"]).0, Some(0));
+}
+
+#[test]
 fn ctl_says_what_to_do_when_nobody_answers() {
     // Bound and never accepted from would be silent; this one refuses.
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -26,6 +26,10 @@ function bytes(value) {
   return `${unit ? value.toFixed(1) : value} ${units[unit]}`;
 }
 
+// A replica that follows nobody holds no data yet.
+const role = (node) =>
+  node.role === "replica" && node.kind === "slotway" && node.lag_bytes === null ? "replica (idle)" : node.role;
+
 function element(name, content, className) {
   const made = document.createElement(name);
   made.textContent = content;
@@ -93,7 +97,7 @@ function show(cluster, shards, nodes, slots, proxies) {
   fill(byId("nodes"), [
     ["Node", (n) => n.id],
     ["Health", (n) => text(n.health), "state"],
-    ["Role", (n) => n.role],
+    ["Role", role],
     ["Shard", (n) => text(n.shard)],
     ["Address", (n) => n.addr],
     ["Keys", (n) => count(n.keys), "number"],

@@ -25,6 +25,8 @@ pub struct NodeConfig {
     pub announce: Option<Address>,
     /// What members of the cluster prove themselves with.
     pub secret: Option<Secret>,
+    /// What HTTP callers must show.
+    pub admin_token: Option<Secret>,
 }
 
 impl NodeConfig {
@@ -39,6 +41,7 @@ impl NodeConfig {
         check_listening(&mut layered);
         let dir = directory(&mut layered);
         let secret = secret_of(&mut layered, Key::SecretFile);
+        let admin_token = secret_of(&mut layered, Key::AdminTokenFile);
         let announce = match layered.settings.text(Key::Announce) {
             "" => None,
             text => match text.parse() {
@@ -58,6 +61,7 @@ impl NodeConfig {
             dir,
             announce,
             secret,
+            admin_token,
             settings,
         })
     }

@@ -35,6 +35,8 @@ pub struct ProxyConfig {
     pub node_password: Option<Secret>,
     /// What members of the cluster prove themselves with.
     pub secret: Option<Secret>,
+    /// What HTTP callers must show.
+    pub admin_token: Option<Secret>,
 }
 
 /// What the proxy stands in front of.
@@ -72,6 +74,7 @@ impl ProxyConfig {
         let upstream = upstream(&mut layered, kind);
         let dir = directory(&mut layered);
         let secret = secret_of(&mut layered, Key::SecretFile);
+        let admin_token = secret_of(&mut layered, Key::AdminTokenFile);
         let node_password = secret_of(&mut layered, Key::NodePasswordFile);
         let given = |key| Some(layered.settings.text(key).to_owned()).filter(|text| !text.is_empty());
         let (announce, node_user) = (given(Key::Announce), given(Key::NodeUser));
@@ -94,6 +97,7 @@ impl ProxyConfig {
             node_user,
             node_password,
             secret,
+            admin_token,
             settings,
         })
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{check_listening, directory};
+use super::{check_listening, directory, file_of, secret_of};
 use crate::bind::Bind;
 use crate::mistakes::Mistakes;
 use crate::row::Program;
@@ -18,6 +18,8 @@ pub struct UpConfig {
     pub port: u16,
     /// Of the first proxy.
     pub admin_port: Option<u16>,
+    /// Holds what HTTP callers must show; readable when it was looked at.
+    pub admin_token_file: Option<PathBuf>,
     /// Of the first proxy.
     pub sentinel_port: Option<u16>,
     /// Of the first node.
@@ -55,11 +57,14 @@ impl UpConfig {
         check_listening(&mut layered);
         check_ports(&mut layered);
         let dir = directory(&mut layered);
+        let admin_token_file =
+            secret_of(&mut layered, Key::AdminTokenFile).and(file_of(&layered, Key::AdminTokenFile));
         let settings = layered.settings;
         layered.mistakes.or(Self {
             bind: settings.bind(),
             port: settings.port(Key::Port),
             admin_port: settings.port_or_off(Key::AdminPort),
+            admin_token_file,
             sentinel_port: settings.port_or_off(Key::SentinelPort),
             node_port: settings.port(Key::NodePort),
             dir,
