@@ -64,26 +64,34 @@ struct Owed {
 }
 
 fn main() -> ExitCode {
-    let Err(failure) = serve();
+    let Err(failure) = start();
     eprintln!("slotway-limit-mux: {failure}");
     ExitCode::FAILURE
 }
 
-fn serve() -> Result<Infallible, Failure> {
+fn start() -> Result<Infallible, Failure> {
     let flags = Flags::parse(USAGE, FLAGS, std::env::args().skip(1))?;
     let port: u16 = flags.need("port")?;
+    let backends: String = flags.need("backends")?;
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).during(&format!("listening on port {port}"))?;
+    serve(&listener, backends.split(','))
+}
+
+fn serve<'a>(
+    listener: &TcpListener,
+    addresses: impl Iterator<Item = &'a str>,
+) -> Result<Infallible, Failure> {
     let epoll = Epoll::new().during("making an epoll")?;
     let mut backends = Vec::new();
-    for (index, address) in flags.need::<String>("backends")?.split(',').enumerate() {
+    for (index, address) in addresses.enumerate() {
         let stream = TcpStream::connect(address).during(&format!("connecting to {address}"))?;
         let connection =
             Connection::register(stream, &epoll, index as u64, INPUT_BYTES).during("registering")?;
         backends.push(Backend { connection, owed: VecDeque::new(), touched: false });
     }
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).during(&format!("listening on port {port}"))?;
     listener.set_nonblocking(true).during("listening")?;
-    epoll.add(&listener, LISTENER).during("watching the listener")?;
+    epoll.add(listener, LISTENER).during("watching the listener")?;
     let mut mux =
         Mux { epoll, clients: Vec::new(), backends, touched: Touched::default(), spare: Vec::new() };
     let mut events = Events::with_capacity(256);
@@ -93,7 +101,7 @@ fn serve() -> Result<Infallible, Failure> {
             let event = events.get(index);
             let place = usize::try_from(event.token & (FIRST_CLIENT - 1)).unwrap_or(0);
             match event.token {
-                LISTENER => mux.accept(&listener),
+                LISTENER => mux.accept(listener),
                 FIRST_CLIENT.. => mux.requests_of(place, event.writable),
                 _ => mux.replies_of(place, event.writable)?,
             }
@@ -260,11 +268,67 @@ static CRC16: [u16; 256] = {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
+    use std::thread;
 
     #[test]
     fn slots_are_those_of_redis_cluster() {
         assert_eq!(crc16(b"123456789"), 0x31C3);
         assert_eq!(backend_of(b"foo", 3), 2, "slot 12182");
         assert_eq!(backend_of(b"bar", 3), 0, "slot 5061");
+    }
+
+    /// Answers each request with its key, beginning when so many requests are there.
+    fn echo_keys(begin_at: usize) -> String {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let (mut received, mut replies, mut seen) = (Vec::new(), Vec::new(), 0);
+            let mut room = [0; 4096];
+            while let Ok(read @ 1..) = stream.read(&mut room) {
+                received.extend_from_slice(&room[..read]);
+                let mut at = 0;
+                while let Some(request) = wire::request(&received[at..]) {
+                    replies.extend_from_slice(format!("${}\r\n", request.key.len()).as_bytes());
+                    replies.extend_from_slice(request.key);
+                    replies.extend_from_slice(b"\r\n");
+                    at += request.len;
+                    seen += 1;
+                }
+                received.drain(..at);
+                if seen >= begin_at {
+                    stream.write_all(&replies).unwrap();
+                    replies.clear();
+                }
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn every_client_gets_its_own_replies_in_its_own_order() {
+        let keys = |client: usize| (0..500).map(move |number| format!("key:{client}:{number:04}"));
+        let owned_by = |backend: usize| {
+            (0..3).flat_map(keys).filter(|key| backend_of(key.as_bytes(), 3) == backend).count()
+        };
+        // One backend answers at once, one from its half on, one only at the end: replies come in anything but order.
+        let backends = [echo_keys(0), echo_keys(owned_by(1) / 2), echo_keys(owned_by(2))];
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || serve(&listener, backends.iter().map(String::as_str)));
+        let mut clients: Vec<TcpStream> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
+        for (index, client) in clients.iter_mut().enumerate() {
+            let requests: String =
+                keys(index).map(|key| format!("*2\r\n$3\r\nGET\r\n$10\r\n{key}\r\n")).collect();
+            client.write_all(requests.as_bytes()).unwrap();
+        }
+        for (index, client) in clients.iter_mut().enumerate() {
+            client.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+            let expected: String = keys(index).map(|key| format!("$10\r\n{key}\r\n")).collect();
+            let mut replies = vec![0; expected.len()];
+            client.read_exact(&mut replies).unwrap();
+            assert_eq!(String::from_utf8_lossy(&replies), expected, "client {index}");
+        }
     }
 }
