@@ -112,8 +112,10 @@ impl Connection {
                 Err(end) => return Poll::Ready(end),
             }
         }
-        // There is more, but others come first.
-        context.waker().wake_by_ref();
+        // There is more, but others come first: also those whose sockets the runtime has not asked for news yet, which
+        // is why this is no plain wake.
+        let yielded = pin!(tokio::task::yield_now()).poll(context);
+        debug_assert!(yielded.is_pending(), "a yield lets others run");
         Poll::Pending
     }
 
@@ -148,6 +150,8 @@ impl Connection {
         let thread = Rc::clone(&self.thread);
         let node = &mut *thread.node.borrow_mut();
         let desk = &mut *thread.desk.borrow_mut();
+        // A turn that was cut short may have left replies to another client.
+        desk.clear_output();
         let now = node::now();
         self.client.active.set(now);
         let Input { bytes, mut parser, shared } = input;
@@ -159,8 +163,13 @@ impl Connection {
         if let Some(garbage) = node.keyspace.take_garbage() {
             thread.collect(garbage);
         }
-        self.client.input_bytes.set(self.rest.as_ref().map_or(0, |rest| rest.bytes.len()));
-        if self.client.input_bytes.get() > node.bounds.input_bytes_max {
+        let (len, room) = self
+            .rest
+            .as_ref()
+            .map_or((0, 0), |rest| (rest.bytes.len(), rest.bytes.capacity() - rest.bytes.len()));
+        self.client.input_bytes.set(len);
+        self.client.input_room_bytes.set(room);
+        if len > node.bounds.input_bytes_max {
             node.statistics.cut_for_input += 1;
             return Err(End::InputLimit);
         }
@@ -171,7 +180,6 @@ impl Connection {
         node.statistics.output_bytes += u64::try_from(desk.output.len()).unwrap_or(0);
         node.statistics.writes += 1;
         let sent = self.send(desk);
-        desk.clear_output();
         node.statistics.output_bytes_peak = node.statistics.output_bytes_peak.max(self.output.bytes());
         self.client.output_bytes.set(self.output.bytes());
         self.client.output_pieces.set(self.output.pieces());

@@ -217,7 +217,7 @@ mod tests {
         let families = registry(published).gather();
         let keys = families.iter().find(|family| family.name() == "redis_db_keys").unwrap();
         assert_eq!(keys.get_metric().len(), DATABASE_COUNT);
-        assert!(keys.get_metric().iter().any(|metric| metric.get_gauge().value() == 42.0));
+        assert!(keys.get_metric().iter().any(|metric| metric.get_gauge().get_value() == 42.0));
         assert_eq!(families.len(), ROWS.len() + 2);
     }
 }

@@ -5,7 +5,7 @@ use slotway_config::{Key, SetError};
 use slotway_link::descriptors;
 use slotway_resp::write;
 
-use super::help::write_help;
+use super::{connection::SYNTAX, help::write_help};
 use crate::{advice::RESERVED_FILES, call::Done, client::Standing, node::Node, server_call::ServerCall};
 
 /// `CONFIG GET name-or-pattern ...`: a map in which no name stands twice.
@@ -18,12 +18,12 @@ pub(crate) fn get(call: &mut ServerCall<'_>) -> Done {
             let fresh = settings.matching(matches).map(|(name, value)| (name.to_owned(), value));
             found.extend(fresh);
         } else if let Some(value) = std::str::from_utf8(word).ok().and_then(|name| settings.get(name)) {
-            let name = String::from_utf8_lossy(word).to_ascii_lowercase();
-            found.push((name, value));
+            // Under the name that was asked for, letter by letter.
+            found.push((String::from_utf8_lossy(word).into_owned(), value));
         }
     }
-    found.sort();
-    found.dedup_by(|a, b| a.0 == b.0);
+    found.sort_by_cached_key(|(name, _)| name.to_ascii_lowercase());
+    found.dedup_by(|a, b| a.0.eq_ignore_ascii_case(&b.0));
     write::map(call.out, call.version(), found.len());
     for (name, value) in &found {
         write::bulk(call.out, name.as_bytes());
@@ -35,7 +35,7 @@ pub(crate) fn get(call: &mut ServerCall<'_>) -> Done {
 /// `CONFIG SET name value ...`: all or none.
 pub(crate) fn set(call: &mut ServerCall<'_>) -> Done {
     if !call.request.len().is_multiple_of(2) {
-        return Err("ERR wrong number of arguments for 'config|set' command".into());
+        return Err(SYNTAX.into());
     }
     let words: Vec<_> = call.request.words().skip(2).map(String::from_utf8_lossy).collect();
     let pairs: Vec<(&str, &str)> =

@@ -78,6 +78,8 @@ const NOT_IN_USE: &[(&str, &str)] = &[
     ("rdb_saves", "0"),
     ("redis_git_dirty", "0"),
     ("redis_git_sha1", "00000000"),
+    ("reply_buffer_expands", "0"),
+    ("reply_buffer_shrinks", "0"),
     ("slave_expires_tracked_keys", "0"),
     ("sync_full", "0"),
     ("sync_partial_err", "0"),

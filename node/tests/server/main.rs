@@ -1,0 +1,14 @@
+//! The node as its clients see it: raw RESP over TCP to a node that runs in this process on a free port.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+mod clients;
+mod cluster;
+mod limits;
+mod login;
+mod oracle;
+mod pipelines;
+mod reports;
+mod start;
