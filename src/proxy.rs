@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use prometheus::Registry;
 use slotway_admin_api::{Access, Api, Server, Sources, Token};
-use slotway_config::{Bind, Key, Program, ProxyConfig};
+use slotway_config::{Address, Bind, Key, Program, ProxyConfig};
 use slotway_control::{Control, OwnAddresses, View};
 use slotway_proxy::Proxy;
 
@@ -126,17 +126,24 @@ fn sources(view: View, registry: Registry) -> Sources {
     }
 }
 
-/// The addresses that others are told: the announced host, or the first that is listened on.
+/// The addresses that others are told.
 fn own_addresses(config: &ProxyConfig, proxy: &Proxy, admin: Option<&Server>) -> OwnAddresses {
-    let first = config.bind.first().map_or("127.0.0.1", |bind: &Bind| bind.host.as_str());
-    let host = config.announce.as_deref().unwrap_or(first);
-    let at = |port: u16| {
-        slotway_config::Address { host: host.trim_matches(['[', ']']).to_owned(), port }.to_string()
-    };
+    let host = config.announce.clone().unwrap_or_else(|| reachable_host(&config.bind));
+    let at = |port: u16| Address { host: host.clone(), port }.to_string();
     OwnAddresses {
         addr: at(proxy.port()),
         admin_addr: admin.and_then(|admin| admin.addresses().first().map(|address| at(address.port()))),
         sentinel_addr: None,
+    }
+}
+
+/// The first host that is listened on, without brackets. "Every address" is no address: it stands for this machine.
+pub(crate) fn reachable_host(bind: &[Bind]) -> String {
+    let first = bind.first().map_or("127.0.0.1", |bind| bind.host.as_str());
+    match first.trim_matches(['[', ']']) {
+        "0.0.0.0" => "127.0.0.1".into(),
+        "::" => "::1".into(),
+        host => host.into(),
     }
 }
 

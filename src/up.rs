@@ -22,7 +22,7 @@ use slotway_config::{Bind, Durability, Key, Program, UpConfig};
 
 use crate::{
     flags::{self, Given},
-    log,
+    log, proxy,
     stop::{Asked, Signals},
     table::Colour,
 };
@@ -171,12 +171,7 @@ async fn proxies_are_ready(config: &UpConfig, plan: &Plan) -> bool {
 
 /// The host by which this machine reaches the proxies.
 fn host(config: &UpConfig) -> String {
-    let listens = config.bind.first().map_or("127.0.0.1", |bind| bind.host.as_str());
-    match listens.trim_matches(['[', ']']) {
-        "0.0.0.0" => "127.0.0.1".into(),
-        "::" => "::1".into(),
-        host => host.into(),
-    }
+    proxy::reachable_host(&config.bind)
 }
 
 fn say_what_is_not_in_effect(config: &UpConfig) {

@@ -19,7 +19,7 @@ use crate::{
 
 /// A running control group. Dropping it ends its tasks; [`Control::stop`] also waits for them.
 pub struct Control {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     tasks: JoinSet<()>,
 }
 

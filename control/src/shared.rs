@@ -124,7 +124,8 @@ impl Shared {
         lock(&self.nodes).remove(node);
     }
 
-    /// Lists this proxy in the topology, unless it is there, and remembers which one it is.
+    /// Lists this proxy in the topology, unless it is there, and remembers which one it is. The version stays: this is
+    /// known here only, and the next version is whoever's that decides for all.
     pub(crate) fn introduce(&self, own: OwnAddresses, clients: ClientCount) {
         self.change(|topology| {
             if let Some(listed) = topology.proxies.iter().find(|proxy| proxy.addr == own.addr) {
@@ -138,7 +139,6 @@ impl Shared {
             let OwnAddresses { addr, admin_addr, sentinel_addr } = own;
             let mut next = topology.clone();
             next.proxies.push(Proxy { id, addr, admin_addr, sentinel_addr });
-            next.version += 1;
             Some(next)
         });
     }

@@ -240,3 +240,18 @@ fn health_after(error: &LinkError, silent_for: Duration) -> Health {
         | LinkError::Protocol(_) => Health::Down,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_suspected_first_and_a_refusal_is_down_at_once() {
+        let health = |error: LinkError, seconds| health_after(&error, Duration::from_secs(seconds));
+        assert_eq!(health(LinkError::Timeout, 2), Health::Suspected);
+        assert_eq!(health(LinkError::Timeout, 5), Health::Down);
+        assert_eq!(health(LinkError::Closed, 0), Health::Down);
+        assert_eq!(health(LinkError::Refused("NOAUTH".into()), 0), Health::Down);
+        assert_eq!(health(LinkError::Connect(std::io::ErrorKind::ConnectionRefused.into()), 0), Health::Down);
+    }
+}

@@ -91,7 +91,8 @@ pub(super) fn form(
         id: proxy.id.clone(),
         addr: address(host, proxy.port),
         admin_addr: proxy.admin_port.map(|port| address(host, port)),
-        sentinel_addr: proxy.sentinel_port.map(|port| address(host, port)),
+        // Nobody listens there yet.
+        sentinel_addr: None,
     });
     let mut topology = Topology {
         version: previous.map_or(1, |previous| previous.version),

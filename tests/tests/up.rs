@@ -1,5 +1,7 @@
 //! `slotway up` as a user meets it: one command, a whole cluster, children that come back, nothing left behind.
 
+#![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
+
 use std::{collections::BTreeSet, fs, net::TcpListener, process::Output};
 
 use serde_json::Value;
