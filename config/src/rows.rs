@@ -469,6 +469,8 @@ Announce "announce" [Program NP AtStart Acts], "", TEXT,
     "Address to tell others: host:port of a node, host of a proxy; empty: the one it listens on";
 Backends "backends" [Program P AtStart Acts], "", Kind::Addresses,
     "Primaries to spread the slots over, in this order, in equal ranges";
+BatchPrefetch "batch-prefetch" [Program N Live Acts], "yes", FLAG,
+    "Fetch the entries of a whole read batch into the caches before its first request runs; no: to measure without";
 BytesInFlightMax "bytes-in-flight-max" [Limits P Live Acts], "268435456", size(1 << 20, 1 << 40),
     "Bytes of requests that may wait for replies on one link";
 Cluster "cluster" [Program P AtStart Acts], "", Kind::Addresses,

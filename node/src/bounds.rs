@@ -56,7 +56,7 @@ pub(crate) fn of_keyspace(settings: &Settings) -> keyspace::Settings {
         hash_packed_fields_max: settings.count(Key::HashMaxListpackEntries),
         hash_packed_value_bytes_max: bytes(settings, Key::HashMaxListpackValue),
         text_bytes_max: bytes(settings, Key::ProtoMaxBulkLen),
-        ..keyspace::Settings::default()
+        prefetch: settings.flag(Key::BatchPrefetch),
     }
 }
 
