@@ -133,6 +133,7 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::ClusterInfo => Server(cluster::info),
         Id::ClusterKeyslot => Server(cluster::keyslot),
         Id::ClusterMyid => Server(cluster::myid),
+        Id::Asking | Id::Readonly | Id::Readwrite => Server(cluster::mode),
         Id::ClusterNodes => Server(cluster::nodes),
         Id::ClusterShards => Server(cluster::shards),
         Id::ClusterSlots => Server(cluster::slots),
@@ -152,7 +153,6 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::AclSetuser
         | Id::AclUsers
         | Id::AclWhoami
-        | Id::Asking
         | Id::Bgrewriteaof
         | Id::Bgsave
         | Id::Bitcount
@@ -288,8 +288,6 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::PubsubShardchannels
         | Id::PubsubShardnumsub
         | Id::Punsubscribe
-        | Id::Readonly
-        | Id::Readwrite
         | Id::Replconf
         | Id::Replicaof
         | Id::Restore

@@ -33,6 +33,8 @@ pub(crate) fn run(case: &mut Case<'_>) -> Next {
         C::Select => select(case),
         C::Ping => ping(case),
         C::Echo => case.say(|out| write::bulk(out, request.word(1))),
+        // Cluster clients say these; every slot is served here, by primaries.
+        C::Readonly | C::Readwrite | C::Asking => case.say(|out| write::simple(out, "OK")),
         C::Time => time(case),
         C::Command
         | C::CommandCount

@@ -11,7 +11,8 @@ const TOPOLOGY: &str = "the topology is managed; use slotway ctl";
 
 #[rustfmt::skip]
 pub(crate) const ROWS: &[Command] = &[
-    command(Id::Asking, "asking", 1, "3.0.0").flags(&[Fast]).acl(&[Category::Connection]).proxy(ClientState),
+    command(Id::Asking, "asking", 1, "3.0.0").flags(&[Fast]).acl(&[Category::Connection]).proxy(ClientState)
+        .here(),
     command(Id::Cluster, "cluster", -2, "3.0.0").here(),
     command(Id::ClusterAddslots, "cluster|addslots", -3, "3.0.0").flags(&[Admin, Stale, NoAsyncLoading])
         .proxy(Refused(TOPOLOGY)),
@@ -60,7 +61,7 @@ pub(crate) const ROWS: &[Command] = &[
     command(Id::ClusterSlots, "cluster|slots", 2, "3.0.0").flags(&[Stale]).tips(&["nondeterministic_output"])
         .deprecated("7.0.0").here(),
     command(Id::Readonly, "readonly", 1, "3.0.0").flags(&[Loading, Stale, Fast]).acl(&[Category::Connection])
-        .proxy(ClientState),
+        .proxy(ClientState).here(),
     command(Id::Readwrite, "readwrite", 1, "3.0.0").flags(&[Loading, Stale, Fast]).acl(&[Category::Connection])
-        .proxy(ClientState),
+        .proxy(ClientState).here(),
 ];

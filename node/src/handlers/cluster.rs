@@ -184,6 +184,13 @@ pub(crate) fn myid(call: &mut ServerCall<'_>) -> Done {
     Ok(())
 }
 
+/// READONLY, READWRITE and ASKING: a node answers for the slots it owns and for no others, so nothing changes.
+pub(crate) fn mode(call: &mut ServerCall<'_>) -> Done {
+    adopted(call)?;
+    write::simple(call.out, "OK");
+    Ok(())
+}
+
 pub(crate) fn keyslot(call: &mut ServerCall<'_>) -> Done {
     adopted(call)?;
     write::integer(call.out, number(spread_slot(call.request.word(2))));
