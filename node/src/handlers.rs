@@ -16,3 +16,6 @@ pub(crate) mod server;
 mod arguments;
 mod help;
 mod long_double;
+
+#[cfg(test)]
+mod differential;

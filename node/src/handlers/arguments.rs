@@ -11,6 +11,8 @@ use crate::keyspace::text::parse_integer;
 pub(super) const WRONG_TYPE: Refusal = Refusal::Borrowed(errors::WRONGTYPE);
 pub(super) const SYNTAX: Refusal = Refusal::Borrowed(errors::SYNTAX);
 
+const INT_RANGE: &str = "ERR value is out of range, value must between -2147483648 and 2147483647";
+
 /// Whether a word is this option, in any case. `option` is in capitals.
 pub(super) fn is(word: &[u8], option: &str) -> bool {
     word.eq_ignore_ascii_case(option.as_bytes())
@@ -24,10 +26,12 @@ pub(super) fn float(word: &[u8]) -> Result<LongDouble, Refusal> {
     LongDouble::parse(word).ok_or(Refusal::Borrowed(errors::NOT_FLOAT))
 }
 
-/// The number of a database. `not_integer` is said of what is none.
-pub(super) fn database(word: &[u8], not_integer: &'static str) -> Result<Database, Refusal> {
-    let number = parse_integer(word).and_then(|number| i32::try_from(number).ok());
-    let number = number.ok_or(Refusal::Borrowed(not_integer))?;
+/// A number that is a C `int` to Redis.
+pub(super) fn int(word: &[u8]) -> Result<i32, Refusal> {
+    i32::try_from(integer(word)?).map_err(|_| Refusal::Borrowed(INT_RANGE))
+}
+
+pub(super) fn database(number: i32) -> Result<Database, Refusal> {
     u8::try_from(number)
         .ok()
         .filter(|&number| number < DATABASES)

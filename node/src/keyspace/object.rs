@@ -48,5 +48,6 @@ pub(super) fn duplicate(entry: &Entry, key: &[u8], seed: &Seed) -> Entry {
         Value::Object(object) => Entry::with_object(key, Box::new(object.duplicate(seed))),
     };
     copy.set_mark(entry.mark());
+    copy.mark_copied();
     copy
 }

@@ -26,6 +26,8 @@ pub(crate) enum Origin {
     Formatted,
     /// Changed in place by APPEND or SETRANGE: always "raw".
     Edited,
+    /// A copy that COPY made: a small number is an object of its own.
+    Copied,
 }
 
 impl Origin {
@@ -34,6 +36,7 @@ impl Origin {
             Origin::Stored => 0,
             Origin::Formatted => 1,
             Origin::Edited => 2,
+            Origin::Copied => 3,
         }
     }
 }
@@ -41,16 +44,9 @@ impl Origin {
 /// What OBJECT ENCODING says of a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TextEncoding {
-    Integer(i64),
+    Integer,
     Embedded,
     Raw,
-}
-
-impl TextEncoding {
-    /// Whether Redis keeps one object for all keys that have this value.
-    pub(crate) fn is_shared(self) -> bool {
-        matches!(self, TextEncoding::Integer(0..SHARED_INTEGERS))
-    }
 }
 
 impl Entry {
@@ -121,12 +117,25 @@ impl Entry {
         if mark == Origin::Edited.mark() {
             return Some(TextEncoding::Raw);
         }
-        let integer = (mark == Origin::Stored.mark()).then(|| parse_integer(text)).flatten();
-        Some(match integer {
-            Some(integer) => TextEncoding::Integer(integer),
-            None if text.len() <= EMBEDDED_MAX => TextEncoding::Embedded,
-            None => TextEncoding::Raw,
+        let is_integer = mark != Origin::Formatted.mark() && parse_integer(text).is_some();
+        Some(match text.len() {
+            _ if is_integer => TextEncoding::Integer,
+            0..=EMBEDDED_MAX => TextEncoding::Embedded,
+            _ => TextEncoding::Raw,
         })
+    }
+
+    /// Whether Redis would keep one object for all keys that have this value.
+    pub(crate) fn is_shared(&self) -> bool {
+        let text = self.text().filter(|_| self.mark() == Origin::Stored.mark());
+        text.and_then(parse_integer).is_some_and(|integer| (0..SHARED_INTEGERS).contains(&integer))
+    }
+
+    /// Notes that the entry is a copy of another.
+    pub(super) fn mark_copied(&mut self) {
+        if self.text().is_some() && self.mark() == Origin::Stored.mark() {
+            self.set_mark(Origin::Copied.mark());
+        }
     }
 }
 
@@ -190,7 +199,7 @@ mod tests {
     #[test]
     fn a_string_keeps_its_bytes_on_either_side_of_64_kib() {
         let mut entry = Entry::with_text(b"k", b"12");
-        check(&entry, b"12", TextEncoding::Integer(12));
+        check(&entry, b"12", TextEncoding::Integer);
         assert_eq!(entry.append_text(b"3"), 3);
         check(&entry, b"123", TextEncoding::Raw);
         assert_eq!(entry.write_text(5, b"x"), 6);

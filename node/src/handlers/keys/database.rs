@@ -1,11 +1,10 @@
 //! Whole databases.
 
-use slotway_cluster::Database;
 use slotway_commands::errors;
 use slotway_resp::{Request, write};
 
-use crate::call::{Call, Done};
-use crate::handlers::arguments::{self, SYNTAX, is};
+use crate::call::{Call, Done, Refusal};
+use crate::handlers::arguments::{SYNTAX, database, int, is};
 
 pub(crate) fn dbsize(call: &mut Call<'_>) -> Done {
     let keys = call.keyspace.len(call.database);
@@ -39,16 +38,10 @@ fn check_flush(request: Request<'_>) -> Done {
 }
 
 pub(crate) fn swapdb(call: &mut Call<'_>) -> Done {
-    let (one, other) = (call.request.word(1), call.request.word(2));
-    let number = |word, not_integer| match arguments::database(word, not_integer) {
-        // What is no number is refused before what is no database.
-        Err(refusal) if refusal == errors::DB_OUT_OF_RANGE => Ok(None),
-        other => other.map(Some),
-    };
-    let (one, other) = (number(one, errors::SWAPDB_FIRST)?, number(other, errors::SWAPDB_SECOND)?);
-    let (Some(one), Some(other)): (Option<Database>, Option<Database>) = (one, other) else {
-        return Err(errors::DB_OUT_OF_RANGE.into());
-    };
+    let number = |word, refusal: &'static str| int(word).map_err(|_| Refusal::Borrowed(refusal));
+    let one = number(call.request.word(1), errors::SWAPDB_FIRST)?;
+    let other = number(call.request.word(2), errors::SWAPDB_SECOND)?;
+    let (one, other) = (database(one)?, database(other)?);
     call.keyspace.swap(one, other);
     call.keyspace.changed(1);
     write::simple(call.out, "OK");

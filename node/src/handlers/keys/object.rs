@@ -24,7 +24,7 @@ pub(crate) fn object_encoding(call: &mut Call<'_>) -> Done {
 
 fn encoding(entry: &Entry) -> &'static str {
     match (entry.text_encoding(), entry.hash()) {
-        (Some(TextEncoding::Integer(_)), _) => "int",
+        (Some(TextEncoding::Integer), _) => "int",
         (Some(TextEncoding::Embedded), _) => "embstr",
         (Some(TextEncoding::Raw), _) => "raw",
         (None, Some(Hash::Packed(_))) => "listpack",
@@ -58,8 +58,7 @@ pub(crate) fn object_refcount(call: &mut Call<'_>) -> Done {
     let key = object_key(call);
     match call.keyspace.peek(key, call.now) {
         Some(entry) => {
-            let is_shared = entry.text_encoding().is_some_and(TextEncoding::is_shared);
-            write::integer(call.out, if is_shared { SHARED_REFERENCES } else { 1 });
+            write::integer(call.out, if entry.is_shared() { SHARED_REFERENCES } else { 1 });
         }
         None => write::null(call.out, call.version),
     }

@@ -5,7 +5,7 @@ use slotway_commands::errors;
 use slotway_resp::write;
 
 use crate::call::{Call, Done, Refusal};
-use crate::handlers::arguments::{SYNTAX, database, is};
+use crate::handlers::arguments::{SYNTAX, database, int, is};
 use crate::keyspace::Key;
 
 pub(crate) fn rename(call: &mut Call<'_>) -> Done {
@@ -45,7 +45,7 @@ fn take_name(call: &mut Call<'_>, from: Key<'_>, to: Key<'_>) {
 }
 
 pub(crate) fn move_(call: &mut Call<'_>) -> Done {
-    let target = database(call.request.word(2), errors::NOT_INTEGER)?;
+    let target = database(int(call.request.word(2))?)?;
     if target == call.database {
         return Err(errors::SAME_OBJECT.into());
     }
@@ -89,7 +89,7 @@ fn copy_options(call: &Call<'_>) -> Result<(Database, bool), Refusal> {
         if is(word, "REPLACE") {
             replace = true;
         } else if is(word, "DB") {
-            target = database(words.next().ok_or(SYNTAX)?, errors::NOT_INTEGER)?;
+            target = database(int(words.next().ok_or(SYNTAX)?)?)?;
         } else {
             return Err(SYNTAX);
         }
