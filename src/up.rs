@@ -87,7 +87,8 @@ pub(crate) fn run(args: &UpArgs) -> anyhow::Result<()> {
     let _claim = identity::claim(dir)?;
     let previous = identity::previous(dir)?;
     let node_bind = [Bind { host: child::NODE_HOST.into(), optional: false }];
-    let plan = Plan::new(&config, || ports::free(&config.bind, &node_bind))?;
+    let mut free = ports::FreePorts::default();
+    let plan = Plan::new(&config, || free.take(&config.bind, &node_bind))?;
     ports::check(&plan.claims(), &config.bind, &node_bind)?;
     let topology = identity::form(previous.as_ref(), identity::random_cluster_id()?, &plan, &host(&config))?;
     identity::write(dir, &topology, &plan)?;

@@ -3,11 +3,19 @@
 //! Free ports are taken from below the range that the kernel gives to outgoing connections. From inside it, any
 //! connection of any program could take the port of a child between its end and its restart; and a proxy that tries to
 //! reach a node that is down could by chance connect to itself.
+//!
+//! A free port stays kept from the moment it is chosen: two children of one plan must not get the same one, nor may
+//! another `up` that starts at the same time.
 
-use std::{fs, io::Read};
+use std::{
+    fs,
+    io::{self, Read},
+    net::{Ipv4Addr, SocketAddr},
+};
 
 use anyhow::{Context, bail};
 use slotway_config::Bind;
+use socket2::{Domain, Socket, Type};
 
 use super::plan::{Claim, Whose};
 
@@ -16,17 +24,36 @@ const FREE: std::ops::Range<u16> = 20_000..32_000;
 
 const ATTEMPTS: usize = 1000;
 
-/// A port that nobody listens on now, neither where proxies would nor where nodes would.
-pub(super) fn free(proxy_bind: &[Bind], node_bind: &[Bind]) -> anyhow::Result<u16> {
-    let span = FREE.end - FREE.start;
-    for _ in 0..ATTEMPTS {
-        let port = FREE.start + random_u16()? % span;
-        // One after the other: the same address may be in both.
-        if [proxy_bind, node_bind].iter().all(|bind| slotway_link::bind(bind, port, "", 1).is_ok()) {
-            return Ok(port);
+/// Ports that nobody else has, kept until this is dropped.
+#[derive(Debug, Default)]
+pub(super) struct FreePorts {
+    kept: Vec<Socket>,
+}
+
+impl FreePorts {
+    /// A port that nobody listens on now, neither where proxies would nor where nodes would.
+    pub(super) fn take(&mut self, proxy_bind: &[Bind], node_bind: &[Bind]) -> anyhow::Result<u16> {
+        let span = FREE.end - FREE.start;
+        for _ in 0..ATTEMPTS {
+            let port = FREE.start + random_u16()? % span;
+            let Ok(socket) = keep(port) else { continue };
+            // One after the other: the same address may be in both.
+            if [proxy_bind, node_bind].iter().all(|bind| slotway_link::bind(bind, port, "", 1).is_ok()) {
+                self.kept.push(socket);
+                return Ok(port);
+            }
         }
+        bail!("no free port was found between {} and {}", FREE.start, FREE.end);
     }
-    bail!("no free port was found between {} and {}", FREE.start, FREE.end);
+}
+
+/// A socket that is bound and never listens. Binding it asks for the port alone, so it fails where anybody has one,
+/// also one like it. From then on it shares, so that a child can listen there.
+fn keep(port: u16) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+    socket.set_reuse_address(true)?;
+    Ok(socket)
 }
 
 fn random_u16() -> anyhow::Result<u16> {
@@ -88,10 +115,22 @@ mod tests {
     }
 
     #[test]
-    fn a_free_port_can_be_listened_on() {
-        let port = free(&loopback(), &loopback()).unwrap();
+    fn a_free_port_can_be_listened_on_again_and_again() {
+        let mut free = FreePorts::default();
+        let port = free.take(&loopback(), &loopback()).unwrap();
         assert!(FREE.contains(&port));
         let claim = Claim { port, whose: Whose::Proxy, origin: "--port".into() };
-        check(&[claim], &loopback(), &loopback()).unwrap();
+        for _child in 0..2 {
+            check(std::slice::from_ref(&claim), &loopback(), &loopback()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_port_that_was_given_away_is_not_given_again() {
+        let mut free = FreePorts::default();
+        let port = free.take(&loopback(), &loopback()).unwrap();
+        assert_eq!(keep(port).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(free);
+        assert!(keep(port).is_ok(), "whoever gave it away has ended");
     }
 }
