@@ -27,6 +27,8 @@ pub(crate) enum Next {
     Request,
     /// This request was not run: bring it again when nothing is in flight.
     AfterReplies,
+    /// Look at the next request when this one is answered.
+    AfterThis,
     /// Close once all replies are sent.
     Close,
     /// Close without another byte.
@@ -67,10 +69,9 @@ pub(crate) fn run(
         replies.say(client.heard(), |out| write::error(out, slotway_commands::errors::NOAUTH.as_bytes()));
         return Next::Request;
     }
-    // A list of all clients is large: a client gets one after the other.
-    let settles_first =
-        matches!(command.proxy, Policy::ClientState) || matches!(command.id, Id::ClientList | Id::ClientKill);
-    if settles_first && replies.outstanding() > 0 {
+    // A list of all clients is large, so a client gets one after the other; and it may be among those that it kills.
+    let alone = matches!(command.id, Id::ClientList | Id::ClientKill);
+    if (alone || matches!(command.proxy, Policy::ClientState)) && replies.outstanding() > 0 {
         return Next::AfterReplies;
     }
     thread.counters.request(command.id);
@@ -85,10 +86,13 @@ pub(crate) fn run(
         Policy::Info => local::info::run(&mut case),
         Policy::AnyNode => any_node(&mut case),
         Policy::NamedSlot => named_slot(&mut case),
-        Policy::Local | Policy::ClientState => return local::run(&mut case),
+        Policy::Local | Policy::ClientState => match local::run(&mut case) {
+            Next::Request => {}
+            next => return next,
+        },
         Policy::Refused(reason) => case.refuse(format!("ERR {reason}").as_bytes()),
     }
-    Next::Request
+    if alone && case.replies.outstanding() > 0 { Next::AfterThis } else { Next::Request }
 }
 
 impl<'a> Case<'a> {

@@ -30,4 +30,7 @@ mod metrics;
 mod shared;
 mod start;
 
+#[cfg(test)]
+mod model;
+
 pub use start::{Proxy, StartError};

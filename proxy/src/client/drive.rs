@@ -204,6 +204,7 @@ fn settle(
             *set_aside = Some(OwnedRequest::new(request.words()));
             client.stall.set(Some(Stall::Order));
         }
+        Next::AfterThis => client.stall.set(Some(Stall::Order)),
         Next::Close => client.fate.set(Fate::CloseAfterReplies),
         Next::CloseNow => client.fate.set(Fate::CloseNow),
     }

@@ -33,11 +33,7 @@ fn is_own(settings: &Settings, name: &str) -> bool {
 }
 
 fn get(case: &mut Case<'_>) {
-    let patterns: Vec<Vec<u8>> = case.request.words().skip(2).map(<[u8]>::to_ascii_lowercase).collect();
-    let settings = case.thread.settings();
-    let matches = |name: &str| patterns.iter().any(|pattern| glob::matches_nocase(pattern, name.as_bytes()));
-    let own: BTreeMap<String, String> =
-        settings.matching(matches).map(|(name, text)| (name.to_owned(), text)).collect();
+    let own = own(&case.thread.settings(), case.request.words().skip(2));
     let version = case.client.version.get();
     if case.thread.shard_count() == 0 {
         return case.say(|out| write_pairs(out, version, &own));
@@ -47,7 +43,9 @@ fn get(case: &mut Case<'_>) {
         match Frame::parse(&parts[0], &Limits::REPLY) {
             Ok(Some((frame @ (Frame::Array(_) | Frame::Map(_)), _))) => {
                 for (name, value) in pairs(frame) {
-                    all.entry(name).or_insert(value);
+                    if !all.keys().any(|own| own.eq_ignore_ascii_case(&name)) {
+                        all.insert(name, value);
+                    }
                 }
                 write_pairs(out, version, &all);
             }
@@ -59,6 +57,20 @@ fn get(case: &mut Case<'_>) {
     let link = case.thread.link(0, version, case.client.database.get());
     let errand = Errand { client: case.client, command: case.command, ticket, part: Some(0) };
     link.send(case.thread, case.replies, errand, case.request);
+}
+
+/// The proxy's own settings that these patterns match. As Redis does, a word that is no pattern is looked up and comes
+/// back as it was spelt.
+fn own<'a>(settings: &Settings, words: impl Iterator<Item = &'a [u8]>) -> BTreeMap<String, String> {
+    let is_pattern = |word: &&[u8]| word.iter().any(|byte| b"*?[\\".contains(byte));
+    let (patterns, names): (Vec<&[u8]>, Vec<&[u8]>) = words.partition(is_pattern);
+    let matches = |name: &str| patterns.iter().any(|pattern| glob::matches_nocase(pattern, name.as_bytes()));
+    let matching = settings.matching(matches).map(|(name, text)| (name.to_owned(), text));
+    let named = names.iter().filter_map(|name| {
+        let name = String::from_utf8_lossy(name).into_owned();
+        settings.get(&name).map(|text| (name, text))
+    });
+    matching.chain(named).collect()
 }
 
 fn pairs(frame: Frame) -> Vec<(String, String)> {

@@ -1,0 +1,249 @@
+//! The pure machines of the data path together ([`Replies`], [`Gather`], [`Flight`]), driven by random schedules and
+//! compared with the simplest thing that could be right: a list of requests, each with what it was told.
+//!
+//! One client, three links. A node takes the bytes that a link wrote and answers whole requests in order; connections
+//! break, requests time out or are withdrawn. Whatever happens, the client's bytes are the replies of the requests that
+//! it wanted to hear, in their order, each once; and no write reaches a node twice.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+use slotway_commands::row::MergeRule;
+
+use crate::{
+    gather::{Gather, Merge},
+    link::flight::{Broken, Flight, fates_after_break},
+    replies::{Heard, Replies, Ticket},
+};
+
+const LINKS: usize = 3;
+const LOST: &str = "-LOST\r\n";
+
+/// What happens next; numbers choose among what there is.
+#[derive(Debug, Clone)]
+enum Step {
+    Ask { link: usize, write: bool, heard: bool },
+    AskAll { heard: bool },
+    Say { heard: bool },
+    SocketTakes { link: usize, count: usize },
+    NodeAnswers { link: usize, count: usize },
+    Break { link: usize },
+    TimeOut { link: usize },
+    Withdraw { link: usize, count: usize },
+    TakeBack { link: usize },
+    ClientReads { count: usize },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let link = || 0..LINKS;
+    prop_oneof![
+        6 => (link(), any::<bool>(), any::<bool>()).prop_map(|(link, write, heard)| Step::Ask { link, write, heard }),
+        2 => any::<bool>().prop_map(|heard| Step::AskAll { heard }),
+        1 => any::<bool>().prop_map(|heard| Step::Say { heard }),
+        6 => (link(), 1..60usize).prop_map(|(link, count)| Step::SocketTakes { link, count }),
+        6 => (link(), 1..5usize).prop_map(|(link, count)| Step::NodeAnswers { link, count }),
+        1 => link().prop_map(|link| Step::Break { link }),
+        1 => link().prop_map(|link| Step::TimeOut { link }),
+        1 => (link(), 1..4usize).prop_map(|(link, count)| Step::Withdraw { link, count }),
+        1 => link().prop_map(|link| Step::TakeBack { link }),
+        2 => (1..100usize).prop_map(|count| Step::ClientReads { count }),
+    ]
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Waiter {
+    /// None: has been told already.
+    told: Option<(Ticket, Option<u32>)>,
+    id: usize,
+    write: bool,
+}
+
+/// A node as one connection sees it: what came and was not answered yet.
+#[derive(Debug, Default)]
+struct Node {
+    received: Vec<u8>,
+}
+
+/// What a request is to be told, as far as it has been.
+#[derive(Debug)]
+enum Expected {
+    One(Option<String>),
+    /// The sum of its parts, or the first error.
+    Sum(Vec<Option<String>>),
+}
+
+#[derive(Default)]
+struct World {
+    replies: Replies,
+    flights: [Flight<Waiter>; LINKS],
+    nodes: [Node; LINKS],
+    /// By id, in the order of requests.
+    requests: Vec<(Expected, Heard)>,
+    /// The writes among them, and how often a node may have executed each.
+    writes: HashMap<usize, usize>,
+    output: Vec<u8>,
+}
+
+fn heard(heard: bool) -> Heard {
+    if heard { Heard::Heard } else { Heard::Muted }
+}
+
+impl World {
+    fn run(&mut self, step: Step) {
+        match step {
+            Step::Ask { link, write, heard: wanted } => {
+                let id = self.requests.len();
+                let ticket = self.replies.expect(heard(wanted));
+                self.requests.push((Expected::One(None), heard(wanted)));
+                if write {
+                    self.writes.insert(id, 0);
+                }
+                self.push(link, Waiter { told: Some((ticket, None)), id, write });
+            }
+            Step::AskAll { heard: wanted } => {
+                let id = self.requests.len();
+                let gather = Gather::new(LINKS, Merge::Rule(MergeRule::Sum), 0);
+                let ticket = self.replies.gather(gather, heard(wanted));
+                self.requests.push((Expected::Sum(vec![None; LINKS]), heard(wanted)));
+                for (part, link) in (0u32..).zip(0..LINKS) {
+                    self.push(link, Waiter { told: Some((ticket, Some(part))), id, write: false });
+                }
+            }
+            Step::Say { heard: wanted } => {
+                let text = format!("+said {}\r\n", self.requests.len());
+                self.replies.say(heard(wanted), |out| out.extend_from_slice(text.as_bytes()));
+                self.requests.push((Expected::One(Some(text)), heard(wanted)));
+            }
+            Step::SocketTakes { link, count } => {
+                let flight = &mut self.flights[link];
+                let count = count.min(flight.unsent().len());
+                self.nodes[link].received.extend_from_slice(&flight.unsent()[..count]);
+                flight.wrote(count);
+            }
+            Step::NodeAnswers { link, count } => (0..count).for_each(|_| self.answer(link)),
+            Step::Break { link } => self.break_link(link),
+            Step::TimeOut { link } => self.time_out(link),
+            Step::Withdraw { link, count } => {
+                let mut left = count;
+                let withdrawn = self.flights[link].withdraw(|_| {
+                    left = left.saturating_sub(1);
+                    left > 0
+                });
+                withdrawn.into_iter().for_each(|waiter| self.tell(waiter, LOST));
+            }
+            Step::TakeBack { link } => {
+                if let Some(waiter) = self.flights[link].take_back() {
+                    self.tell(waiter, LOST);
+                }
+            }
+            Step::ClientReads { count } => {
+                let count = count.min(self.replies.unsent().len());
+                self.output.extend_from_slice(&self.replies.unsent()[..count]);
+                self.replies.wrote(count);
+            }
+        }
+    }
+
+    fn push(&mut self, link: usize, waiter: Waiter) {
+        self.flights[link]
+            .push(waiter, |bytes| bytes.extend_from_slice(format!("{};", waiter.id).as_bytes()));
+    }
+
+    /// The node executes the next whole request that it has, and its reply arrives.
+    fn answer(&mut self, link: usize) {
+        let received = &mut self.nodes[link].received;
+        let Some(end) = received.iter().position(|&byte| byte == b';') else { return };
+        let id: usize = String::from_utf8(received[..end].to_vec()).unwrap().parse().unwrap();
+        received.drain(..=end);
+        let waiter = self.flights[link].answered().expect("a whole request was sent");
+        assert_eq!(waiter.id, id, "replies are told to whoever asked");
+        self.executed(id);
+        self.tell(waiter, &format!(":{id}\r\n"));
+    }
+
+    fn executed(&mut self, id: usize) {
+        if let Some(times) = self.writes.get_mut(&id) {
+            *times += 1;
+        }
+    }
+
+    fn break_link(&mut self, link: usize) {
+        // What the node had received it may have executed: a write among it must never come again.
+        let received = std::mem::take(&mut self.nodes[link].received);
+        let whole = received.split(|&byte| byte == b';').rev().skip(1);
+        for id in whole.map(|id| String::from_utf8(id.to_vec()).unwrap().parse().unwrap()) {
+            self.executed(id);
+        }
+        let requests: Vec<Broken> = self.flights[link]
+            .iter_mut()
+            .map(|(sent, waiter)| Broken { sent, client: waiter.told.map(|_| 1), write: waiter.write })
+            .collect();
+        let mut fates = fates_after_break(&requests).into_iter();
+        let failed = self.flights[link].sift(|_, _| fates.next().unwrap());
+        failed.into_iter().for_each(|waiter| self.tell(waiter, LOST));
+    }
+
+    /// The oldest request that was sent and not told is told that it took too long; its reply is dropped later.
+    fn time_out(&mut self, link: usize) {
+        let late = self.flights[link].iter_mut().find(|(sent, waiter)| *sent && waiter.told.is_some());
+        if let Some((_, waiter)) = late {
+            let told = *waiter;
+            waiter.told = None;
+            self.tell(told, LOST);
+        }
+    }
+
+    fn tell(&mut self, waiter: Waiter, reply: &str) {
+        let Some((ticket, part)) = waiter.told else { return };
+        match (part, &mut self.requests[waiter.id].0) {
+            (None, Expected::One(told)) => {
+                assert_eq!(told.replace(reply.to_owned()), None, "told once");
+                self.replies.deliver(ticket, reply.as_bytes());
+            }
+            (Some(part), Expected::Sum(parts)) => {
+                assert_eq!(parts[part as usize].replace(reply.to_owned()), None, "told once");
+                self.replies.deliver_part(ticket, part, reply.as_bytes());
+            }
+            _ => panic!("a part of what has none, or the whole of parts"),
+        }
+    }
+
+    /// Everything that is still under way comes to its end.
+    fn finish(&mut self) {
+        for link in 0..LINKS {
+            self.run(Step::SocketTakes { link, count: usize::MAX });
+            while !self.flights[link].is_empty() {
+                self.answer(link);
+            }
+            assert_eq!(self.flights[link].bytes_held(), 0);
+        }
+        self.run(Step::ClientReads { count: usize::MAX });
+        assert!(self.replies.is_settled());
+        assert_eq!((self.replies.outstanding(), self.replies.bytes()), (0, 0));
+    }
+
+    /// What the client should have read.
+    fn expected_output(&self) -> String {
+        let told = |(id, (expected, _)): (usize, &(Expected, Heard))| match expected {
+            Expected::One(reply) => reply.clone().expect("told in the end"),
+            Expected::Sum(parts) if parts.iter().any(|part| part.as_deref() == Some(LOST)) => LOST.to_owned(),
+            Expected::Sum(_) => format!(":{}\r\n", id * LINKS),
+        };
+        let wanted = self.requests.iter().enumerate().filter(|(_, (_, heard))| *heard == Heard::Heard);
+        wanted.map(told).collect()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn a_client_reads_its_replies_in_order_whatever_happens(steps in prop::collection::vec(step(), 1..300)) {
+        let mut world = World::default();
+        steps.into_iter().for_each(|step| world.run(step));
+        world.finish();
+        let output = String::from_utf8(std::mem::take(&mut world.output)).unwrap();
+        prop_assert_eq!(output, world.expected_output());
+        prop_assert!(world.writes.values().all(|&times| times <= 1), "a write was executed twice");
+    }
+}

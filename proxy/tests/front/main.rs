@@ -1,0 +1,29 @@
+//! The data path from outside: a proxy in this process, real redis-servers and scripted ones behind it, bare clients in
+//! front of it.
+
+#![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
+
+#[path = "../support/backend.rs"]
+mod backend;
+#[path = "../support/front.rs"]
+mod front;
+#[path = "../support/keys.rs"]
+mod keys;
+#[path = "../support/peer.rs"]
+mod peer;
+
+mod commands;
+mod databases;
+mod every_shard;
+mod server;
+
+mod order;
+
+mod clients;
+mod cluster;
+mod input;
+mod limits;
+
+mod faults;
+mod holding;
+mod life;
