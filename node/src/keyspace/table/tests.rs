@@ -1,3 +1,5 @@
+//! A table of any size finds, scans and forgets what it should, whatever comes and goes; its parts stay full enough.
+
 use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
