@@ -1,3 +1,5 @@
+//! A hash behaves as a map in both encodings, and changes from one to the other exactly where its limits say.
+
 use std::collections::HashMap;
 
 use proptest::prelude::*;
