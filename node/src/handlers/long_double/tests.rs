@@ -1,3 +1,5 @@
+//! Sums and digits as a redis-server on x86-64 gives them, to the last one.
+
 use super::*;
 
 fn number(text: &str) -> LongDouble {
