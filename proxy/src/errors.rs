@@ -32,22 +32,17 @@ fn line(text: &str) -> Vec<u8> {
     format!("-{text}\r\n").into_bytes()
 }
 
-/// What a client is told instead of a backend's error that speaks of the cluster behind the proxy, or of a node that is
-/// not (or not yet) a primary that serves this proxy: such errors never reach a client. The request was not applied.
-/// None: the error is the client's own.
-pub(crate) fn of_a_backend(reply: &[u8], shard: ShardId) -> Option<Vec<u8>> {
-    const INNER: [&[u8]; 9] = [
-        b"-MOVED ",
-        b"-ASK ",
-        b"-STALE ",
-        b"-TRYAGAIN ",
-        b"-CLUSTERDOWN ",
-        b"-MASTERDOWN ",
-        b"-LOADING ",
-        b"-READONLY ",
-        b"-NOAUTH ",
-    ];
-    INNER.iter().any(|code| reply.starts_with(code)).then(|| no_primary(shard, 0))
+/// The codes of backends' errors that speak of the cluster behind the proxy, or of a node that is not (or not yet) a
+/// primary that serves this proxy. Such errors never reach a client: the request was not applied, and is safe to repeat.
+pub(crate) const INNER: [&str; 9] =
+    ["MOVED", "ASK", "STALE", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "LOADING", "READONLY", "NOAUTH"];
+
+/// Which of [`INNER`] this error reply is. None: the error is the client's own.
+pub(crate) fn inner(reply: &[u8]) -> Option<usize> {
+    let text = reply.strip_prefix(b"-")?;
+    INNER
+        .iter()
+        .position(|code| text.strip_prefix(code.as_bytes()).is_some_and(|rest| rest.first() == Some(&b' ')))
 }
 
 #[cfg(test)]
@@ -55,10 +50,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backends_redirection_becomes_an_error_that_is_safe_to_repeat() {
-        let told = of_a_backend(b"-MOVED 1 127.0.0.1:7001\r\n", ShardId(2)).unwrap();
-        assert_eq!(told, b"-TRYAGAIN shard 2 has no primary, held 0 ms\r\n");
-        assert_eq!(of_a_backend(b"-WRONGTYPE x\r\n", ShardId(2)), None);
+    fn errors_that_speak_of_the_cluster_are_told_from_the_clients_own() {
+        assert_eq!(inner(b"-MOVED 1 127.0.0.1:7001\r\n"), Some(0));
+        assert_eq!(inner(b"-NOAUTH Authentication required.\r\n"), Some(8));
+        for own in
+            ["-WRONGTYPE x\r\n", "-MOVEDX 1\r\n", "-ERR MOVED \r\n", "!8\r\nMOVED 12\r\n", "+MOVED 1\r\n"]
+        {
+            assert_eq!(inner(own.as_bytes()), None, "{own}");
+        }
     }
 
     #[test]

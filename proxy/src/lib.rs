@@ -24,6 +24,7 @@ mod replies;
 mod turn;
 
 mod errors;
+mod files;
 mod limits;
 mod message;
 mod metrics;

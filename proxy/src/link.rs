@@ -84,6 +84,13 @@ pub(crate) struct Link {
     used_us: Cell<u64>,
 }
 
+/// Requests and their bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Load {
+    pub(crate) requests: u64,
+    pub(crate) bytes: u64,
+}
+
 /// One request for one link.
 #[derive(Clone, Copy)]
 pub(crate) struct Errand<'a> {
@@ -204,9 +211,9 @@ impl Link {
         let waiter = self.flight.borrow_mut().answered().ok_or(UnaskedReply)?;
         let error = matches!(reply.first(), Some(b'-' | b'!'));
         thread.counters.backend(waiter.command.id, error, thread.now_us().saturating_sub(waiter.since_us));
-        if error && let Some(told) = errors::of_a_backend(reply, self.shard) {
-            thread.counters.redirects.add(1);
-            waiter.tell(thread, &told);
+        if error && let Some(kind) = errors::inner(reply) {
+            thread.counters.redirects[kind].add(1);
+            waiter.tell(thread, &errors::no_primary(self.shard, 0));
         } else {
             waiter.tell(thread, reply);
         }
@@ -320,13 +327,18 @@ impl Link {
         self.state.get()
     }
 
-    /// Requests that wait because there is no connection, and their bytes.
-    pub(crate) fn held(&self) -> (u64, usize) {
-        if let State::Up { .. } = self.state.get() {
-            return (0, 0);
-        }
+    /// What waits for a reply or for being sent.
+    pub(crate) fn load(&self) -> Load {
         let flight = self.flight.borrow();
-        (flight.len() as u64, flight.bytes_held())
+        Load { requests: flight.len() as u64, bytes: flight.bytes_held() as u64 }
+    }
+
+    /// What waits because there is no connection.
+    pub(crate) fn held(&self) -> Load {
+        match self.state.get() {
+            State::Up { .. } => Load::default(),
+            State::Opening { .. } | State::Down { .. } => self.load(),
+        }
     }
 }
 

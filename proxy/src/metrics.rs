@@ -18,7 +18,11 @@ use prometheus::{
 use slotway_cluster::ShardId;
 use slotway_commands::{Id, table::COMMANDS};
 
-use crate::{link::State, shared::Shared};
+use crate::{
+    errors::INNER,
+    link::{Load, State},
+    shared::Shared,
+};
 
 /// Upper bounds of the buckets of backend latency, microseconds.
 const BUCKETS_US: [u64; 17] = [
@@ -34,6 +38,11 @@ impl Counter {
     /// Only the owning thread may call this.
     pub(crate) fn add(&self, count: u64) {
         self.0.store(self.0.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+    }
+
+    /// For what goes up and down. Only the owning thread may call this.
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {
@@ -53,13 +62,18 @@ pub(crate) struct Counters {
     pub(crate) timeouts: Counter,
     pub(crate) indeterminate: Counter,
     pub(crate) refused_busy: Counter,
-    pub(crate) redirects: Counter,
+    /// By place in [`INNER`].
+    pub(crate) redirects: [Counter; INNER.len()],
     pub(crate) clients_cut_output: Counter,
     pub(crate) clients_cut_input: Counter,
     pub(crate) bytes_from_clients: Counter,
     pub(crate) bytes_to_clients: Counter,
     pub(crate) bytes_from_nodes: Counter,
     pub(crate) bytes_to_nodes: Counter,
+    /// Written once a second: bytes of requests that are not whole or wait, and of replies that their clients have not
+    /// read.
+    pub(crate) unparsed_bytes: Counter,
+    pub(crate) unread_bytes: Counter,
     /// Written by the sweep, some twenty times a second.
     present: Mutex<Present>,
 }
@@ -69,6 +83,16 @@ pub(crate) struct Counters {
 pub(crate) struct Present {
     pub(crate) links: BTreeMap<(Arc<str>, &'static str), u64>,
     pub(crate) held: BTreeMap<ShardId, u64>,
+    /// Requests that wait for replies or for being sent, and their bytes, by node.
+    pub(crate) in_flight: BTreeMap<Arc<str>, (u64, u64)>,
+}
+
+impl Present {
+    pub(crate) fn add_load(&mut self, node: &Arc<str>, load: Load) {
+        let (requests, bytes) = self.in_flight.entry(Arc::clone(node)).or_default();
+        *requests += load.requests;
+        *bytes += load.bytes;
+    }
 }
 
 impl Default for Counters {
@@ -84,13 +108,15 @@ impl Default for Counters {
             timeouts: Counter::default(),
             indeterminate: Counter::default(),
             refused_busy: Counter::default(),
-            redirects: Counter::default(),
+            redirects: Default::default(),
             clients_cut_output: Counter::default(),
             clients_cut_input: Counter::default(),
             bytes_from_clients: Counter::default(),
             bytes_to_clients: Counter::default(),
             bytes_from_nodes: Counter::default(),
             bytes_to_nodes: Counter::default(),
+            unparsed_bytes: Counter::default(),
+            unread_bytes: Counter::default(),
             present: Mutex::default(),
         }
     }
@@ -188,7 +214,8 @@ impl Scrape {
         metric
     }
 
-    fn links_and_held(&self) -> (Vec<Metric>, Vec<Metric>) {
+    /// All threads' links together.
+    fn present(&self) -> Present {
         let mut all = Present::default();
         for counters in &self.shared.counters {
             let present = counters.present.lock().unwrap_or_else(PoisonError::into_inner);
@@ -198,16 +225,31 @@ impl Scrape {
             for (shard, count) in &present.held {
                 *all.held.entry(*shard).or_default() += count;
             }
+            for (node, (requests, bytes)) in &present.in_flight {
+                all.add_load(node, Load { requests: *requests, bytes: *bytes });
+            }
         }
-        let links =
-            all.links.iter().map(|((node, state), count)| gauge(&[("node", node), ("state", state)], *count));
-        let held = all.held.iter().map(|(shard, count)| gauge(&[("shard", &shard.to_string())], *count));
-        (links.collect(), held.collect())
+        all
+    }
+}
+
+impl Present {
+    fn links(&self) -> Vec<Metric> {
+        let rows = self.links.iter();
+        rows.map(|((node, state), count)| gauge(&[("node", node), ("state", state)], *count)).collect()
+    }
+
+    fn held(&self) -> Vec<Metric> {
+        self.held.iter().map(|(shard, count)| gauge(&[("shard", &shard.to_string())], *count)).collect()
+    }
+
+    fn in_flight(&self, read: impl Fn(&(u64, u64)) -> u64) -> Vec<Metric> {
+        self.in_flight.iter().map(|(node, load)| gauge(&[("node", node)], read(load))).collect()
     }
 }
 
 /// Names and help texts, in the order in which [`Scrape::collect`] brings them.
-const NAMES: [(&str, &str); 10] = [
+const NAMES: [(&str, &str); 13] = [
     ("slotway_proxy_requests_total", "Requests of clients, by command and outcome"),
     (
         "slotway_proxy_request_seconds",
@@ -220,7 +262,13 @@ const NAMES: [(&str, &str); 10] = [
     ("slotway_proxy_bytes_total", "Bytes, by direction"),
     ("slotway_proxy_topology_version", "Version of the topology that requests are routed by"),
     ("slotway_proxy_errors_total", "Errors that the proxy itself answered, by kind"),
-    ("slotway_proxy_clients_cut_total", "Clients that the proxy disconnected, by limit"),
+    ("slotway_proxy_clients_cut_total", "Clients that the proxy disconnected or refused, by limit"),
+    ("slotway_proxy_in_flight_requests", "Requests that wait for a node's reply or for being sent, by node"),
+    ("slotway_proxy_in_flight_bytes", "Bytes of these requests, by node"),
+    (
+        "slotway_proxy_client_buffer_bytes",
+        "Bytes that wait for a client: of requests not whole, of replies not read",
+    ),
 ];
 
 impl Collector for Scrape {
@@ -258,20 +306,32 @@ impl Collector for Scrape {
                 ("maxclients", self.shared.clients_refused.load(Ordering::Relaxed)),
             ],
         );
-        let (links, held) = self.links_and_held();
+        let redirects: Vec<(String, u64)> = INNER
+            .iter()
+            .enumerate()
+            .map(|(index, code)| (code.to_lowercase(), self.sum(|counters| counters.redirects[index].get())))
+            .collect();
+        let redirects: Vec<(&str, u64)> =
+            redirects.iter().map(|(code, count)| (code.as_str(), *count)).collect();
+        let buffers = [("in", sum(|c| &c.unparsed_bytes)), ("out", sum(|c| &c.unread_bytes))];
+        let buffers = buffers.iter().map(|(direction, bytes)| gauge(&[("direction", direction)], *bytes));
+        let present = self.present();
         let clients = self.shared.clients.load(Ordering::Relaxed) as u64;
         let version = self.shared.topology.load().version;
         let values = [
             (MetricType::COUNTER, self.requests()),
             (MetricType::HISTOGRAM, vec![self.latency()]),
             (MetricType::GAUGE, vec![gauge(&[], clients)]),
-            (MetricType::GAUGE, links),
-            (MetricType::GAUGE, held),
-            (MetricType::COUNTER, each("kind", &[("moved", sum(|c| &c.redirects))])),
+            (MetricType::GAUGE, present.links()),
+            (MetricType::GAUGE, present.held()),
+            (MetricType::COUNTER, each("kind", &redirects)),
             (MetricType::COUNTER, bytes),
             (MetricType::GAUGE, vec![gauge(&[], version)]),
             (MetricType::COUNTER, errors),
             (MetricType::COUNTER, cut),
+            (MetricType::GAUGE, present.in_flight(|(requests, _)| *requests)),
+            (MetricType::GAUGE, present.in_flight(|(_, bytes)| *bytes)),
+            (MetricType::GAUGE, buffers.collect()),
         ];
         let families = NAMES.into_iter().zip(values).filter(|(_, (_, metrics))| !metrics.is_empty());
         families

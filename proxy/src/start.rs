@@ -18,7 +18,7 @@ use slotway_link::{Acceptor, BindError, Credentials};
 use tokio::{runtime::LocalRuntime, sync::mpsc, task::JoinSet};
 
 use crate::{
-    accept,
+    accept, files,
     message::{MESSAGES_MAX, Message},
     metrics::{Counters, Scrape},
     shared::Shared,
@@ -149,9 +149,11 @@ fn spawn(
 
 fn shared(config: &ProxyConfig, topology: Arc<ArcSwap<Topology>>, port: u16) -> io::Result<Shared> {
     let (run_id, seed) = random()?;
+    let mut settings = config.settings.clone();
+    files::fit(&mut settings);
     Ok(Shared {
         topology,
-        settings: Arc::new(ArcSwap::from_pointee(config.settings.clone())),
+        settings: Arc::new(ArcSwap::from_pointee(settings)),
         node_credentials: node_credentials(config),
         counters: (0..config.threads).map(|_| Arc::new(Counters::default())).collect(),
         threads: OnceLock::new(),

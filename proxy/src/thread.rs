@@ -249,7 +249,7 @@ impl Thread {
         let links = self.links.borrow();
         let others =
             links.values().filter(|(other, _)| other.shard == link.shard && !std::ptr::eq(&**other, link));
-        others.map(|(other, _)| other.held().1).sum()
+        others.map(|(other, _)| usize::try_from(other.held().bytes).unwrap_or(usize::MAX)).sum()
     }
 
     /// Takes back the buffer of a client that has sent everything: idle clients hold none.
@@ -280,11 +280,22 @@ impl Thread {
         self.tick();
         self.sweep_links();
         if number.is_multiple_of(SWEEPS_PER_SECOND) {
-            self.clients.borrow().values().for_each(|client| client.sweep(self));
+            self.sweep_clients();
         }
         if self.shared.cut_clients.load(Ordering::Relaxed) {
             self.clients.borrow().values().for_each(|client| client.decide(Fate::CloseNow));
         }
+    }
+
+    fn sweep_clients(&self) {
+        let (mut unparsed, mut unread) = (0, 0);
+        for client in self.clients.borrow().values() {
+            client.sweep(self);
+            unparsed += client.unparsed_bytes.get() as u64;
+            unread += client.replies.borrow().bytes() as u64;
+        }
+        self.counters.unparsed_bytes.set(unparsed);
+        self.counters.unread_bytes.set(unread);
     }
 
     fn sweep_links(&self) {
@@ -296,7 +307,8 @@ impl Thread {
                 link.close();
             }
             *present.links.entry((Arc::clone(&link.key.address), link.state().label())).or_default() += 1;
-            *present.held.entry(link.shard).or_default() += link.held().0;
+            *present.held.entry(link.shard).or_default() += link.held().requests;
+            present.add_load(&link.key.address, link.load());
             if link.is_idle(self, idle_us) {
                 self.close_idle(&link);
             }

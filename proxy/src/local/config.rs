@@ -10,12 +10,12 @@ use std::{
 
 use slotway_cluster::ShardId;
 use slotway_commands::{Id, errors, glob};
-use slotway_config::{Key, Settings};
+use slotway_config::{Key, SetError, Settings};
 use slotway_resp::{Frame, Limits, Version, write};
 
 use crate::{
     dispatch::Case,
-    every_shard,
+    every_shard, files,
     gather::{self, Gather, Merge},
     link::Errand,
 };
@@ -138,14 +138,27 @@ fn set_own(case: &mut Case<'_>) {
     let shared = Arc::clone(&case.thread.shared);
     let _changing = shared.settings_change.lock().unwrap_or_else(PoisonError::into_inner);
     let mut fresh = Settings::clone(&case.thread.settings());
-    match fresh.set(&pairs) {
+    match fresh.set(&pairs).and_then(|changed| make_room(&fresh, &changed).map(|()| changed)) {
         Ok(changed) => {
-            if changed.contains(&Key::Requirepass) {
-                tracing::info!(client = case.client.id, "the password of the proxy was changed");
-            }
-            case.thread.shared.settings.store(Arc::new(fresh));
+            let names: Vec<&str> = changed.iter().map(|key| key.name()).collect();
+            tracing::info!(client = case.client.id, settings = names.join(" "), "CONFIG SET");
+            shared.settings.store(Arc::new(fresh));
             case.say(|out| write::simple(out, "OK"));
         }
         Err(error) => case.refuse(error.to_string().as_bytes()),
     }
+}
+
+/// More clients need more open files.
+fn make_room(fresh: &Settings, changed: &[Key]) -> Result<(), SetError> {
+    let clients_max = u64::try_from(fresh.integer(Key::Maxclients)).unwrap_or(0);
+    if !changed.contains(&Key::Maxclients) {
+        return Ok(());
+    }
+    files::make_room(clients_max).map_err(|possible| {
+        let why = format!(
+            "The operating system is not able to handle the specified number of clients, try with {possible}"
+        );
+        SetError::failed(Key::Maxclients, why)
+    })
 }

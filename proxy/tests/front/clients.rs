@@ -178,6 +178,11 @@ fn one_client_too_many_is_told_so() {
     refused.check_closed();
     assert!(front.metric("slotway_proxy_clients_cut_total", &[("limit", "maxclients")]) >= 1.0);
     clients[0].check("CONFIG SET maxclients 4", "+OK");
+    let too_many = clients[0].ask("CONFIG SET maxclients 1000000000");
+    assert!(
+        too_many.contains("The operating system is not able to handle the specified number"),
+        "{too_many}"
+    );
     clients.push(front.client());
     clients[3].check("PING", "+PONG");
     drop(clients.pop());

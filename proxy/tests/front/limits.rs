@@ -32,6 +32,10 @@ fn a_client_that_does_not_read_is_cut_at_its_limit() {
     send_until_cut(&three.front, &mut lazy, "GET big", "client-output-buffer-limit");
     until("it has left", || three.front.clients() == 1);
     assert_eq!(cut(&three.front, "client-output-buffer-limit"), 1.0, "counted once");
+    until("nothing waits any more", || {
+        three.front.metric("slotway_proxy_client_buffer_bytes", &[]) == 0.0
+            && three.front.metric("slotway_proxy_in_flight_requests", &[]) == 0.0
+    });
     other.check("STRLEN big", ":200000");
 }
 
@@ -67,6 +71,9 @@ fn a_client_that_does_not_read_is_not_read_either() {
     let field = |name: &str| {
         line.split(' ').find_map(|word| word.strip_prefix(name)).unwrap().parse::<usize>().unwrap()
     };
+    until("the metric shows it", || {
+        three.front.metric("slotway_proxy_client_buffer_bytes", &[("direction", "out")]) > 1e6
+    });
     assert!(field("obl=") < 12_000_000 && field("qbuf=") < 128 * 1024, "{line}");
     assert_eq!(cut(&three.front, "client-output-buffer-limit"), 0.0);
     other.check("STRLEN big", ":10000");
@@ -114,6 +121,8 @@ fn more_requests_than_a_link_may_carry_are_refused() {
     let mut clients: Vec<Peer> = (0..2).map(|_| front.client()).collect();
     clients.iter_mut().for_each(|client| client.send(&["GET a"; 5]));
     until("ten are in flight", || fake.log().len() == 10);
+    until("the metric shows them", || front.metric("slotway_proxy_in_flight_requests", &[]) == 10.0);
+    assert_eq!(front.metric("slotway_proxy_in_flight_bytes", &[]), 200.0);
     front.client().check("SET a 1", "-BUSY proxy limit requests-in-flight-per-link reached");
     front.client().check("PING", "+PONG");
     assert_eq!(front.metric("slotway_proxy_errors_total", &[("kind", "busy")]), 1.0);
