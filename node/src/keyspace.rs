@@ -41,7 +41,6 @@ use text::Origin;
 
 use crate::call::Millis;
 
-pub(crate) use expiry::Cycle;
 pub(crate) use garbage::Garbage;
 
 /// Where a key lies: its database, its slot there and its keyed hash.
@@ -337,5 +336,5 @@ impl Keyspace {
 
 /// The access clock: seconds, modulo 2^24.
 pub(crate) fn clock(Millis(now): Millis) -> u32 {
-    u32::try_from(now / 1000 & u64::from(entry::CLOCK_MASK)).expect("24 bits")
+    u32::try_from((now / 1000) & u64::from(entry::CLOCK_MASK)).expect("24 bits")
 }

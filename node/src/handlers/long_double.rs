@@ -1,7 +1,7 @@
 //! The numbers of INCRBYFLOAT and HINCRBYFLOAT: extended precision with 64 bits of mantissa.
 //!
-//! Redis computes with the `long double` of x86-64 and prints 17 decimals without the zeros at the end. Both show: 0.1
-//! + 0.2 is 0.3 there, and not in 64-bit floating point. So sums are rounded here to the same 64 bits, and digits are
+//! Redis computes with the `long double` of x86-64 and prints 17 decimals without the zeros at the end. Both show:
+//! `0.1 + 0.2` is 0.3 there, and not in 64-bit floating point. So sums are rounded here to the same 64 bits, and digits are
 //! read and written exactly. Only what these two commands need: read, add, print.
 //!
 //! Source: IEEE 754 (double extended), and what a redis-server 7.0 on x86-64 answers.

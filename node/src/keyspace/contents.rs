@@ -202,6 +202,7 @@ impl Contents {
     }
 
     /// When the wheel has something to do next.
+    #[cfg(test)]
     pub(super) fn next_turn(&self) -> Option<Millis> {
         self.wheel.next()
     }

@@ -218,6 +218,7 @@ impl Entry {
     }
 
     /// Bytes of the entry's own allocation.
+    #[cfg(test)]
     pub(crate) fn allocated(&self) -> usize {
         class(self.total())
     }

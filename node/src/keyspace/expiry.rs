@@ -31,6 +31,7 @@ impl Keyspace {
     }
 
     /// When active expiry has something to do next; None: there are no deadlines.
+    #[cfg(test)]
     pub(crate) fn next_expiry(&self) -> Option<Millis> {
         self.contents.iter().filter_map(|contents| contents.next_turn()).min()
     }

@@ -84,6 +84,7 @@ impl Wheel {
     }
 
     /// When the next turn comes.
+    #[cfg(test)]
     pub(super) fn next(&self) -> Option<Millis> {
         self.turns.first_key_value().map(|(&at, _)| Millis(at))
     }
