@@ -35,3 +35,6 @@ mod housekeeping;
 mod metrics;
 
 pub use server::{Running, StartError, start};
+
+#[cfg(feature = "measure")]
+pub mod measure;
