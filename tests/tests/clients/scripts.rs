@@ -4,9 +4,10 @@ use slotway_tests::cluster::UpCluster;
 
 use super::run::{installed, program, run, script};
 
-/// Starts a cluster, runs the script against it, and expects it to have checked something.
+/// Starts a cluster, runs the script against its first proxy, and expects it to have checked something. (Clients in
+/// cluster mode are told of the second one.)
 fn check(interpreter: Interpreter, name: &str) {
-    let cluster = UpCluster::start(&["--shards", "3", "--replicas", "0"]);
+    let cluster = UpCluster::start(&["--shards", "3", "--replicas", "0", "--proxies", "2"]);
     let mut command = match interpreter {
         Interpreter::Python { major } => {
             let mut command = program(installed(&format!("redis-py-{major}")).join("bin/python"));
