@@ -94,6 +94,7 @@ fn bind_admin(config: &NodeConfig) -> anyhow::Result<Option<slotway_link::Listen
 }
 
 async fn wait_for_end(args: &NodeArgs, running: &Running, signals: &mut Signals) {
+    let mut log_level = running.log_level();
     loop {
         tokio::select! {
             asked = signals.next() => match asked {
@@ -104,6 +105,7 @@ async fn wait_for_end(args: &NodeArgs, running: &Running, signals: &mut Signals)
                     break;
                 }
             },
+            Ok(()) = log_level.changed() => log::set_level(&log_level.borrow_and_update()),
             () = running.ended() => return,
         }
     }

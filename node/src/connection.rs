@@ -157,6 +157,7 @@ impl Connection {
         let Input { bytes, mut parser, shared } = input;
         let served = batch::serve(node, &self.client, desk, &bytes, &mut parser, now);
         if let Some(broken) = &served.broken {
+            node.statistics.broken_protocols += 1;
             self.answer_protocol_error(broken, desk);
         }
         self.keep_rest(desk, bytes, parser, shared, &served);

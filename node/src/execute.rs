@@ -99,6 +99,7 @@ fn refuse(node: &mut Node, client: &Client, request: Request<'_>, out: &mut Vec<
             peer = %client.peer,
             "possible attack: an HTTP request was sent to the client port, as cross-protocol scripting does; closing"
         );
+        node.statistics.broken_protocols += 1;
         client.decide(Fate::CloseNow);
         return;
     }

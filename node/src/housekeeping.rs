@@ -67,7 +67,7 @@ async fn expire(thread: &Thread, budget: Duration) {
 fn look_after_clients(node: &mut Node, from: ClientId, hz: u32, now: Millis) -> ClientId {
     let share = node.clients.len() / usize::try_from(hz).unwrap_or(1) + 1;
     let mut looked_at = 0;
-    let mut cut_for_output = 0;
+    let (mut cut_for_output, mut cut_for_idling) = (0, 0);
     let mut last = None;
     for client in node.clients.from(from).take(share.max(CLIENTS_PER_ROUND_MIN)) {
         looked_at += 1;
@@ -84,10 +84,12 @@ fn look_after_clients(node: &mut Node, from: ClientId, hz: u32, now: Millis) -> 
             client.decide(Fate::CloseNow);
         } else if node.bounds.idle_ms_max.is_some_and(|max| is_idle(client, max, now)) {
             tracing::debug!(peer = %client.peer, id = client.id.0, "closing an idle client (timeout)");
+            cut_for_idling += 1;
             client.decide(Fate::CloseNow);
         }
     }
     node.statistics.cut_for_output += cut_for_output;
+    node.statistics.cut_for_idling += cut_for_idling;
     match last {
         Some(ClientId(id)) if looked_at >= share => ClientId(id + 1),
         _ => ClientId(0),

@@ -12,18 +12,23 @@ pub(crate) struct Identity {
     pub(crate) run_id: String,
     /// PROTOCOL.md's incarnation: a restarted node is a different member.
     pub(crate) incarnation: String,
+    /// Decides the order of SCAN. The nodes of a cluster share it, which is what lets a scan go on when a slot moves.
+    pub(crate) scan_seed: [u8; 16],
 }
 
 impl Identity {
-    pub(crate) fn new() -> Identity {
-        Identity { run_id: random_hex::<20>(), incarnation: random_hex::<16>() }
+    /// `secret` is the cluster's, if there is one.
+    pub(crate) fn new(secret: Option<&Secret>) -> Identity {
+        Identity {
+            run_id: random_hex::<20>(),
+            incarnation: random_hex::<16>(),
+            scan_seed: secret.map_or_else(random, seed_of),
+        }
     }
 }
 
-/// The seed of the order of SCAN. The nodes of a cluster share the members' secret and so the seed, which is what
-/// lets a scan go on when a slot moves; a lone node needs nobody's.
-pub(crate) fn scan_seed(secret: Option<&Secret>) -> [u8; 16] {
-    let Some(secret) = secret else { return random() };
+/// The members' secret is what the nodes of a cluster share, so the seed is made of it.
+fn seed_of(secret: &Secret) -> [u8; 16] {
     let mut hasher = SipHasher13::new();
     hasher.write(b"slotway scan seed ");
     hasher.write(secret.reveal().as_bytes());
@@ -31,7 +36,7 @@ pub(crate) fn scan_seed(secret: Option<&Secret>) -> [u8; 16] {
 }
 
 /// `N` random bytes as hexadecimal digits.
-pub(crate) fn random_hex<const N: usize>() -> String {
+fn random_hex<const N: usize>() -> String {
     random::<N>().iter().fold(String::new(), |mut text, byte| {
         let written = write!(text, "{byte:02x}");
         debug_assert!(written.is_ok(), "a String takes every character");
@@ -52,12 +57,12 @@ mod tests {
 
     #[test]
     fn every_life_has_its_own_ids_and_a_cluster_one_seed() {
-        let (one, other) = (Identity::new(), Identity::new());
+        let (one, other) = (Identity::new(None), Identity::new(None));
         assert_eq!(one.run_id.len(), 40);
         assert_ne!(one.run_id, other.run_id);
         assert_ne!(one.incarnation, other.incarnation);
         let secret = Secret::new("s3cret");
-        assert_eq!(scan_seed(Some(&secret)), scan_seed(Some(&secret)));
-        assert_ne!(scan_seed(None), scan_seed(None));
+        assert_ne!(one.scan_seed, other.scan_seed);
+        assert_eq!(Identity::new(Some(&secret)).scan_seed, Identity::new(Some(&secret)).scan_seed);
     }
 }

@@ -15,6 +15,8 @@ use prometheus::{
     proto,
 };
 use slotway_cluster::{Database, slot::DATABASES};
+use slotway_commands::{Id, table::COMMANDS};
+use slotway_config::Key;
 
 use crate::{call::Millis, node::Node};
 
@@ -49,16 +51,21 @@ const ROWS: &[Row] = &[
     Row { name: "redis_expired_keys_total", help: "Keys deleted because their time was up", kind: Counter, value: |node, _| node.keyspace.stats.expired },
     Row { name: "redis_keyspace_hits_total", help: "Look-ups that found a key", kind: Counter, value: |node, _| node.keyspace.stats.hits },
     Row { name: "redis_keyspace_misses_total", help: "Look-ups that found none", kind: Counter, value: |node, _| node.keyspace.stats.misses },
+    Row { name: "redis_memory_max_bytes", help: "The setting maxmemory; 0: no limit", kind: Gauge, value: |node, _| node.settings.bytes(Key::Maxmemory) },
     Row { name: "redis_memory_used_bytes", help: "Memory given out by the allocator", kind: Gauge, value: |node, _| node.memory.last().allocated },
     Row { name: "redis_memory_used_peak_bytes", help: "Its greatest value", kind: Gauge, value: |node, _| node.memory.peak },
     Row { name: "redis_memory_used_rss_bytes", help: "Memory backed by pages", kind: Gauge, value: |node, _| node.memory.last().resident },
     Row { name: "redis_net_input_bytes_total", help: "Bytes received from clients", kind: Counter, value: |node, _| node.statistics.input_bytes },
     Row { name: "redis_net_output_bytes_total", help: "Bytes of replies", kind: Counter, value: |node, _| node.statistics.output_bytes },
+    Row { name: "redis_rdb_changes_since_last_save", help: "Changes that are in memory only", kind: Gauge, value: |node, _| node.keyspace.stats.changes },
     Row { name: "redis_rejected_connections_total", help: "Connections refused at maxclients", kind: Counter, value: |node, _| node.statistics.connections_rejected },
     Row { name: "redis_start_time_seconds", help: "When the process started, seconds since 1970", kind: Gauge, value: |node, _| node.started_at.0 / 1000 },
     Row { name: "redis_up", help: "1 while the node serves", kind: Gauge, value: |_, _| 1 },
     Row { name: "redis_uptime_in_seconds", help: "Seconds since the start", kind: Gauge, value: |node, now| now.0.saturating_sub(node.started_at.0) / 1000 },
+    Row { name: "slotway_node_broken_protocols_total", help: "Clients closed because they broke the protocol", kind: Counter, value: |node, _| node.statistics.broken_protocols },
+    Row { name: "slotway_node_denied_logins_total", help: "Wrong passwords", kind: Counter, value: |node, _| node.statistics.denied_logins },
     Row { name: "slotway_node_epoch", help: "Epoch of the node's shard; 0 without a cluster", kind: Gauge, value: |node, _| epoch(node) },
+    Row { name: "slotway_node_idle_disconnections_total", help: "Clients closed at timeout", kind: Counter, value: |node, _| node.statistics.cut_for_idling },
     Row { name: "slotway_node_topology_version", help: "Version of the topology the node follows; 0 without one", kind: Gauge, value: |node, _| node.membership.adopted().map_or(0, |adopted| adopted.topology.version) },
 ];
 
@@ -71,6 +78,8 @@ pub(crate) struct Published {
     rows: Vec<AtomicU64>,
     keys: [AtomicU64; DATABASE_COUNT],
     expiring_keys: [AtomicU64; DATABASE_COUNT],
+    /// By [`Id`].
+    calls: Vec<AtomicU64>,
 }
 
 impl Default for Published {
@@ -79,6 +88,7 @@ impl Default for Published {
             rows: ROWS.iter().map(|_| AtomicU64::new(0)).collect(),
             keys: Default::default(),
             expiring_keys: Default::default(),
+            calls: (0..Id::COUNT).map(|_| AtomicU64::new(0)).collect(),
         }
     }
 }
@@ -92,6 +102,9 @@ impl Published {
         for (database, (keys, expiring)) in (0..DATABASES).zip(self.keys.iter().zip(&self.expiring_keys)) {
             keys.store(node.keyspace.len(Database(database)), Relaxed);
             expiring.store(node.keyspace.deadlines(Database(database)), Relaxed);
+        }
+        for (row, uses) in node.statistics.uses() {
+            self.calls[row.id.index()].store(uses.calls, Relaxed);
         }
     }
 }
@@ -111,6 +124,7 @@ struct NodeCollector {
 }
 
 const KEYS: (&str, &str) = ("redis_db_keys", "Keys of a database");
+const CALLS: (&str, &str) = ("redis_commands_total", "Executions of a command");
 const EXPIRING_KEYS: (&str, &str) = ("redis_db_keys_expiring", "Keys of a database that have a deadline");
 
 impl NodeCollector {
@@ -124,6 +138,7 @@ impl NodeCollector {
         for (name, help) in [KEYS, EXPIRING_KEYS] {
             descriptions.push(describe(name, help, &["db"]));
         }
+        descriptions.push(describe(CALLS.0, CALLS.1, &["cmd"]));
         NodeCollector { published, descriptions }
     }
 }
@@ -136,13 +151,20 @@ impl Collector for NodeCollector {
     fn collect(&self) -> Vec<proto::MetricFamily> {
         let rows = ROWS.iter().zip(&self.published.rows);
         let mut families: Vec<_> = rows
-            .map(|(row, cell)| family((row.name, row.help), row.kind, vec![metric(row.kind, cell, None)]))
+            .map(|(row, cell)| {
+                family((row.name, row.help), row.kind, vec![metric(row.kind, cell.load(Relaxed), None)])
+            })
             .collect();
         for (names, cells) in [(KEYS, &self.published.keys), (EXPIRING_KEYS, &self.published.expiring_keys)] {
             let databases = cells.iter().enumerate();
-            let metrics = databases.map(|(number, cell)| metric(Gauge, cell, Some(format!("db{number}"))));
+            let label = |number| Some(("db", format!("db{number}")));
+            let metrics = databases.map(|(number, cell)| metric(Gauge, cell.load(Relaxed), label(number)));
             families.push(family(names, Gauge, metrics.collect()));
         }
+        let calls = COMMANDS.iter().zip(&self.published.calls).map(|(row, cell)| (row, cell.load(Relaxed)));
+        let used = calls.filter(|(_, calls)| *calls > 0);
+        let metrics = used.map(|(row, calls)| metric(Counter, calls, Some(("cmd", row.name.to_owned()))));
+        families.push(family(CALLS, Counter, metrics.collect()));
         families
     }
 }
@@ -159,12 +181,12 @@ fn family((name, help): (&str, &str), kind: Kind, metrics: Vec<proto::Metric>) -
     family
 }
 
-fn metric(kind: Kind, cell: &AtomicU64, database: Option<String>) -> proto::Metric {
+fn metric(kind: Kind, value: u64, label: Option<(&str, String)>) -> proto::Metric {
     #[allow(
         clippy::cast_precision_loss,
         reason = "metrics are floating point; above 2^53 the last digits are lost"
     )]
-    let value = cell.load(Relaxed) as f64;
+    let value = value as f64;
     let mut metric = proto::Metric::default();
     match kind {
         Counter => {
@@ -178,11 +200,11 @@ fn metric(kind: Kind, cell: &AtomicU64, database: Option<String>) -> proto::Metr
             metric.set_gauge(gauge);
         }
     }
-    if let Some(database) = database {
-        let mut label = proto::LabelPair::default();
-        label.set_name("db".into());
-        label.set_value(database);
-        metric.set_label(vec![label]);
+    if let Some((name, value)) = label {
+        let mut pair = proto::LabelPair::default();
+        pair.set_name(name.to_owned());
+        pair.set_value(value);
+        metric.set_label(vec![pair]);
     }
     metric
 }
@@ -218,6 +240,6 @@ mod tests {
         let keys = families.iter().find(|family| family.name() == "redis_db_keys").unwrap();
         assert_eq!(keys.get_metric().len(), DATABASE_COUNT);
         assert!(keys.get_metric().iter().any(|metric| metric.get_gauge().get_value() == 42.0));
-        assert_eq!(families.len(), ROWS.len() + 2);
+        assert_eq!(families.len(), ROWS.len() + 2, "a command that was never called has no line");
     }
 }

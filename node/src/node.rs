@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use slotway_cluster::Placement;
-use slotway_config::{Secret, Settings};
-use tokio::sync::Notify;
+use slotway_cluster::{Database, Placement, slot::DATABASES};
+use slotway_config::{Key, Secret, Settings};
+use tokio::sync::{Notify, watch};
 
 use crate::{
     bounds::{self, Bounds},
@@ -35,6 +35,8 @@ pub(crate) struct Node {
     pub(crate) started_at: Millis,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub(crate) active_expiry: bool,
+    /// Told what `loglevel` is.
+    pub(crate) log_level: Option<watch::Sender<String>>,
     /// SHUTDOWN rings it.
     pub(crate) stop: Rc<Notify>,
 }
@@ -42,20 +44,24 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn new(settings: Settings, secret: Option<Secret>, membership: Membership, port: u16) -> Node {
         let now = now();
-        let seed = crate::identity::scan_seed(secret.as_ref());
+        let identity = Identity::new(secret.as_ref());
+        let placement = membership.adopted().map(|adopted| adopted.topology.placement.clone());
+        let placement = placement.unwrap_or_default();
+        let keyspace = Keyspace::new(placement, identity.scan_seed, bounds::of_keyspace(&settings));
         let mut node = Node {
-            keyspace: Keyspace::new(Placement::default(), seed, bounds::of_keyspace(&settings)),
+            keyspace,
             clients: Clients::default(),
             statistics: Statistics::new(now),
             bounds: Bounds::of(&settings),
             settings,
             membership,
             memory: Memory::default(),
-            identity: Identity::new(),
+            identity,
             secret,
             port,
             started_at: now,
             active_expiry: true,
+            log_level: None,
             stop: Rc::new(Notify::new()),
         };
         node.serve_owned_slots();
@@ -69,10 +75,33 @@ impl Node {
         }
     }
 
+    /// Keys of all databases.
+    pub(crate) fn keys(&self) -> u64 {
+        (0..DATABASES).map(|number| self.keyspace.len(Database(number))).sum()
+    }
+
+    /// Lays the keyspace out anew for another placement. There must be no keys.
+    pub(crate) fn place_by(&mut self, placement: Placement) {
+        debug_assert_eq!(self.keys(), 0, "keys would be lost");
+        let stats = self.keyspace.stats;
+        self.keyspace = Keyspace::new(placement, self.identity.scan_seed, self.keyspace.settings);
+        self.keyspace.stats = stats;
+    }
+
     /// Puts changed settings into effect.
     pub(crate) fn settings_changed(&mut self) {
         self.bounds = Bounds::of(&self.settings);
         self.keyspace.settings = bounds::of_keyspace(&self.settings);
+        let level = self.settings.text(Key::Loglevel);
+        if let Some(told) = &self.log_level {
+            told.send_if_modified(|known| {
+                let changed = known != level;
+                if changed {
+                    level.clone_into(known);
+                }
+                changed
+            });
+        }
     }
 
     /// What a client that has just connected, or said RESET, is.

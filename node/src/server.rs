@@ -12,7 +12,7 @@ use slotway_link::{Acceptor, BindError, Listening};
 use tokio::{
     net::TcpStream,
     runtime::LocalOptions,
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::{JoinError, JoinSet},
 };
 
@@ -56,6 +56,7 @@ impl std::error::Error for StartError {}
 #[derive(Debug)]
 pub struct Running {
     port: u16,
+    log_level: watch::Receiver<String>,
     published: Arc<Published>,
     orders: mpsc::Sender<Order>,
     thread: Option<JoinHandle<()>>,
@@ -85,16 +86,18 @@ pub fn start(config: NodeConfig) -> Result<Running, StartError> {
     let published = Arc::new(Published::default());
     let (orders, received) = mpsc::channel(ORDERS_MAX);
     let for_thread = Arc::clone(&published);
+    let (log_level_changes, log_level) = watch::channel(settings.text(Key::Loglevel).to_owned());
     let thread = std::thread::Builder::new()
         .name("keyspace".into())
         .spawn(move || {
-            let node = Node::new(settings, secret, membership, port);
+            let mut node = Node::new(settings, secret, membership, port);
+            node.log_level = Some(log_level_changes);
             if let Err(error) = run(node, listening, received, for_thread) {
                 tracing::error!(%error, "the keyspace thread cannot run");
             }
         })
         .map_err(StartError::System)?;
-    Ok(Running { port, published, orders, thread: Some(thread) })
+    Ok(Running { port, log_level, published, orders, thread: Some(thread) })
 }
 
 impl Running {
@@ -112,6 +115,11 @@ impl Running {
     pub async fn adopt(&self, settings: Settings) {
         // A node that has ended needs no settings.
         let _ = self.orders.send(Order::Adopt(Box::new(settings))).await;
+    }
+
+    /// The setting `loglevel`, and word of its changes: logging belongs to the program, not to the node.
+    pub fn log_level(&self) -> watch::Receiver<String> {
+        self.log_level.clone()
     }
 
     /// Asks it to stop: no new clients, what has arrived is answered. Then wait for [`Running::ended`].
@@ -226,6 +234,10 @@ fn report(ended: Result<(), JoinError>) {
 /// SIGHUP's settings.
 fn adopt(node: &mut Node, fresh: &Settings) {
     let adopted = node.settings.adopt(fresh);
+    if adopted.changed.contains(&Key::Maxclients) {
+        // More than the system allows may have been written there.
+        advice::apply(&mut node.settings);
+    }
     node.settings_changed();
     let names = |keys: &[Key]| keys.iter().map(|key| key.name()).collect::<Vec<_>>().join(", ");
     tracing::info!(changed = %names(&adopted.changed), "read the settings anew");

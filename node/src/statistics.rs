@@ -38,6 +38,8 @@ pub(crate) struct Statistics {
     pub(crate) errors: u64,
     pub(crate) cut_for_output: u64,
     pub(crate) cut_for_input: u64,
+    pub(crate) cut_for_idling: u64,
+    pub(crate) broken_protocols: u64,
     pub(crate) denied_logins: u64,
     /// Greatest number of clients' bytes that waited at once for one client.
     pub(crate) output_bytes_peak: usize,
@@ -62,6 +64,8 @@ impl Statistics {
             errors: 0,
             cut_for_output: 0,
             cut_for_input: 0,
+            cut_for_idling: 0,
+            broken_protocols: 0,
             denied_logins: 0,
             output_bytes_peak: 0,
             uses: vec![Uses::default(); Id::COUNT],

@@ -1,7 +1,7 @@
 //! SLOTWAY: what members of the cluster say to each other. Refused to everybody else.
 
 use serde_json::json;
-use slotway_cluster::{Database, NodeId, Topology, slot::DATABASES};
+use slotway_cluster::{NodeId, Placement, Topology};
 use slotway_resp::write;
 
 use crate::{
@@ -24,7 +24,8 @@ fn only_members(call: &ServerCall<'_>) -> Result<(), Refusal> {
 ///
 /// `version` is the topology's own, so that a stale one is refused before it is read. The node's id may be left out
 /// once the node is adopted. Answers OK, also when the node already has this version or a later one. A topology of
-/// another cluster, one that contradicts itself, or one that does not list the node is an error and changes nothing.
+/// another cluster, one that contradicts itself, one that does not list the node, or one with another placement than
+/// the node's keys are laid out by, is an error and changes nothing.
 pub(crate) fn topology(call: &mut ServerCall<'_>) -> Done {
     only_members(call)?;
     let request = call.request;
@@ -44,9 +45,21 @@ pub(crate) fn topology(call: &mut ServerCall<'_>) -> Done {
         (None, Some(adopted)) => adopted.me.clone(),
         (None, None) => return Err("ERR this node has not been adopted: say which node it is".into()),
     };
+    let placement = topology.placement.clone();
+    let is_other =
+        adopted.map_or_else(Placement::default, |adopted| adopted.topology.placement.clone()) != placement;
+    if is_other && call.node.keys() > 0 {
+        return Err(
+            "ERR invalid topology: its placement is not the one by which this node's keys are laid out"
+                .into(),
+        );
+    }
     match call.node.membership.adopt(topology, me)? {
         Outcome::Taken => {
             tracing::info!(version, "took over a topology");
+            if is_other {
+                call.node.place_by(placement);
+            }
             call.node.serve_owned_slots();
         }
         Outcome::Old => tracing::debug!(version, "was sent a topology that is not newer"),
@@ -60,7 +73,7 @@ pub(crate) fn topology(call: &mut ServerCall<'_>) -> Done {
 pub(crate) fn state(call: &mut ServerCall<'_>) -> Done {
     only_members(call)?;
     let node = &mut *call.node;
-    let keys: u64 = (0..DATABASES).map(|number| node.keyspace.len(Database(number))).sum();
+    let keys = node.keys();
     let memory_bytes = node.memory.read().allocated;
     let adopted = node.membership.adopted();
     let shard = adopted.and_then(|adopted| adopted.shard());

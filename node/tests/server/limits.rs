@@ -17,7 +17,11 @@ fn check_closed_with(sent: &[u8], answer: &str) {
 
 /// What CLIENT LIST says of the memory of client 1.
 fn memory_of_first_client(node: &TestNode) -> usize {
-    let line = text(&node.client().say("CLIENT LIST ID 1"));
+    memory_of(node, 1)
+}
+
+fn memory_of(node: &TestNode, id: u32) -> usize {
+    let line = text(&node.client().say(&format!("CLIENT LIST ID {id}")));
     let field = line.split(' ').find_map(|field| field.strip_prefix("tot-mem="));
     field.unwrap().parse().unwrap()
 }
@@ -131,6 +135,21 @@ fn a_client_that_never_reads_is_cut_at_the_hard_limit_and_counted() {
 }
 
 #[test]
+fn without_a_limit_a_client_that_never_reads_holds_a_bounded_amount() {
+    let node = TestNode::start(&[]);
+    let mut other = node.client();
+    assert_eq!(other.call(&["SET", "large", &"x".repeat(32 * 1024 * 1024)]), ok());
+    let mut deaf = node.client();
+    deaf.send("GET large\r\n".repeat(1000));
+    let mut waiting = 0;
+    wait_until("its requests rest", || {
+        let before = std::mem::replace(&mut waiting, memory_of(&node, 2));
+        waiting > 256 * 1024 * 1024 && waiting == before
+    });
+    assert!(waiting < 320 * 1024 * 1024, "{waiting} bytes wait");
+}
+
+#[test]
 fn a_client_above_the_soft_limit_is_cut_after_its_seconds() {
     let node = TestNode::start(&[("client-output-buffer-limit", "normal 0 1mb 1")]);
     let mut other = node.client();
@@ -178,6 +197,7 @@ fn an_idle_client_is_closed_after_the_timeout_and_a_busy_one_is_not() {
         assert_eq!(busy.say("PING"), Frame::Simple(b"PONG".to_vec()));
         assert!(std::time::Instant::now() < deadline, "the idle client is still connected");
     }
+    wait_until("the closing is counted", || node.metric("slotway_node_idle_disconnections_total") == 1.0);
 }
 
 #[test]

@@ -157,4 +157,5 @@ fn metrics_have_the_names_of_redis_exporter() {
     assert_eq!(node.metric("redis_up"), 1.0);
     assert_eq!(node.metric("redis_connected_clients"), 1.0);
     assert_eq!(node.metric("redis_db_keys"), 1.0);
+    assert_eq!(node.metric("redis_commands_total"), 1.0);
 }

@@ -15,6 +15,14 @@ fn a_port_in_use_is_named_with_address_and_flag() {
 }
 
 #[test]
+fn a_node_json_that_makes_no_sense_is_named() {
+    let dir = fresh_dir();
+    std::fs::write(dir.join("node.json"), "{\"node_id\": \"n1\", \"topology\": 5}").unwrap();
+    let error = slotway_node::start(config(&dir, &[])).unwrap_err().to_string();
+    assert!(error.contains("node.json: "), "{error}");
+}
+
+#[test]
 fn every_address_of_bind_is_served_on_one_port() {
     let node = TestNode::start(&[("bind", "127.0.0.1 127.0.0.2")]);
     for host in ["127.0.0.1", "127.0.0.2"] {
