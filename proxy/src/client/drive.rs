@@ -176,10 +176,12 @@ fn take_requests(
             Err(error) => {
                 thread.counters.protocol_errors.add(1);
                 tracing::info!(client = client.id, peer = %client.peer, reason = %error.text, "protocol error");
-                replies
-                    .say(client.heard(), |out| write::error(out, format!("ERR {}", error.text).as_bytes()));
+                let text = format!("ERR {}", error.text);
+                replies.say(client.heard(), |out| write::error(out, text.as_bytes()));
                 client.fate.set(Fate::CloseAfterReplies);
-                break;
+                thread.turn.mark_client(client);
+                // What follows means nothing, and neither does what this parser knows: no other client may get it.
+                return bytes.len();
             }
         }
     }

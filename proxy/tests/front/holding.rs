@@ -1,18 +1,24 @@
 //! A shard without a connection: requests are held, within bounds, and sent when it is back.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use crate::{
-    backend::{Fake, free_port},
+    backend::{Closed, Fake},
     front::Front,
     peer::{Peer, until},
 };
 
 #[test]
 fn what_is_asked_before_a_node_is_there_is_answered_once_it_is() {
-    let port = free_port();
+    let node = Closed::new();
     // A request's deadline counts from when it could be sent, not from when it was held.
-    let front = Front::with(&[port], &[("request-timeout-ms", "300"), ("hold-ms-max", "20000")]);
+    let front = Front::with(&[node.port], &[("request-timeout-ms", "300"), ("hold-ms-max", "20000")]);
     let mut client = front.client();
     client.send(&["SET a 1", "GET a", "INCR b", "MGET a b"]);
     let mut other = front.client();
@@ -21,7 +27,7 @@ fn what_is_asked_before_a_node_is_there_is_answered_once_it_is() {
         let since = Instant::now();
         move || since.elapsed() > Duration::from_millis(600)
     });
-    let fake = Fake::start_on(port, |conn| conn.echo());
+    let fake = node.open(|conn| conn.echo());
     for line in ["SET a 1", "GET a", "INCR b", "MGET a b"] {
         assert_eq!(client.read(), line);
     }
@@ -44,7 +50,8 @@ fn check_no_primary(reply: &str, at_least_ms: u64) {
 
 #[test]
 fn past_its_time_a_held_request_is_given_back() {
-    let front = Front::with(&[free_port()], &[("hold-ms-max", "300"), ("connect-timeout-ms", "100")]);
+    let node = Closed::new();
+    let front = Front::with(&[node.port], &[("hold-ms-max", "300"), ("connect-timeout-ms", "100")]);
     let mut client = front.client();
     let since = Instant::now();
     client.send(&["SET a 1", "GET a", "PING"]);
@@ -67,8 +74,8 @@ fn no_more_bytes_are_held_than_allowed() {
         ("hold-ms-max", "20000"),
         ("reconnect-backoff-ms-max", "50"),
     ];
-    let port = free_port();
-    let front = Front::with(&[port], &settings);
+    let node = Closed::new();
+    let front = Front::with(&[node.port], &settings);
     let mut first = front.client();
     let value = "v".repeat(6000);
     first.send(&[&format!("SET a {value}")]);
@@ -89,7 +96,7 @@ fn no_more_bytes_are_held_than_allowed() {
     front.client().check(&format!("SET b {value}"), busy);
     modern.send(&[&format!("SET b {value}")]);
     elsewhere.send(&[&format!("SET b {value}")]);
-    let _fake = Fake::start_on(port, |conn| conn.echo());
+    let _fake = node.open(|conn| conn.echo());
     assert_eq!(first.read().len(), "SET a ".len() + 6000);
     assert_eq!((modern.read().as_str(), modern.read().as_str()), ("GET small", busy));
     assert_eq!((elsewhere.read().as_str(), elsewhere.read().as_str()), ("GET small", busy));
@@ -97,25 +104,34 @@ fn no_more_bytes_are_held_than_allowed() {
 
 #[test]
 fn writes_that_were_not_sent_survive_a_break() {
-    let port = free_port();
-    let fake = Fake::start_on(port, |conn| {
-        conn.next();
-        conn.reply("+OK\r\n");
+    let back = Arc::new(AtomicBool::new(false));
+    let fake = Fake::start_raw({
+        let back = Arc::clone(&back);
+        move |conn| {
+            if conn.number == 0 && conn.welcome() {
+                conn.next();
+                return conn.reply("+OK\r\n");
+            }
+            until("the node is back", || back.load(Ordering::SeqCst));
+            if conn.welcome() {
+                conn.echo();
+            }
+        }
     });
-    let front = Front::with(&[port], &[("threads", "1"), ("hold-ms-max", "20000")]);
+    let front = Front::with(&[fake.port], &[("threads", "1"), ("hold-ms-max", "20000")]);
     let mut client = front.client();
     client.check("SET a 1", "+OK");
-    drop(fake);
     until("the link is down", || front.metric("slotway_proxy_links", &[("state", "down")]) == 1.0);
     client.send(&["INCR a", "INCR a", "GET a"]);
-    let fake = Fake::start_on(port, |conn| conn.echo());
+    until("they are held", || front.metric("slotway_proxy_held_requests", &[]) == 3.0);
+    back.store(true, Ordering::SeqCst);
     assert_eq!([client.read(), client.read(), client.read()], ["INCR a", "INCR a", "GET a"]);
-    assert_eq!(fake.log(), ["INCR a", "INCR a", "GET a"]);
+    assert_eq!(fake.log(), ["SET a 1", "INCR a", "INCR a", "GET a"]);
 }
 
 #[test]
 fn a_node_that_loads_its_data_is_waited_for() {
-    let fake = Fake::start_raw(0, |conn| {
+    let fake = Fake::start_raw(|conn| {
         if conn.number < 3 {
             conn.next();
             return conn.reply("-LOADING Redis is loading the dataset in memory\r\n");
@@ -131,7 +147,7 @@ fn a_node_that_loads_its_data_is_waited_for() {
 
 #[test]
 fn a_node_that_drops_its_connections_is_tried_less_and_less_often() {
-    let fake = Fake::start_raw(0, |_| {});
+    let fake = Fake::start_raw(|_| {});
     let front = Front::with(
         &[fake.port],
         &[("threads", "1"), ("hold-ms-max", "1500"), ("reconnect-backoff-ms-min", "50")],
@@ -151,7 +167,8 @@ fn a_node_that_drops_its_connections_is_tried_less_and_less_often() {
 
 #[test]
 fn a_client_that_left_is_not_waited_for() {
-    let front = Front::with(&[free_port()], &[("hold-ms-max", "20000")]);
+    let node = Closed::new();
+    let front = Front::with(&[node.port], &[("hold-ms-max", "20000")]);
     let clients: Vec<Peer> = (0..10)
         .map(|_| {
             let mut client = front.client();

@@ -11,7 +11,8 @@ use crate::{
 
 fn front() -> (Fake, Front) {
     let fake = Fake::start(|conn| conn.echo());
-    let front = Front::of(&[fake.port]);
+    // One thread: what one client does to it, all others would see.
+    let front = Front::with(&[fake.port], &[("threads", "1")]);
     (fake, front)
 }
 
@@ -23,6 +24,9 @@ fn a_broken_protocol_is_answered_as_redis_does_and_closed() {
         client.send_bytes(bytes);
         assert_eq!(client.read(), format!("-ERR Protocol error: {error}"), "{}", bytes.escape_ascii());
         client.check_closed();
+        let mut next = front.client();
+        next.send_bytes(b"PING\r\n*1\r\n$4\r\nPING\r\n");
+        assert_eq!([next.read(), next.read()], ["+PONG", "+PONG"]);
     };
     check(b"*1\r\n$1073741824\r\n", "invalid bulk length");
     check(b"*1\r\n$-1\r\n", "invalid bulk length");

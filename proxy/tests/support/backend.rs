@@ -1,17 +1,17 @@
 //! What stands behind the proxy: real redis-servers, and fake ones that do what a script says.
 
 use std::{
-    io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
 };
 
 use slotway_resp::{Frame, Limits};
+use socket2::{Domain, Socket, Type};
 
 use crate::peer::{DEADLINE, Peer};
 
@@ -33,6 +33,7 @@ impl Redis {
         (0..8).find_map(|_| Redis::try_start(free_port(), settings)).expect("redis-server does not start")
     }
 
+    /// None: the port was taken.
     fn try_start(port: u16, settings: &[&str]) -> Option<Redis> {
         let dir = tempfile::tempdir().unwrap();
         let child = Command::new("redis-server")
@@ -49,19 +50,15 @@ impl Redis {
             ])
             .arg(dir.path())
             .args(settings)
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("these tests need redis-server 7.0 (Debian: redis-server)");
         let mut redis = Redis { port, child, _dir: dir };
-        let deadline = Instant::now() + DEADLINE;
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if redis.child.try_wait().unwrap().is_some() {
-                return None;
-            }
-            assert!(Instant::now() < deadline, "redis-server does not listen on {port}");
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
+        // Whoever answers on the port could be somebody else; its own words are surely its own.
+        let mut log = BufReader::new(redis.child.stdout.take()?).lines();
+        log.find(|line| line.as_ref().is_ok_and(|line| line.contains("Ready to accept connections")))?
+            .ok()?;
         Some(redis)
     }
 
@@ -79,9 +76,29 @@ impl Drop for Redis {
     }
 }
 
-/// A port on which nobody listens at present.
-pub(crate) fn free_port() -> u16 {
+fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A port on which nobody listens, and which nobody else gets.
+pub(crate) struct Closed {
+    pub(crate) port: u16,
+    socket: Socket,
+}
+
+impl Closed {
+    pub(crate) fn new() -> Closed {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let port = socket.local_addr().unwrap().as_socket().unwrap().port();
+        Closed { port, socket }
+    }
+
+    /// From now on somebody listens.
+    pub(crate) fn open(self, script: impl Fn(&mut Conn) + Send + Sync + 'static) -> Fake {
+        self.socket.listen(64).unwrap();
+        Fake::listen(self.socket.into(), Fake::introduced(script))
+    }
 }
 
 /// A server that does what its script says with each connection.
@@ -104,20 +121,25 @@ pub(crate) struct Conn {
 impl Fake {
     /// `script` runs for each connection once it has been introduced; at its end the connection is closed.
     pub(crate) fn start(script: impl Fn(&mut Conn) + Send + Sync + 'static) -> Fake {
-        Fake::start_on(0, script)
+        Fake::start_raw(Fake::introduced(script))
     }
 
-    pub(crate) fn start_on(port: u16, script: impl Fn(&mut Conn) + Send + Sync + 'static) -> Fake {
-        Fake::start_raw(port, move |conn| {
+    /// As [`Fake::start`], but the script sees what a link says first, too.
+    pub(crate) fn start_raw(script: impl Fn(&mut Conn) + Send + Sync + 'static) -> Fake {
+        Fake::listen(TcpListener::bind("127.0.0.1:0").unwrap(), script)
+    }
+
+    fn introduced(
+        script: impl Fn(&mut Conn) + Send + Sync + 'static,
+    ) -> impl Fn(&mut Conn) + Send + Sync + 'static {
+        move |conn| {
             if conn.welcome() {
                 script(conn);
             }
-        })
+        }
     }
 
-    /// As [`Fake::start_on`], but the script sees what a link says first, too.
-    pub(crate) fn start_raw(port: u16, script: impl Fn(&mut Conn) + Send + Sync + 'static) -> Fake {
-        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    fn listen(listener: TcpListener, script: impl Fn(&mut Conn) + Send + Sync + 'static) -> Fake {
         let fake = Fake {
             port: listener.local_addr().unwrap().port(),
             connections: Arc::default(),

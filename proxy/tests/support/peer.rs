@@ -19,7 +19,10 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn connect(port: u16) -> Peer {
-        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        Peer::of(TcpStream::connect(("127.0.0.1", port)).unwrap())
+    }
+
+    pub(crate) fn of(stream: TcpStream) -> Peer {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
@@ -40,6 +43,14 @@ impl Peer {
     /// The next reply.
     pub(crate) fn frame(&mut self) -> Frame {
         self.next().expect("the connection was closed before the reply")
+    }
+
+    /// As [`Peer::ask`]; None: the other end does not answer.
+    pub(crate) fn try_ask(&mut self, line: &str) -> Option<String> {
+        let mut bytes = Vec::new();
+        write::request(&mut bytes, &words(line));
+        self.stream.write_all(&bytes).ok()?;
+        self.next().map(|frame| shown(&frame))
     }
 
     /// The next reply as text.
