@@ -10,22 +10,21 @@ use crate::{message::Message, shared::Shared};
 
 /// Accepts until its owner drops it.
 pub(crate) async fn run(shared: Arc<Shared>, mut acceptor: Acceptor, threads: Vec<mpsc::Sender<Message>>) {
-    let mut next = 0;
     loop {
         let (stream, peer) = acceptor.accept().await;
         let maximum = shared.settings.load().count(Key::Maxclients);
-        if shared.clients.load(Ordering::Relaxed) >= maximum {
+        if shared.connected() >= maximum {
             shared.clients_refused.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(%peer, maximum, "connection refused: maxclients reached");
             refuse(stream).await;
             continue;
         }
         let Ok(stream) = stream.into_std() else { continue };
-        shared.clients.fetch_add(1, Ordering::Relaxed);
         let id = shared.next_client_id.fetch_add(1, Ordering::Relaxed);
-        // Clients come and go alike on all threads: in turn is as good as counting, and needs no counts.
-        next = (next + 1) % threads.len();
-        if threads[next].send(Message::Client { stream, id }).await.is_err() {
+        // Counted here and not where it is served, so that a burst is spread, too.
+        let (least, clients) = shared.least_loaded();
+        clients.fetch_add(1, Ordering::Relaxed);
+        if threads[least].send(Message::Client { stream, id }).await.is_err() {
             return;
         }
     }

@@ -316,7 +316,7 @@ impl Collector for Scrape {
         let buffers = [("in", sum(|c| &c.unparsed_bytes)), ("out", sum(|c| &c.unread_bytes))];
         let buffers = buffers.iter().map(|(direction, bytes)| gauge(&[("direction", direction)], *bytes));
         let present = self.present();
-        let clients = self.shared.clients.load(Ordering::Relaxed) as u64;
+        let clients = self.shared.connected() as u64;
         let version = self.shared.topology.load().version;
         let values = [
             (MetricType::COUNTER, self.requests()),

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, OnceLock,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -24,8 +24,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Vec<Arc<Counters>>,
     /// How threads speak to each other; emptied when the proxy stops.
     pub(crate) threads: OnceLock<Vec<mpsc::WeakSender<Message>>>,
-    /// Connected clients.
-    pub(crate) clients: AtomicUsize,
+    /// Connected clients of each data thread.
+    pub(crate) clients: Vec<AtomicUsize>,
     /// Connections refused because of `maxclients`.
     pub(crate) clients_refused: AtomicU64,
     /// The time to answer what is in flight is over.
@@ -44,6 +44,19 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Connected clients of all threads.
+    pub(crate) fn connected(&self) -> usize {
+        self.clients.iter().map(|clients| clients.load(Ordering::Relaxed)).sum()
+    }
+
+    /// The data thread with the fewest clients, and its count. A proxy has at least one.
+    pub(crate) fn least_loaded(&self) -> (usize, &AtomicUsize) {
+        let counts = self.clients.iter().enumerate();
+        counts
+            .min_by_key(|(_, clients)| clients.load(Ordering::Relaxed))
+            .expect("a proxy has at least one data thread")
+    }
+
     pub(crate) fn needs_password(&self) -> bool {
         !self.settings.load().text(Key::Requirepass).is_empty()
     }

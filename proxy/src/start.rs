@@ -89,7 +89,7 @@ impl Proxy {
 
     /// Connected clients.
     pub fn clients(&self) -> usize {
-        self.shared.clients.load(Ordering::Relaxed)
+        self.shared.connected()
     }
 
     /// The settings in force; CONFIG SET changes them, and so may whoever holds this (SIGHUP).
@@ -157,7 +157,7 @@ fn shared(config: &ProxyConfig, topology: Arc<ArcSwap<Topology>>, port: u16) -> 
         node_credentials: node_credentials(config),
         counters: (0..config.threads).map(|_| Arc::new(Counters::default())).collect(),
         threads: OnceLock::new(),
-        clients: AtomicUsize::new(0),
+        clients: (0..config.threads).map(|_| AtomicUsize::new(0)).collect(),
         clients_refused: AtomicU64::new(0),
         cut_clients: AtomicBool::new(false),
         settings_change: Mutex::default(),

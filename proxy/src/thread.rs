@@ -52,6 +52,8 @@ const SPARE_BUFFER_BYTES_MAX: usize = 256 * 1024;
 type Watched<T> = RefCell<Cache<Arc<arc_swap::ArcSwap<T>>, Arc<T>>>;
 
 pub(crate) struct Thread {
+    /// Which of the proxy's data threads it is, from 0.
+    number: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) turn: Turn,
@@ -79,6 +81,7 @@ impl Thread {
         let limits = Limits::of(settings.load(), shared.counters.len());
         let counters = Arc::clone(&shared.counters[number]);
         Rc::new(Thread {
+            number,
             counters,
             turn: Turn::default(),
             read_buffer: RefCell::new(vec![0; inbox::SHARED_BYTES]),
@@ -216,7 +219,7 @@ impl Thread {
     /// The connection with this id has ended.
     pub(crate) fn forget_client(&self, id: u64) {
         self.clients.borrow_mut().remove(&id);
-        self.shared.clients.fetch_sub(1, Ordering::Relaxed);
+        self.shared.clients[self.number].fetch_sub(1, Ordering::Relaxed);
     }
 
     /// This thread's clients, oldest first.

@@ -59,7 +59,7 @@ fn own(thread: &Thread, field: &str) -> Option<String> {
         "tcp_port" => shared.port.to_string(),
         "uptime_in_seconds" => uptime.to_string(),
         "uptime_in_days" => (uptime / 86_400).to_string(),
-        "connected_clients" => shared.clients.load(Ordering::Relaxed).to_string(),
+        "connected_clients" => shared.connected().to_string(),
         "maxclients" => shared.settings.load().count(slotway_config::Key::Maxclients).to_string(),
         "total_connections_received" => (shared.next_client_id.load(Ordering::Relaxed) - 1).to_string(),
         "total_commands_processed" => sum(Counters::total_requests).to_string(),
