@@ -489,7 +489,7 @@ Join "join" [Program P AtStart Accepted], "", Kind::Addresses,
     "Control ports of proxies whose group to join";
 BackendKind "kind" [Program P AtStart Acts], "auto", choice(&["auto", "slotway", "redis", "cluster"]),
     "What the backends are; auto: ask them";
-LeasedLinksPerNodeMax "leased-links-per-node-max" [Limits P Live Acts], "256", int(1, 65_536),
+LeasedLinksPerNodeMax "leased-links-per-node-max" [Limits P Live Accepted], "256", int(1, 65_536),
     "Links per data thread and node that may be leased to single clients";
 LinkIdleCloseS "link-idle-close-s" [Limits P Live Acts], "300", int(1, 86_400),
     "Seconds without a request after which a link is closed";
@@ -509,7 +509,7 @@ ReconnectBackoffMsMin "reconnect-backoff-ms-min" [Limits P Live Acts], "50", int
     "Milliseconds before the second attempt to reach a node; doubles with every failure";
 Replicas "replicas" [Program U AtStart Acts], "1", int(0, 16),
     "Replicas per shard to start";
-RequestTimeoutMs "request-timeout-ms" [Limits P Live Acts], "5000", int(1, 3_600_000),
+RequestTimeoutMs "request-timeout-ms" [Limits P Live Acts], "15000", int(1, 3_600_000),
     "Milliseconds a request may wait for the reply of a node";
 RequestsInFlightPerClientAndLink "requests-in-flight-per-client-and-link" [Limits P Live Acts], "1024", int(1, 65_536),
     "Requests of one client that may wait for replies on one link, so that no client crowds out others";
@@ -521,9 +521,9 @@ SentinelPort "sentinel-port" [Program PU AtStart Accepted], "off", Kind::PortOrO
     "Port that answers like a Redis Sentinel";
 Shards "shards" [Program U AtStart Acts], "3", int(1, 1000),
     "Shards to start, each a primary and its replicas";
-SharedReplyBytesMax "shared-reply-bytes-max" [Limits P Live Acts], "65536", size(1024, 1 << 30),
+SharedReplyBytesMax "shared-reply-bytes-max" [Limits P Live Accepted], "65536", size(1024, 1 << 30),
     "Bytes up to which a reply is passed on whole; a larger one as it arrives";
-SharedRequestBytesMax "shared-request-bytes-max" [Limits P Live Acts], "65536", size(1024, 1 << 30),
+SharedRequestBytesMax "shared-request-bytes-max" [Limits P Live Accepted], "65536", size(1024, 1 << 30),
     "Bytes up to which a request travels on a shared link; a larger one on a leased link";
 Threads "threads" [Program P AtStart Acts], "0", int(0, 64),
     "Data threads; 0: half of the cores, 1 to 8";
