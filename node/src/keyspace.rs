@@ -1,10 +1,10 @@
 //! The keyspace: 16 databases of keys with their values.
 //!
 //! A key has a [`Place`]: its database, its slot and its keyed hash. A spread database has one table per slot, a whole
-//! one a single table ([`contents`]); a [`table`] is a trie of [`part`]s of up to 64 [`entry`]s. Values are strings
+//! one a single table ([`contents`]); a [`table`] is a trie of [`part`]s of a few dozen [`entry`]s. Values are strings
 //! ([`text`]) and hashes ([`hash`]).
 //!
-//! What this file promises: a lookup or a change moves at most 64 entries and one small directory, so no command
+//! What this file promises: a lookup or a change moves at most 120 entries and one small directory, so no command
 //! pauses because the keyspace is large. A GET, and a SET over a value of the same size class, allocate nothing. A key
 //! past its deadline is never seen: it is deleted when it is asked for ([`expiry`]), and soon after if it is not.
 //!

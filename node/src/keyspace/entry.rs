@@ -13,8 +13,11 @@
 //! The allocation is rounded up to jemalloc's next size class, so a new value of the same class is written over the
 //! old one and allocates nothing. The class follows from the lengths: there is no capacity to store.
 //!
+//! The pointer's upper 16 bits are a tag for whoever keeps entries, so that a part can tell most entries apart without
+//! looking at them. User space has no addresses of more than 48 bits unless a program asks for them.
+//!
 //! Invariants, which every function here keeps and may rely on:
-//! 1. The pointer is the start of a live allocation of `layout(total())`, owned by this entry alone.
+//! 1. The pointer's lower 48 bits are the start of a live allocation of `layout(total())`, owned by this entry alone.
 //! 2. The header and the first `total()` bytes are initialised.
 //! 3. With form `Object`, the value's bytes are the pointer of a `Box<Object>` that this entry owns.
 #![allow(
@@ -23,13 +26,18 @@
 )]
 
 use std::alloc::{self, Layout};
+use std::num::NonZeroUsize;
 use std::ptr::{self, NonNull};
 
 use super::object::Object;
 use crate::call::Millis;
 
-/// A key with its value: an owned pointer of eight bytes.
+/// A key with its value: an owned pointer of eight bytes, with a tag in its upper 16 bits.
 pub(crate) struct Entry(NonNull<u8>);
+
+const ADDRESS_BITS: u32 = 48;
+const ADDRESS: usize = (1 << ADDRESS_BITS) - 1;
+const _: () = assert!(usize::BITS == 64, "a tag needs the upper bits of 64-bit pointers");
 
 /// How a value is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,9 +167,8 @@ impl Entry {
         let value_len = length(len);
         if class(new_total) != class(old_total) {
             // Safety: the allocation has layout(old_total) (1); the new size is not 0 and checked by `layout`.
-            let moved =
-                unsafe { alloc::realloc(self.0.as_ptr(), layout(old_total), layout(new_total).size()) };
-            self.0 = NonNull::new(moved).unwrap_or_else(|| alloc::handle_alloc_error(layout(new_total)));
+            let moved = unsafe { alloc::realloc(self.start(), layout(old_total), layout(new_total).size()) };
+            self.0 = tagged(moved, layout(new_total), self.tag());
         }
         if len > old_len {
             // Safety: the allocation now has at least new_total bytes, of which these are the last.
@@ -172,7 +179,7 @@ impl Entry {
 
     pub(crate) fn deadline(&self) -> Option<Millis> {
         // Safety: the flag says that eight initialised bytes of deadline follow the header.
-        let read = || unsafe { self.0.as_ptr().add(HEADER).cast::<u64>().read_unaligned() };
+        let read = || unsafe { self.start().add(HEADER).cast::<u64>().read_unaligned() };
         (self.header().meta & HAS_DEADLINE != 0).then(|| Millis(read()))
     }
 
@@ -182,7 +189,7 @@ impl Entry {
             (None, None) => {}
             (Some(_), Some(Millis(at))) => {
                 // Safety: the entry has its eight bytes of deadline, owned by it alone (1).
-                unsafe { self.0.as_ptr().add(HEADER).cast::<u64>().write_unaligned(at) };
+                unsafe { self.start().add(HEADER).cast::<u64>().write_unaligned(at) };
             }
             (Some(_), None) | (None, Some(_)) => self.rebuild(None, deadline),
         }
@@ -217,6 +224,20 @@ impl Entry {
         }
     }
 
+    /// The tag of whoever keeps the entry, 0 at first.
+    #[inline]
+    pub(super) fn tag(&self) -> u16 {
+        u16::try_from(self.0.addr().get() >> ADDRESS_BITS).expect("16 of 64 bits are left")
+    }
+
+    #[inline]
+    pub(super) fn set_tag(&mut self, tag: u16) {
+        self.0 = self.0.map_addr(|address| {
+            let address = address.get() & ADDRESS | usize::from(tag) << ADDRESS_BITS;
+            NonZeroUsize::new(address).expect("an allocation is not at address 0")
+        });
+    }
+
     /// Bytes of the entry's own allocation.
     #[cfg(test)]
     pub(crate) fn allocated(&self) -> usize {
@@ -225,8 +246,8 @@ impl Entry {
 
     /// Asks for the entry's cache lines: header, key and the start of the value.
     pub(super) fn prefetch(&self) {
-        prefetch_line(self.0.as_ptr());
-        prefetch_line(self.0.as_ptr().wrapping_add(64));
+        prefetch_line(self.start());
+        prefetch_line(self.start().wrapping_add(64));
     }
 
     // From here on: private, and the only functions that know the layout.
@@ -242,7 +263,7 @@ impl Entry {
         let layout = layout(header.total());
         // Safety: the layout's size is at least a header's, so not 0.
         let start = unsafe { alloc::alloc(layout) };
-        let entry = Entry(NonNull::new(start).unwrap_or_else(|| alloc::handle_alloc_error(layout)));
+        let entry = Entry(tagged(start, layout, 0));
         // Safety: header, deadline and key lie one behind the other in an allocation of at least their sum.
         unsafe {
             start.cast::<Header>().write(header);
@@ -282,23 +303,29 @@ impl Entry {
         self.replace(moved);
     }
 
-    /// Frees the allocation without dropping an object in it, and takes over that of `other`.
-    fn replace(&mut self, other: Entry) {
+    /// Frees the allocation without dropping an object in it, and takes over that of `other`; the tag stays.
+    fn replace(&mut self, mut other: Entry) {
+        other.set_tag(self.tag());
         let old_layout = layout(self.total());
         // Safety: the allocation has that layout (1) and is not used again.
-        unsafe { alloc::dealloc(self.0.as_ptr(), old_layout) };
+        unsafe { alloc::dealloc(self.start(), old_layout) };
         self.0 = other.0;
         std::mem::forget(other);
     }
 
+    #[inline]
+    fn start(&self) -> *mut u8 {
+        self.0.as_ptr().map_addr(|address| address & ADDRESS)
+    }
+
     fn header(&self) -> Header {
         // Safety: the allocation starts with an initialised header and is aligned for it (1, 2).
-        unsafe { self.0.cast::<Header>().read() }
+        unsafe { self.start().cast::<Header>().read() }
     }
 
     fn set_header(&mut self, header: Header) {
         // Safety: as in `header`; the entry owns its allocation.
-        unsafe { self.0.cast::<Header>().write(header) };
+        unsafe { self.start().cast::<Header>().write(header) };
     }
 
     fn total(&self) -> usize {
@@ -307,13 +334,13 @@ impl Entry {
 
     fn key_start(&self, header: Header) -> *mut u8 {
         // Safety: stays within the allocation, which holds at least header and deadline (1).
-        unsafe { self.0.as_ptr().add(header.key_offset()) }
+        unsafe { self.start().add(header.key_offset()) }
     }
 
     fn value_start(&self) -> *mut u8 {
         let header = self.header();
         // Safety: stays within the allocation, or one past its end with an empty value (1).
-        unsafe { self.0.as_ptr().add(header.key_offset() + header.key_len as usize) }
+        unsafe { self.start().add(header.key_offset() + header.key_len as usize) }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -340,8 +367,15 @@ impl Drop for Entry {
             drop(unsafe { Box::from_raw(self.read_object()) });
         }
         // Safety: invariant 1; the entry is not used again.
-        unsafe { alloc::dealloc(self.0.as_ptr(), layout(self.total())) };
+        unsafe { alloc::dealloc(self.start(), layout(self.total())) };
     }
+}
+
+/// An allocation as an entry points to it, unless there was no memory for `layout`.
+fn tagged(start: *mut u8, layout: Layout, tag: u16) -> NonNull<u8> {
+    let start = NonNull::new(start).unwrap_or_else(|| alloc::handle_alloc_error(layout));
+    assert!(start.addr().get() <= ADDRESS, "an address has 48 bits");
+    start.map_addr(|address| address | usize::from(tag) << ADDRESS_BITS)
 }
 
 impl Header {

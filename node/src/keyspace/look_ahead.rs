@@ -1,7 +1,7 @@
 //! Looking ahead: the keys of a whole batch are brought into the caches before its first request is executed.
 //!
-//! In a keyspace larger than the caches a lookup waits for memory four to six times in a row: table, directory, part,
-//! pointer, entry. Those of different keys need not wait for each other: each stage walks over all keys of the batch
+//! In a keyspace larger than the caches a lookup waits for memory three to five times in a row: table, directory, part,
+//! entry. Those of different keys need not wait for each other: each stage walks over all keys of the batch
 //! and asks for what the next stage reads, so a batch waits about as long as one key.
 
 use slotway_cluster::Database;
@@ -31,14 +31,13 @@ impl Keyspace {
         }
         let tables = || {
             places.iter().filter_map(|place| {
-                let table = self.contents(place.database).table(place.slot)?;
-                Some((table, place.hash))
+                let contents = self.contents(place.database);
+                Some((contents.table(place.slot)?, place.hash, contents.deadlines()))
             })
         };
-        tables().for_each(|(table, _)| table.prefetch());
-        tables().for_each(|(table, hash)| table.prefetch_root(hash));
-        tables().for_each(|(table, hash)| table.prefetch_part(hash));
-        tables().for_each(|(table, hash)| table.prefetch_pointers(hash));
-        tables().for_each(|(table, hash)| table.prefetch_entries(hash));
+        tables().for_each(|(table, _, _)| table.prefetch());
+        tables().for_each(|(table, hash, _)| table.prefetch_root(hash));
+        tables().for_each(|(table, hash, deadlines)| table.prefetch_part(hash, deadlines));
+        tables().for_each(|(table, hash, _)| table.prefetch_entry(hash));
     }
 }

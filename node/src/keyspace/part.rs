@@ -1,77 +1,107 @@
-//! Up to 64 entries whose hashes begin with the same bits.
+//! A few dozen entries whose hashes begin with the same bits.
 //!
-//! A part is what a table grows, splits, walks and sets aside by. One cache line of tags, one byte of each entry's
-//! hash, finds an entry without looking at the others; the entries themselves stand behind it in no order.
+//! A part is what a table grows, splits, walks and sets aside by. It is one allocation: a header and one to fifteen
+//! cache lines of eight entries each. Sixteen bits of the hash are the tag that an entry's pointer carries, and the
+//! tag says in which line the entry has its home; where that is full, it stands in the next line. So a lookup reads one
+//! line of the part, seldom two, and then almost always no entry but the right one.
+//!
+//! Invariant: an entry stands outside its home only while its home is full. A lookup may therefore stop at a home with
+//! a free place, and a removal brings back what had to stand outside.
 
 use super::entry::{self, Entry};
 use super::seed::Seed;
 use crate::call::Millis;
 
-/// Entries of a full part.
-pub(super) const PART_ENTRIES: usize = 64;
+/// Entries of a line: a cache line of pointers.
+const LINE_ENTRIES: usize = 8;
+
+/// Lines of the largest part.
+pub(super) const LINES_MAX: usize = 15;
+
+/// Places of the largest part: no part has more entries.
+pub(super) const PART_ENTRIES_MAX: usize = LINES_MAX * LINE_ENTRIES;
 
 /// Two neighbours with no more entries than this together become one part.
-pub(super) const MERGE_ENTRIES: usize = 32;
-
-/// The entries of a part grow by this many places at a time: the mean waste is half of it.
-const GROWTH: usize = 8;
-
-/// Past this many unused places the entries' memory is given back.
-const SLACK: usize = 24;
+pub(super) const MERGE_ENTRIES: usize = 48;
 
 /// No deadline, no visit.
 pub(super) const NEVER: u64 = u64::MAX;
 
+/// A part of any number of lines; [`Part<[Line; N]>`] is one that knows it.
+#[repr(C)]
+pub(super) struct Part<Lines: ?Sized = [Line]> {
+    pub(super) header: Header,
+    lines: Lines,
+}
+
+/// What a part knows of itself, in a line of its own: most lookups do not read it.
 #[repr(align(64))]
-pub(super) struct Part {
-    tags: [u8; PART_ENTRIES],
-    entries: Vec<Entry>,
+pub(super) struct Header {
     /// No entry's deadline is earlier: it may lie before the earliest, never behind. Unix ms, [`NEVER`].
     pub(super) earliest: u64,
     /// When the wheel comes to look at this part, [`NEVER`] if nobody asked it to. Unix ms.
     pub(super) due: u64,
+    entries: u16,
     /// How many of the hash's top bits all entries share.
     depth: u8,
 }
 
-const _: () = assert!(size_of::<Part>() == 128, "tags are one cache line, the rest another");
+/// Eight places.
+#[repr(align(64))]
+#[derive(Default)]
+pub(super) struct Line([Option<Entry>; LINE_ENTRIES]);
 
-const LOW_BITS: u64 = 0x0101_0101_0101_0101;
-const HIGH_BITS: u64 = LOW_BITS << 7;
+const _: () = assert!(size_of::<Part<[Line; LINES_MAX]>>() == 1024);
 
-fn tag_of(hash: u64) -> u8 {
-    hash.to_le_bytes()[0]
+/// Where in a part an entry stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct At {
+    line: usize,
+    place: usize,
+}
+
+fn tag_of(hash: u64) -> u16 {
+    let [low, high, ..] = hash.to_le_bytes();
+    u16::from_le_bytes([low, high])
+}
+
+/// The line in which an entry of this tag has its home.
+fn home(tag: u16, lines: usize) -> usize {
+    (usize::from(tag) * lines) >> u16::BITS
+}
+
+fn next(line: usize, lines: usize) -> usize {
+    if line + 1 == lines { 0 } else { line + 1 }
+}
+
+impl<const LINES: usize> Part<[Line; LINES]> {
+    pub(super) fn new(header: Header) -> Part<[Line; LINES]> {
+        Part { header, lines: std::array::from_fn(|_| Line::default()) }
+    }
+}
+
+impl Header {
+    pub(super) fn new(depth: u32) -> Header {
+        let depth = u8::try_from(depth).expect("a hash has 64 bits");
+        Header { earliest: NEVER, due: NEVER, entries: 0, depth }
+    }
 }
 
 impl Part {
-    pub(super) fn new(depth: u32) -> Part {
-        Part {
-            tags: [0; PART_ENTRIES],
-            entries: Vec::new(),
-            earliest: NEVER,
-            due: NEVER,
-            depth: u8::try_from(depth).expect("a hash has 64 bits"),
-        }
-    }
-
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        self.entries.len() == PART_ENTRIES
+        usize::from(self.header.entries)
     }
 
     pub(super) fn depth(&self) -> u32 {
-        u32::from(self.depth)
+        u32::from(self.header.depth)
     }
 
-    pub(super) fn entries(&self) -> &[Entry] {
-        &self.entries
+    pub(super) fn lines(&self) -> usize {
+        self.lines.len()
     }
 
-    pub(super) fn entries_mut(&mut self) -> &mut [Entry] {
-        &mut self.entries
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.lines.iter().flat_map(|line| line.0.iter().flatten())
     }
 
     /// The first hash of the range of a part that holds `hash`.
@@ -88,118 +118,194 @@ impl Part {
         u64::MAX.checked_shr(self.depth()).unwrap_or(0)
     }
 
+    /// Whether it has so few entries that it should shrink, or merge with a neighbour.
+    pub(super) fn is_sparse(&self) -> bool {
+        let may_shrink = self.lines() > 1 && self.len() * 8 <= self.lines() * LINE_ENTRIES * 3;
+        let may_merge = self.depth() > 0 && self.len() <= MERGE_ENTRIES / 2;
+        may_shrink || may_merge
+    }
+
     /// Where the entry of `key` stands.
-    pub(super) fn position(&self, hash: u64, key: &[u8]) -> Option<usize> {
-        self.candidates(hash).find(|&index| self.entries[index].key() == key)
-    }
-
-    /// The entries that may have this hash. Compares eight tags at a time.
-    fn candidates(&self, hash: u64) -> impl Iterator<Item = usize> {
-        let pattern = u64::from(tag_of(hash)) * LOW_BITS;
-        let len = self.entries.len();
-        let words = self.tags.chunks_exact(8).take(len.div_ceil(8)).enumerate();
-        words
-            .flat_map(move |(word, tags)| {
-                let tags = u64::from_le_bytes(tags.try_into().expect("chunks of eight"));
-                let difference = tags ^ pattern;
-                // The top bit of each byte that is zero; now and then of one above such a byte too.
-                let hits = difference.wrapping_sub(LOW_BITS) & !difference & HIGH_BITS;
-                Bits(hits).map(move |bit| word * 8 + bit / 8)
-            })
-            .take_while(move |&index| index < len)
-    }
-
-    /// Asks for the cache lines of the tags and of what stands beside them.
-    pub(super) fn prefetch(&self) {
-        entry::prefetch(&self.tags);
-        entry::prefetch(&self.entries);
-    }
-
-    /// Asks for the cache lines of the pointers that [`Part::prefetch_entries`] will follow.
-    pub(super) fn prefetch_pointers(&self, hash: u64) {
-        self.candidates(hash).for_each(|index| entry::prefetch(&self.entries[index]));
-    }
-
-    pub(super) fn prefetch_entries(&self, hash: u64) {
-        self.candidates(hash).for_each(|index| self.entries[index].prefetch());
-    }
-
-    /// Adds an entry; there must be room and no entry of the same key.
-    pub(super) fn push(&mut self, hash: u64, entry: Entry) {
-        let index = self.entries.len();
-        if index == self.entries.capacity() {
-            self.entries.reserve_exact(GROWTH);
+    #[inline]
+    pub(super) fn find(&self, hash: u64, key: &[u8]) -> Option<At> {
+        let tag = tag_of(hash);
+        let line = home(tag, self.lines.len());
+        match self.lines[line].find(tag, key) {
+            Some(place) => Some(At { line, place }),
+            None if self.lines[line].is_full() => {
+                let line = next(line, self.lines.len());
+                self.lines[line].find(tag, key).map(|place| At { line, place })
+            }
+            None => None,
         }
-        self.tags[index] = tag_of(hash);
-        self.entries.push(entry);
     }
 
-    pub(super) fn remove(&mut self, index: usize) -> Entry {
-        let last = self.entries.len() - 1;
-        self.tags[index] = self.tags[last];
-        let entry = self.entries.swap_remove(index);
-        if self.entries.capacity() - self.entries.len() >= SLACK {
-            self.entries.shrink_to(self.entries.len() + GROWTH);
-        }
-        entry
+    #[inline]
+    pub(super) fn entry(&self, at: At) -> Option<&Entry> {
+        self.lines[at.line].0[at.place].as_ref()
     }
 
-    /// Moves the upper half of the range into a part of its own.
-    pub(super) fn split(&mut self, seed: &Seed) -> Part {
-        self.entries.iter().for_each(Entry::prefetch);
-        let bit = 1 << (u64::BITS - 1 - self.depth());
-        self.depth += 1;
-        let mut upper = Part::new(self.depth());
-        (upper.earliest, upper.due) = (self.earliest, self.due);
-        upper.entries.reserve_exact(PART_ENTRIES / 2 + GROWTH);
-        for index in (0..self.entries.len()).rev() {
-            let hash = seed.hash(self.entries[index].key());
-            if hash & bit != 0 {
-                let last = self.entries.len() - 1;
-                self.tags[index] = self.tags[last];
-                upper.push(hash, self.entries.swap_remove(index));
+    #[inline]
+    pub(super) fn entry_mut(&mut self, at: At) -> Option<&mut Entry> {
+        self.lines[at.line].0[at.place].as_mut()
+    }
+
+    /// Adds an entry whose key is not there; gives it back if its home and the next line are full.
+    pub(super) fn push(&mut self, hash: u64, mut entry: Entry) -> Result<(), Entry> {
+        entry.set_tag(tag_of(hash));
+        self.place(entry)
+    }
+
+    /// As [`Part::push`], for an entry that has its tag already.
+    fn place(&mut self, entry: Entry) -> Result<(), Entry> {
+        let line = home(entry.tag(), self.lines.len());
+        for line in [line, next(line, self.lines.len())] {
+            if let Some(free) = self.lines[line].0.iter_mut().find(|place| place.is_none()) {
+                *free = Some(entry);
+                self.header.entries += 1;
+                return Ok(());
             }
         }
-        self.entries.shrink_to(self.entries.len().next_multiple_of(GROWTH));
-        upper
+        Err(entry)
     }
 
-    /// Takes in the neighbour that shares all but the last of this part's bits.
-    pub(super) fn merge(&mut self, neighbour: Part) {
-        let room = self.entries.len() + neighbour.entries.len();
-        self.entries.reserve_exact(room.next_multiple_of(GROWTH) - self.entries.len());
-        for (entry, tag) in neighbour.entries.into_iter().zip(neighbour.tags) {
-            self.push(u64::from(tag), entry);
+    pub(super) fn remove(&mut self, at: At) -> Option<Entry> {
+        let was_full = self.lines[at.line].is_full();
+        let entry = self.lines[at.line].0[at.place].take()?;
+        self.header.entries -= 1;
+        if was_full {
+            self.bring_home(at);
         }
-        self.earliest = self.earliest.min(neighbour.earliest);
-        self.due = self.due.min(neighbour.due);
-        self.depth -= 1;
+        Some(entry)
+    }
+
+    /// Fills a place that has become free in a full line with an entry of that line which stands in the next.
+    fn bring_home(&mut self, mut free: At) {
+        let lines = self.lines.len();
+        loop {
+            let behind = next(free.line, lines);
+            let was_full = self.lines[behind].is_full();
+            let is_stray = |entry: &Entry| home(entry.tag(), lines) == free.line;
+            let stray = self.lines[behind].0.iter().position(|place| place.as_ref().is_some_and(is_stray));
+            let Some(place) = stray.filter(|_| behind != free.line) else { return };
+            self.lines[free.line].0[free.place] = self.lines[behind].0[place].take();
+            if !was_full {
+                return;
+            }
+            free = At { line: behind, place };
+        }
+    }
+
+    /// Whether all entries would fit into so many lines.
+    pub(super) fn would_fit(&self, lines: usize) -> bool {
+        would_fit(self.entries(), lines)
+    }
+
+    /// Moves all entries into an empty part in which they fit; header and all.
+    pub(super) fn move_into(&mut self, other: &mut Part) {
+        for line in &mut self.lines {
+            for entry in line.0.iter_mut().filter_map(Option::take) {
+                assert!(other.place(entry).is_ok(), "it was seen that all entries fit");
+            }
+        }
+        other.header.earliest = other.header.earliest.min(self.header.earliest);
+        other.header.due = other.header.due.min(self.header.due);
+        self.header.entries = 0;
+    }
+
+    /// Takes out the entries of the upper half of the range, which keeps the lower half. The header of the upper half
+    /// comes along; its entries are counted when they are added to it.
+    pub(super) fn split(&mut self, seed: &Seed) -> (Header, Vec<(u64, Entry)>) {
+        self.entries().for_each(Entry::prefetch);
+        let bit = 1 << (u64::BITS - 1 - self.depth());
+        self.header.depth += 1;
+        let mut upper = Vec::with_capacity(self.len());
+        self.drain(
+            |entry| seed.hash(entry.key()) & bit != 0,
+            |entry| upper.push((seed.hash(entry.key()), entry)),
+        );
+        let (earliest, due) = (self.header.earliest, self.header.due);
+        (Header { earliest, due, ..Header::new(self.depth()) }, upper)
     }
 
     /// Takes out every entry past its deadline, and looks anew for the earliest of the others.
-    pub(super) fn take_expired(&mut self, now: Millis, mut taken: impl FnMut(Entry)) {
-        self.entries.iter().for_each(Entry::prefetch);
-        let mut earliest = NEVER;
-        for index in (0..self.entries.len()).rev() {
-            match self.entries[index].deadline() {
-                Some(deadline) if deadline < now => taken(self.remove(index)),
-                Some(Millis(deadline)) => earliest = earliest.min(deadline),
-                None => {}
+    pub(super) fn take_expired(&mut self, now: Millis, taken: impl FnMut(Entry)) {
+        self.entries().for_each(Entry::prefetch);
+        self.drain(|entry| entry.deadline().is_some_and(|deadline| deadline < now), taken);
+        let deadlines = self.entries().filter_map(|entry| entry.deadline());
+        self.header.earliest = deadlines.map(|Millis(deadline)| deadline).min().unwrap_or(NEVER);
+    }
+
+    /// Takes out the entries that `wanted` holds for. What is brought home meanwhile is looked at too: it comes from a
+    /// line behind, or from one that has been looked at already.
+    fn drain(&mut self, wanted: impl Fn(&Entry) -> bool, mut taken: impl FnMut(Entry)) {
+        for line in 0..self.lines.len() {
+            for place in 0..LINE_ENTRIES {
+                let at = At { line, place };
+                while self.entry(at).is_some_and(&wanted) {
+                    self.remove(at).into_iter().for_each(&mut taken);
+                }
             }
         }
-        self.earliest = earliest;
+    }
+
+    /// Asks for the cache line that a lookup reads.
+    #[inline]
+    pub(super) fn prefetch(&self, hash: u64) {
+        entry::prefetch(&self.lines[home(tag_of(hash), self.lines.len())]);
+    }
+
+    /// Asks for the header, which a lookup reads where there are deadlines.
+    pub(super) fn prefetch_header(&self) {
+        entry::prefetch(&self.header);
+    }
+
+    /// Asks for the entry that has this tag. (One outside its home is waited for.)
+    #[inline]
+    pub(super) fn prefetch_entry(&self, hash: u64) {
+        let tag = tag_of(hash);
+        let line = &self.lines[home(tag, self.lines.len())];
+        line.0.iter().flatten().filter(|entry| entry.tag() == tag).for_each(Entry::prefetch);
+    }
+
+    /// Panics where the part breaks its own rules.
+    #[cfg(test)]
+    pub(super) fn check(&self, seed: &Seed) {
+        assert_eq!(self.entries().count(), self.len());
+        for (line, places) in self.lines.iter().enumerate() {
+            for entry in places.0.iter().flatten() {
+                assert_eq!(entry.tag(), tag_of(seed.hash(entry.key())));
+                let home = home(entry.tag(), self.lines());
+                let is_stray = next(home, self.lines()) == line && self.lines[home].is_full();
+                assert!(home == line || is_stray, "an entry stands outside its home only while that is full");
+            }
+        }
     }
 }
 
-/// The set bits of a word, from the lowest.
-struct Bits(u64);
-
-impl Iterator for Bits {
-    type Item = usize;
-
-    fn next(&mut self) -> Option<usize> {
-        let bit = (self.0 != 0).then_some(self.0.trailing_zeros() as usize);
-        self.0 &= self.0.wrapping_sub(1);
-        bit
+impl Line {
+    #[inline]
+    fn find(&self, tag: u16, key: &[u8]) -> Option<usize> {
+        self.0
+            .iter()
+            .position(|place| place.as_ref().is_some_and(|entry| entry.tag() == tag && entry.key() == key))
     }
+
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.0.iter().all(Option::is_some)
+    }
+}
+
+/// Whether entries fit into so many lines, if they are placed in this order.
+pub(super) fn would_fit<'e>(entries: impl Iterator<Item = &'e Entry>, lines: usize) -> bool {
+    let mut used = [0; LINES_MAX];
+    for entry in entries {
+        let line = home(entry.tag(), lines);
+        match [line, next(line, lines)].into_iter().find(|&line| used[line] < LINE_ENTRIES) {
+            Some(line) => used[line] += 1,
+            None => return false,
+        }
+    }
+    true
 }

@@ -3,7 +3,7 @@
 //! Parts stand in a trie in the order of their hashes' top bits. A branch of the trie is a directory of 2 to 4096
 //! places, as in extendible hashing: a part whose range is wider than one place stands at the first of its places,
 //! and the others say [`Node::Same`]. A full part splits in two; a directory whose places are all needed doubles; one
-//! that may not grow any more grows branches. So no insert ever moves more than 64 entries or one directory, whether
+//! that may not grow any more grows branches. So no insert ever moves more than 120 entries or one directory, whether
 //! the table holds ten entries or twenty million. Neighbours that have run empty are merged again.
 //!
 //! Because of that order a scan needs no more state than the hash it has reached (see [`Table::part`]).
@@ -13,7 +13,7 @@ mod branch;
 use branch::Node;
 
 use super::entry::{self, Entry};
-use super::part::{MERGE_ENTRIES, Part};
+use super::part::{MERGE_ENTRIES, NEVER, PART_ENTRIES_MAX, Part};
 use super::seed::{self, Random, Seed};
 use crate::call::Millis;
 
@@ -52,33 +52,38 @@ impl Table {
         self.len
     }
 
+    #[inline]
     pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
         let part = self.part(hash)?;
-        part.position(hash, key).map(|index| &part.entries()[index])
+        part.entry(part.find(hash, key)?)
     }
 
+    #[inline]
     pub(crate) fn find_mut(&mut self, hash: u64, key: &[u8]) -> Option<&mut Entry> {
         let part = self.root.part_mut(hash)?;
-        part.position(hash, key).map(|index| &mut part.entries_mut()[index])
+        part.entry_mut(part.find(hash, key)?)
     }
 
     /// Adds an entry whose key is not there yet.
-    pub(crate) fn insert(&mut self, seed: &Seed, hash: u64, entry: Entry) {
+    pub(crate) fn insert(&mut self, seed: &Seed, hash: u64, mut entry: Entry) {
         debug_assert!(self.find(hash, entry.key()).is_none(), "a key stands in a table once");
         self.len += 1;
         if matches!(self.root, Node::Same) {
-            self.root = Node::Part(Box::new(Part::new(0)));
+            self.root = Node::first_part();
         }
-        while self.root.part_mut(hash).is_some_and(|part| part.is_full()) {
-            self.root.split(0, hash, seed);
+        loop {
+            let part = self.root.part_mut(hash).expect("a table that is not empty covers every hash");
+            match part.push(hash, entry) {
+                Ok(()) => return,
+                Err(refused) => entry = refused,
+            }
+            self.root.make_room(0, hash, seed);
         }
-        self.root.part_mut(hash).expect("a table that is not empty covers every hash").push(hash, entry);
     }
 
     pub(crate) fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Entry> {
         let part = self.root.part_mut(hash)?;
-        let index = part.position(hash, key)?;
-        let entry = part.remove(index);
+        let entry = part.remove(part.find(hash, key)?)?;
         self.len -= 1;
         self.tidy(hash);
         Some(entry)
@@ -121,7 +126,7 @@ impl Table {
         let mut hash = seed::hash_at(position);
         loop {
             let part = self.part(hash)?;
-            part.entries().iter().for_each(&mut each);
+            part.entries().for_each(&mut each);
             visited += part.len();
             hash = part.end(hash)?;
             if visited >= count && seed::starts_position(hash) {
@@ -134,7 +139,7 @@ impl Table {
     ///
     /// A random hash leads to parts of wide ranges more often than to those of narrow ones, so wide ones are refused
     /// in the same measure, down to the range that parts of a table of this size mostly have; then an entry is chosen
-    /// among 64 places, of which empty ones are refused.
+    /// among as many places as a part can have, of which empty ones are refused.
     pub(crate) fn random(&self, random: &mut Random) -> Option<&Entry> {
         let usual_depth = (self.len / MERGE_ENTRIES).max(1).ilog2() + 1;
         loop {
@@ -145,8 +150,8 @@ impl Table {
             {
                 continue;
             }
-            let places = if self.len == part.len() { part.len() } else { super::part::PART_ENTRIES };
-            if let Some(entry) = part.entries().get(random.index(places)) {
+            let places = if self.len == part.len() { part.len() } else { PART_ENTRIES_MAX };
+            if let Some(entry) = part.entries().nth(random.index(places)) {
                 return Some(entry);
             }
         }
@@ -156,17 +161,17 @@ impl Table {
     /// ask the wheel for, if the part has no earlier one.
     pub(super) fn note_deadline(&mut self, hash: u64, Millis(deadline): Millis, due: u64) -> Option<Again> {
         let part = self.root.part_mut(hash)?;
-        part.earliest = part.earliest.min(deadline);
-        if due >= part.due {
+        part.header.earliest = part.header.earliest.min(deadline);
+        if due >= part.header.due {
             return None;
         }
-        part.due = due;
+        part.header.due = due;
         Some(Again { start: part.start(hash), depth: part.depth(), due })
     }
 
     /// Whether an entry near `hash` may be past its deadline.
     pub(super) fn may_be_expired(&self, hash: u64, Millis(now): Millis) -> bool {
-        self.part(hash).is_some_and(|part| part.earliest < now)
+        self.part(hash).is_some_and(|part| part.header.earliest < now)
     }
 
     /// Visits the part that holds `hash`, if its visit is due: takes out what is past its deadline, and asks for the
@@ -182,17 +187,17 @@ impl Table {
             return Visit { looked_at: 0, next: None, again: None };
         };
         let next = part.end(hash);
-        if part.due > now.0 {
+        if part.header.due > now.0 {
             return Visit { looked_at: 1, next, again: None };
         }
         let before = part.len();
         part.take_expired(now, &mut taken);
         let removed = before - part.len();
-        part.due = due_of(part.earliest, part.len());
-        let again = (part.due != super::part::NEVER).then(|| Again {
+        part.header.due = due_of(part.header.earliest, part.len());
+        let again = (part.header.due != NEVER).then(|| Again {
             start: part.start(hash),
             depth: part.depth(),
-            due: part.due,
+            due: part.header.due,
         });
         self.len -= removed;
         if removed > 0 {
@@ -205,37 +210,39 @@ impl Table {
     fn tidy(&mut self, hash: u64) {
         if self.len == 0 {
             self.root = Node::Same;
-        } else if self.root.part(hash).is_some_and(|part| part.len() <= MERGE_ENTRIES / 2) {
+        } else if self.root.part(hash).is_some_and(Part::is_sparse) {
             self.root.merge(0, hash);
         }
     }
 
     // The steps of looking ahead: each asks for what the next one will touch.
 
+    #[inline]
     pub(super) fn prefetch(&self) {
         entry::prefetch(self);
     }
 
-    /// The part itself, or the place of the directory that leads to it.
+    /// The line of the part, or the place of the directory that leads to it.
+    #[inline]
     pub(super) fn prefetch_root(&self, hash: u64) {
         self.root.prefetch(hash);
     }
 
-    pub(super) fn prefetch_part(&self, hash: u64) {
+    /// The line of the part, below a directory. The header too, if there may be deadlines.
+    #[inline]
+    pub(super) fn prefetch_part(&self, hash: u64, deadlines: u64) {
         if let Some(part) = self.part(hash) {
-            part.prefetch();
+            part.prefetch(hash);
+            if deadlines > 0 {
+                part.prefetch_header();
+            }
         }
     }
 
-    pub(super) fn prefetch_pointers(&self, hash: u64) {
+    #[inline]
+    pub(super) fn prefetch_entry(&self, hash: u64) {
         if let Some(part) = self.part(hash) {
-            part.prefetch_pointers(hash);
-        }
-    }
-
-    pub(super) fn prefetch_entries(&self, hash: u64) {
-        if let Some(part) = self.part(hash) {
-            part.prefetch_entries(hash);
+            part.prefetch_entry(hash);
         }
     }
 }

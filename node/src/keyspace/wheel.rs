@@ -26,7 +26,7 @@ const NEAR_MS: u64 = 16_384;
 /// Turns per doubling of the distance: 2^4.
 const FAR_BITS: u32 = 4;
 
-/// A full part is visited again after 64 times this at the earliest, a small one sooner: how many entries are looked
+/// A part is visited again after so many times this as it has entries at the earliest: how many entries are looked
 /// at per second is bounded by the number of parts. Until then a key past its deadline is deleted when it is asked for.
 const PAUSE_PER_ENTRY_MS: u64 = 8;
 
@@ -111,7 +111,7 @@ pub(super) fn due_again(earliest: u64, entries: usize, now: Millis) -> u64 {
     if earliest == NEVER {
         return NEVER;
     }
-    let entries = u64::try_from(entries).expect("at most 64 entries");
+    let entries = u64::try_from(entries).expect("a few dozen entries");
     due_of(earliest, now).max((now.0 + entries * PAUSE_PER_ENTRY_MS).next_multiple_of(TURN_MS))
 }
 

@@ -103,6 +103,22 @@ fn an_object_is_owned_moved_and_dropped_once() {
 }
 
 #[test]
+fn a_tag_stays_whatever_happens_to_the_value() {
+    let mut entry = Entry::new(b"key", Form::Text, b"value");
+    for tag in [0, 1, 0x8000, u16::MAX] {
+        entry.set_tag(tag);
+        entry.set_bytes(Form::Text, &[1; 500]);
+        entry.set_deadline(Some(Millis(3)));
+        entry.resize(2);
+        entry.set_key(b"another key, longer than the first was");
+        drop(entry.set_object(long(5)));
+        entry.set_bytes(Form::Text, b"value");
+        entry.set_deadline(None);
+        assert_eq!((entry.tag(), text(&entry)), (tag, &b"value"[..]));
+    }
+}
+
+#[test]
 fn an_empty_key_and_an_empty_value_are_entries() {
     let entry = Entry::new(b"", Form::Text, b"");
     assert_eq!((entry.key(), text(&entry), entry.allocated()), (&b""[..], &b""[..], 16));
