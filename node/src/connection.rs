@@ -49,9 +49,8 @@ const WAITING_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// An unfinished request of more than this has a buffer of its own; a smaller one is copied back into the shared
 /// one, where more requests can follow it.
 const OWN_BUFFER_BYTES: usize = INPUT_BYTES / 2;
-/// A read of at most this is small: it brings less than a group of ordinary requests and waits for others in the wave.
-/// (Measured at pipeline 16 against 512 and 1024 bytes: the larger, the better.)
-const SMALL_READ_BYTES: usize = 2048;
+/// A read of at most this is small: it brings few requests and waits for others in the wave.
+const SMALL_READ_BYTES: usize = 512;
 /// Room that a read into the shared buffer finds at least.
 const READ_ROOM_BYTES: usize = INPUT_BYTES / 2;
 
