@@ -19,7 +19,7 @@ use tokio::{
 use crate::{
     advice,
     client::{Client, Fate},
-    connection::{self, Connection},
+    connection::Connection,
     housekeeping,
     membership::Membership,
     metrics::Published,
@@ -160,13 +160,13 @@ fn run(
         let (thread, helper) = Thread::new(node)?;
         let thread = Rc::new(thread);
         thread.node.borrow_mut().memory.note_startup();
-        let mut background = JoinSet::new();
-        background.spawn_local(housekeeping::run(Rc::clone(&thread), published));
-        background.spawn_local(connection::run_waves(Rc::clone(&thread)));
+        let housekeeping = tokio::task::spawn_local(housekeeping::run(Rc::clone(&thread), published));
         tracing::info!(port, "ready to accept connections on port {port}");
         let tasks = serve(Rc::clone(&thread), acceptor, orders).await;
         drain(&thread, tasks).await;
-        background.shutdown().await;
+        housekeeping.abort();
+        let stopped = housekeeping.await;
+        debug_assert!(stopped.is_err(), "housekeeping ends only when it is stopped");
         // The helper ends when the last sender is gone.
         drop(thread);
         let helped = tokio::task::spawn_blocking(move || helper.join()).await;
@@ -215,7 +215,8 @@ fn welcome(thread: &Rc<Thread>, connections: &mut JoinSet<()>, stream: TcpStream
     let client = Rc::new(Client::new(id, peer, local, stream.as_raw_fd(), node::now()));
     client.standing.set(node.fresh_standing());
     node.clients.insert(Rc::clone(&client));
-    connections.spawn_local(connection::run(Connection::new(stream, client), Rc::clone(thread)));
+    let connection = Connection::new(stream, client, Rc::clone(thread));
+    connections.spawn_local(connection.run());
 }
 
 /// A connection has ended. In a panic: then nobody knows what state a half-executed command left behind, and the node

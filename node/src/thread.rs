@@ -6,7 +6,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use crate::{connection::Wave, desk::Desk, keyspace::Garbage, node::Node};
+use crate::{desk::Desk, keyspace::Garbage, node::Node};
 
 /// Heaps of garbage that may wait for the helper. Past it the keyspace thread frees them itself.
 const GARBAGE_MAX: usize = 1024;
@@ -15,7 +15,6 @@ const GARBAGE_MAX: usize = 1024;
 pub(crate) struct Thread {
     pub(crate) node: RefCell<Node>,
     pub(crate) desk: RefCell<Desk>,
-    pub(crate) wave: RefCell<Wave>,
     garbage: SyncSender<Garbage>,
 }
 
@@ -28,8 +27,7 @@ impl Thread {
                 drop(heap);
             }
         })?;
-        let desk = RefCell::new(Desk::new());
-        Ok((Thread { node: RefCell::new(node), desk, wave: RefCell::default(), garbage }, helper))
+        Ok((Thread { node: RefCell::new(node), desk: RefCell::new(Desk::new()), garbage }, helper))
     }
 
     /// Has it freed on the helper.

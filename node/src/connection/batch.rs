@@ -1,11 +1,11 @@
-//! Executes what one connection has read: finds a group of requests, looks all up, fetches their entries into the
-//! caches, then runs them in order.
+//! Executes the requests of one turn: finds a group of them, looks all up, fetches their entries into the caches,
+//! then runs them in order.
 //!
 //! With many requests in a read, a node's time is the time that memory takes to answer; the entries of a whole group
-//! are asked for at once and arrive together. (Small reads of several clients become a group, too: [`super::wave`].)
+//! are asked for at once and arrive together. A single request is not worth it and goes straight through.
 
 use slotway_commands::{Id, keys, lookup};
-use slotway_resp::{Parser, ProtocolError, RequestAt};
+use slotway_resp::{Parser, ProtocolError};
 
 use crate::{
     call::Millis,
@@ -13,8 +13,8 @@ use crate::{
     connection::{TURN_OUTPUT_BYTES, TURN_REQUESTS_MAX},
     desk::{Desk, GROUP, Looked},
     execute::{Found, execute},
-    keyspace::{Keyspace, Place},
-    node::{self, Node},
+    keyspace::Keyspace,
+    node::Node,
 };
 
 /// What became of the bytes.
@@ -40,25 +40,25 @@ pub(super) fn serve(
 ) -> Served {
     let mut served = Served { executed_bytes: 0, stopped: false, broken: None };
     let mut requests = 0;
-    while !served.stopped && served.broken.is_none() {
+    loop {
         served.broken = find_group(node, client, desk, bytes, parser);
         if desk.group.is_empty() {
             break;
         }
-        fetch(&node.keyspace, desk, bytes, parser);
-        let Desk { group, places, output, .. } = desk;
-        let mut run = Run { node, bytes, parser, now, swapped: false };
-        for &looked in &*group {
-            served.executed_bytes = looked.at.end();
-            if run.one(client, looked, places, output) == Flow::Stop {
-                served.stopped = true;
-                // What was found behind is found again when its turn comes.
-                served.broken = None;
-                break;
-            }
+        requests += desk.group.len();
+        if !run_group(node, client, desk, bytes, parser, now, &mut served) {
+            break;
         }
-        requests += group.len();
-        served.stopped |= served.broken.is_none() && requests >= TURN_REQUESTS_MAX;
+        if served.broken.is_some() {
+            break;
+        }
+        if requests >= TURN_REQUESTS_MAX {
+            served.stopped = true;
+            break;
+        }
+    }
+    if let Some(last) = desk.group.last().and_then(|looked| looked.row) {
+        client.last_command.set(Some(last.id));
     }
     if !served.stopped {
         // Skipped empty lines are done with, too.
@@ -82,7 +82,10 @@ fn find_group(
     let group_max = if standing == Standing::Stranger { 1 } else { GROUP };
     while desk.group.len() < group_max {
         match parser.next(bytes, &limits) {
-            Ok(Some(at)) => desk.group.push(look_up(client, parser, bytes, at)),
+            Ok(Some(at)) => {
+                let row = lookup::resolve(parser.request(bytes, at)).ok();
+                desk.group.push(Looked { at, row, place: None });
+            }
             Ok(None) => break,
             Err(broken) => return Some(broken),
         }
@@ -90,73 +93,57 @@ fn find_group(
     None
 }
 
-/// A request of `client`, ready for its group.
-pub(super) fn look_up(client: &Client, parser: &Parser, bytes: &[u8], at: RequestAt) -> Looked {
-    let row = lookup::resolve(parser.request(bytes, at)).ok();
-    Looked { at, row, database: client.database.get(), place: None }
+/// Runs the group; false: the turn is over.
+fn run_group(
+    node: &mut Node,
+    client: &Client,
+    desk: &mut Desk,
+    bytes: &[u8],
+    parser: &Parser,
+    now: Millis,
+    served: &mut Served,
+) -> bool {
+    let database = client.database.get();
+    desk.places.clear();
+    if desk.group.len() > 1 {
+        fetch(&node.keyspace, database, desk, bytes, parser);
+    }
+    let Desk { group, places, output, .. } = desk;
+    let mut swapped = false;
+    for looked in group {
+        let request = parser.request(bytes, looked.at);
+        let places = match looked.place {
+            // Behind a SELECT or SWAPDB of the group the places are of another database.
+            Some(index) if client.database.get() == database && !swapped => &places[index..=index],
+            _ => &[],
+        };
+        execute(node, client, request, Found { row: looked.row, places }, now, output);
+        swapped |= looked.row.is_some_and(|row| row.id == Id::Swapdb);
+        served.executed_bytes = looked.at.end();
+        let closing = matches!(client.fate.get(), Fate::CloseAfterReply | Fate::CloseNow);
+        if closing || output.len() >= TURN_OUTPUT_BYTES {
+            served.stopped = true;
+            return false;
+        }
+    }
+    true
 }
 
-/// Asks for the entries of the group's first keys. One alone is not worth it.
-pub(super) fn fetch(keyspace: &Keyspace, desk: &mut Desk, bytes: &[u8], parser: &Parser) {
+/// Asks for the entries of the group's first keys.
+fn fetch(
+    keyspace: &Keyspace,
+    database: slotway_cluster::Database,
+    desk: &mut Desk,
+    bytes: &[u8],
+    parser: &Parser,
+) {
     let Desk { group, places, .. } = desk;
-    places.clear();
-    if group.len() < 2 {
-        return;
-    }
     let mut found = 0;
     let keys = group.iter_mut().filter_map(|looked| {
         let key = keys::first(looked.row?, parser.request(bytes, looked.at))?;
         looked.place = Some(found);
         found += 1;
-        Some((looked.database, key))
+        Some((database, key))
     });
     keyspace.prefetch(keys, places);
-}
-
-/// Whether the client's turn goes on behind a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flow {
-    On,
-    Stop,
-}
-
-/// Runs the requests of a group.
-pub(super) struct Run<'a> {
-    pub(super) node: &'a mut Node,
-    pub(super) bytes: &'a [u8],
-    pub(super) parser: &'a Parser,
-    pub(super) now: Millis,
-    /// A SWAPDB was among them: the places are of other databases.
-    pub(super) swapped: bool,
-}
-
-impl Run<'_> {
-    pub(super) fn one(
-        &mut self,
-        client: &Client,
-        looked: Looked,
-        places: &[Place],
-        output: &mut Vec<u8>,
-    ) -> Flow {
-        let request = self.parser.request(self.bytes, looked.at);
-        let places = match looked.place {
-            // Behind a SELECT the places are of another database, too.
-            Some(index) if client.database.get() == looked.database && !self.swapped => {
-                &places[index..=index]
-            }
-            _ => &[],
-        };
-        execute(self.node, client, request, Found { row: looked.row, places }, self.now, output);
-        if let Some(row) = looked.row {
-            client.last_command.set(Some(row.id));
-            match row.id {
-                Id::Swapdb => self.swapped = true,
-                // It may have slept.
-                Id::Debug => self.now = node::now(),
-                _ => {}
-            }
-        }
-        let closing = matches!(client.fate.get(), Fate::CloseAfterReply | Fate::CloseNow);
-        if closing || output.len() >= TURN_OUTPUT_BYTES { Flow::Stop } else { Flow::On }
-    }
 }
