@@ -55,6 +55,13 @@ pub(crate) fn of_keyspace(settings: &Settings) -> keyspace::Settings {
     keyspace::Settings {
         hash_packed_fields_max: settings.count(Key::HashMaxListpackEntries),
         hash_packed_value_bytes_max: bytes(settings, Key::HashMaxListpackValue),
+        list_packed_max: settings.integer(Key::ListMaxListpackSize),
+        set_integers_max: settings.count(Key::SetMaxIntsetEntries),
+        set_packed_members_max: settings.count(Key::SetMaxListpackEntries),
+        set_packed_value_bytes_max: bytes(settings, Key::SetMaxListpackValue),
+        sorted_set_packed_members_max: settings.count(Key::ZsetMaxListpackEntries),
+        sorted_set_packed_value_bytes_max: bytes(settings, Key::ZsetMaxListpackValue),
+        hyperloglog_sparse_bytes_max: bytes(settings, Key::HllSparseMaxBytes),
         text_bytes_max: bytes(settings, Key::ProtoMaxBulkLen),
         prefetch: settings.flag(Key::BatchPrefetch),
     }

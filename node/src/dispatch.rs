@@ -2,11 +2,19 @@
 
 use slotway_commands::Id;
 
-use crate::{
-    call::{Call, Done},
-    handlers::{client, cluster, command, config, connection, hashes, info, internal, keys, server, strings},
-    server_call::ServerCall,
-};
+use crate::call::{Call, Done};
+use crate::handlers::client;
+use crate::handlers::cluster;
+use crate::handlers::command;
+use crate::handlers::config;
+use crate::handlers::connection;
+use crate::handlers::hashes;
+use crate::handlers::info;
+use crate::handlers::internal;
+use crate::handlers::keys;
+use crate::handlers::server;
+use crate::handlers::strings;
+use crate::server_call::ServerCall;
 
 /// What answers a command.
 #[derive(Clone, Copy)]
@@ -139,111 +147,11 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::ClusterSlots => Server(cluster::slots),
         Id::SlotwayState => Server(internal::state),
         Id::SlotwayTopology => Server(internal::topology),
-        Id::Acl
-        | Id::AclCat
-        | Id::AclDeluser
-        | Id::AclDryrun
-        | Id::AclGenpass
-        | Id::AclGetuser
-        | Id::AclHelp
-        | Id::AclList
-        | Id::AclLoad
-        | Id::AclLog
-        | Id::AclSave
-        | Id::AclSetuser
-        | Id::AclUsers
-        | Id::AclWhoami
-        | Id::Bgrewriteaof
-        | Id::Bgsave
-        | Id::Bitcount
-        | Id::Bitfield
-        | Id::BitfieldRo
-        | Id::Bitop
-        | Id::Bitpos
-        | Id::Blmove
-        | Id::Blmpop
-        | Id::Blpop
-        | Id::Brpop
-        | Id::Brpoplpush
-        | Id::Bzmpop
-        | Id::Bzpopmax
-        | Id::Bzpopmin
-        | Id::Client
-        | Id::ClientCaching
-        | Id::ClientGetredir
-        | Id::ClientPause
-        | Id::ClientTracking
-        | Id::ClientTrackinginfo
-        | Id::ClientUnblock
-        | Id::ClientUnpause
-        | Id::Cluster
-        | Id::ClusterAddslots
-        | Id::ClusterAddslotsrange
-        | Id::ClusterBumpepoch
-        | Id::ClusterCountFailureReports
-        | Id::ClusterDelslots
-        | Id::ClusterDelslotsrange
-        | Id::ClusterFailover
-        | Id::ClusterFlushslots
-        | Id::ClusterForget
-        | Id::ClusterLinks
-        | Id::ClusterMeet
-        | Id::ClusterMyshardid
-        | Id::ClusterReplicas
-        | Id::ClusterReplicate
-        | Id::ClusterReset
-        | Id::ClusterSaveconfig
-        | Id::ClusterSetConfigEpoch
-        | Id::ClusterSetslot
-        | Id::ClusterSlaves
-        | Id::Config
-        | Id::ConfigRewrite
-        | Id::Discard
-        | Id::Dump
-        | Id::Eval
-        | Id::EvalRo
-        | Id::Evalsha
-        | Id::EvalshaRo
-        | Id::Exec
-        | Id::Failover
-        | Id::Fcall
-        | Id::FcallRo
-        | Id::Function
-        | Id::FunctionDelete
-        | Id::FunctionDump
-        | Id::FunctionFlush
-        | Id::FunctionHelp
-        | Id::FunctionKill
-        | Id::FunctionList
-        | Id::FunctionLoad
-        | Id::FunctionRestore
-        | Id::FunctionStats
-        | Id::Geoadd
-        | Id::Geodist
-        | Id::Geohash
-        | Id::Geopos
-        | Id::Georadius
-        | Id::GeoradiusRo
-        | Id::Georadiusbymember
-        | Id::GeoradiusbymemberRo
-        | Id::Geosearch
-        | Id::Geosearchstore
-        | Id::Getbit
-        | Id::Lastsave
-        | Id::Latency
-        | Id::LatencyDoctor
-        | Id::LatencyGraph
-        | Id::LatencyHelp
-        | Id::LatencyHistogram
-        | Id::LatencyHistory
-        | Id::LatencyLatest
-        | Id::LatencyReset
-        | Id::Lindex
+        Id::Lindex
         | Id::Linsert
         | Id::Llen
         | Id::Lmove
         | Id::Lmpop
-        | Id::Lolwut
         | Id::Lpop
         | Id::Lpos
         | Id::Lpush
@@ -252,129 +160,28 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::Lrem
         | Id::Lset
         | Id::Ltrim
-        | Id::Memory
-        | Id::MemoryDoctor
-        | Id::MemoryHelp
-        | Id::MemoryMallocStats
-        | Id::MemoryPurge
-        | Id::MemoryStats
-        | Id::MemoryUsage
-        | Id::Migrate
-        | Id::Module
-        | Id::ModuleHelp
-        | Id::ModuleList
-        | Id::ModuleLoad
-        | Id::ModuleLoadex
-        | Id::ModuleUnload
-        | Id::Monitor
-        | Id::Multi
-        | Id::Object
-        | Id::Pfadd
-        | Id::Pfcount
-        | Id::Pfdebug
-        | Id::Pfmerge
-        | Id::Pfselftest
-        | Id::Proxy
-        | Id::ProxyExplain
-        | Id::ProxyHelp
-        | Id::Psubscribe
-        | Id::Psync
-        | Id::Publish
-        | Id::Pubsub
-        | Id::PubsubChannels
-        | Id::PubsubHelp
-        | Id::PubsubNumpat
-        | Id::PubsubNumsub
-        | Id::PubsubShardchannels
-        | Id::PubsubShardnumsub
-        | Id::Punsubscribe
-        | Id::Replconf
-        | Id::Replicaof
-        | Id::Restore
-        | Id::RestoreAsking
-        | Id::Role
         | Id::Rpop
         | Id::Rpoplpush
         | Id::Rpush
-        | Id::Rpushx
-        | Id::Sadd
-        | Id::Save
+        | Id::Rpushx => Missing,
+        Id::Sadd
         | Id::Scard
-        | Id::Script
-        | Id::ScriptDebug
-        | Id::ScriptExists
-        | Id::ScriptFlush
-        | Id::ScriptHelp
-        | Id::ScriptKill
-        | Id::ScriptLoad
         | Id::Sdiff
         | Id::Sdiffstore
-        | Id::Setbit
         | Id::Sinter
         | Id::Sintercard
         | Id::Sinterstore
         | Id::Sismember
-        | Id::Slaveof
-        | Id::Slotway
-        | Id::SlotwayActivate
-        | Id::SlotwayFence
-        | Id::SlotwayFollow
-        | Id::SlotwayLink
-        | Id::SlotwayMigrate
-        | Id::SlotwayNext
-        | Id::SlotwaySession
-        | Id::Slowlog
-        | Id::SlowlogGet
-        | Id::SlowlogHelp
-        | Id::SlowlogLen
-        | Id::SlowlogReset
         | Id::Smembers
         | Id::Smismember
         | Id::Smove
-        | Id::Sort
-        | Id::SortRo
         | Id::Spop
-        | Id::Spublish
         | Id::Srandmember
         | Id::Srem
         | Id::Sscan
-        | Id::Ssubscribe
-        | Id::Subscribe
         | Id::Sunion
-        | Id::Sunionstore
-        | Id::Sunsubscribe
-        | Id::Sync
-        | Id::Unsubscribe
-        | Id::Unwatch
-        | Id::Wait
-        | Id::Waitaof
-        | Id::Watch
-        | Id::Xack
-        | Id::Xadd
-        | Id::Xautoclaim
-        | Id::Xclaim
-        | Id::Xdel
-        | Id::Xgroup
-        | Id::XgroupCreate
-        | Id::XgroupCreateconsumer
-        | Id::XgroupDelconsumer
-        | Id::XgroupDestroy
-        | Id::XgroupHelp
-        | Id::XgroupSetid
-        | Id::Xinfo
-        | Id::XinfoConsumers
-        | Id::XinfoGroups
-        | Id::XinfoHelp
-        | Id::XinfoStream
-        | Id::Xlen
-        | Id::Xpending
-        | Id::Xrange
-        | Id::Xread
-        | Id::Xreadgroup
-        | Id::Xrevrange
-        | Id::Xsetid
-        | Id::Xtrim
-        | Id::Zadd
+        | Id::Sunionstore => Missing,
+        Id::Zadd
         | Id::Zcard
         | Id::Zcount
         | Id::Zdiff
@@ -406,6 +213,194 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::Zscore
         | Id::Zunion
         | Id::Zunionstore => Missing,
+        Id::Bitcount | Id::Bitfield | Id::BitfieldRo | Id::Bitop | Id::Bitpos | Id::Getbit | Id::Setbit => {
+            Missing
+        }
+        Id::Pfadd | Id::Pfcount | Id::Pfdebug | Id::Pfmerge | Id::Pfselftest => Missing,
+        Id::Geoadd
+        | Id::Geodist
+        | Id::Geohash
+        | Id::Geopos
+        | Id::Georadius
+        | Id::GeoradiusRo
+        | Id::Georadiusbymember
+        | Id::GeoradiusbymemberRo
+        | Id::Geosearch
+        | Id::Geosearchstore => Missing,
+        Id::Sort | Id::SortRo => Missing,
+        Id::Discard | Id::Exec | Id::Multi | Id::Unwatch | Id::Watch => Missing,
+        Id::Memory
+        | Id::MemoryDoctor
+        | Id::MemoryHelp
+        | Id::MemoryMallocStats
+        | Id::MemoryPurge
+        | Id::MemoryStats
+        | Id::MemoryUsage => Missing,
+        Id::Latency
+        | Id::LatencyDoctor
+        | Id::LatencyGraph
+        | Id::LatencyHelp
+        | Id::LatencyHistogram
+        | Id::LatencyHistory
+        | Id::LatencyLatest
+        | Id::LatencyReset
+        | Id::Slowlog
+        | Id::SlowlogGet
+        | Id::SlowlogHelp
+        | Id::SlowlogLen
+        | Id::SlowlogReset => Missing,
+        Id::Client
+        | Id::ClientCaching
+        | Id::ClientGetredir
+        | Id::ClientPause
+        | Id::ClientTracking
+        | Id::ClientTrackinginfo
+        | Id::ClientUnblock
+        | Id::ClientUnpause => Missing,
+        Id::Acl
+        | Id::AclCat
+        | Id::AclDeluser
+        | Id::AclDryrun
+        | Id::AclGenpass
+        | Id::AclGetuser
+        | Id::AclHelp
+        | Id::AclList
+        | Id::AclLoad
+        | Id::AclLog
+        | Id::AclSave
+        | Id::AclSetuser
+        | Id::AclUsers
+        | Id::AclWhoami
+        | Id::Bgrewriteaof
+        | Id::Bgsave
+        | Id::Blmove
+        | Id::Blmpop
+        | Id::Blpop
+        | Id::Brpop
+        | Id::Brpoplpush
+        | Id::Bzmpop
+        | Id::Bzpopmax
+        | Id::Bzpopmin
+        | Id::Cluster
+        | Id::ClusterAddslots
+        | Id::ClusterAddslotsrange
+        | Id::ClusterBumpepoch
+        | Id::ClusterCountFailureReports
+        | Id::ClusterDelslots
+        | Id::ClusterDelslotsrange
+        | Id::ClusterFailover
+        | Id::ClusterFlushslots
+        | Id::ClusterForget
+        | Id::ClusterLinks
+        | Id::ClusterMeet
+        | Id::ClusterMyshardid
+        | Id::ClusterReplicas
+        | Id::ClusterReplicate
+        | Id::ClusterReset
+        | Id::ClusterSaveconfig
+        | Id::ClusterSetConfigEpoch
+        | Id::ClusterSetslot
+        | Id::ClusterSlaves
+        | Id::Config
+        | Id::ConfigRewrite
+        | Id::Dump
+        | Id::Eval
+        | Id::EvalRo
+        | Id::Evalsha
+        | Id::EvalshaRo
+        | Id::Failover
+        | Id::Fcall
+        | Id::FcallRo
+        | Id::Function
+        | Id::FunctionDelete
+        | Id::FunctionDump
+        | Id::FunctionFlush
+        | Id::FunctionHelp
+        | Id::FunctionKill
+        | Id::FunctionList
+        | Id::FunctionLoad
+        | Id::FunctionRestore
+        | Id::FunctionStats
+        | Id::Lastsave
+        | Id::Lolwut
+        | Id::Migrate
+        | Id::Module
+        | Id::ModuleHelp
+        | Id::ModuleList
+        | Id::ModuleLoad
+        | Id::ModuleLoadex
+        | Id::ModuleUnload
+        | Id::Monitor
+        | Id::Object
+        | Id::Proxy
+        | Id::ProxyExplain
+        | Id::ProxyHelp
+        | Id::Psubscribe
+        | Id::Psync
+        | Id::Publish
+        | Id::Pubsub
+        | Id::PubsubChannels
+        | Id::PubsubHelp
+        | Id::PubsubNumpat
+        | Id::PubsubNumsub
+        | Id::PubsubShardchannels
+        | Id::PubsubShardnumsub
+        | Id::Punsubscribe
+        | Id::Replconf
+        | Id::Replicaof
+        | Id::Restore
+        | Id::RestoreAsking
+        | Id::Role
+        | Id::Save
+        | Id::Script
+        | Id::ScriptDebug
+        | Id::ScriptExists
+        | Id::ScriptFlush
+        | Id::ScriptHelp
+        | Id::ScriptKill
+        | Id::ScriptLoad
+        | Id::Slaveof
+        | Id::Slotway
+        | Id::SlotwayActivate
+        | Id::SlotwayFence
+        | Id::SlotwayFollow
+        | Id::SlotwayLink
+        | Id::SlotwayMigrate
+        | Id::SlotwayNext
+        | Id::SlotwaySession
+        | Id::Spublish
+        | Id::Ssubscribe
+        | Id::Subscribe
+        | Id::Sunsubscribe
+        | Id::Sync
+        | Id::Unsubscribe
+        | Id::Wait
+        | Id::Waitaof
+        | Id::Xack
+        | Id::Xadd
+        | Id::Xautoclaim
+        | Id::Xclaim
+        | Id::Xdel
+        | Id::Xgroup
+        | Id::XgroupCreate
+        | Id::XgroupCreateconsumer
+        | Id::XgroupDelconsumer
+        | Id::XgroupDestroy
+        | Id::XgroupHelp
+        | Id::XgroupSetid
+        | Id::Xinfo
+        | Id::XinfoConsumers
+        | Id::XinfoGroups
+        | Id::XinfoHelp
+        | Id::XinfoStream
+        | Id::Xlen
+        | Id::Xpending
+        | Id::Xrange
+        | Id::Xread
+        | Id::Xreadgroup
+        | Id::Xrevrange
+        | Id::Xsetid
+        | Id::Xtrim => Missing,
     }
 }
 

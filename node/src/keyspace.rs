@@ -2,7 +2,7 @@
 //!
 //! A key has a [`Place`]: its database, its slot and its keyed hash. A spread database has one table per slot, a whole
 //! one a single table ([`contents`]); a [`table`] is a trie of [`part`]s of a few dozen [`entry`]s. Values are strings
-//! ([`text`]) and hashes ([`hash`]).
+//! ([`text`]), hashes ([`hash`]), lists ([`list`]), sets ([`set`]) and sorted sets ([`sorted_set`]).
 //!
 //! What this file promises: a lookup or a change moves at most 120 entries and one small directory, so no command
 //! pauses because the keyspace is large. A GET, and a SET over a value of the same size class, allocate nothing. A key
@@ -18,12 +18,16 @@ mod scan;
 
 pub(crate) mod entry;
 pub(crate) mod hash;
-mod object;
+pub(crate) mod list;
+pub(crate) mod object;
 mod packed;
 mod part;
 pub(crate) mod seed;
+pub(crate) mod set;
+pub(crate) mod sorted_set;
 mod table;
 pub(crate) mod text;
+mod watches;
 mod wheel;
 
 mod garbage;
@@ -38,10 +42,12 @@ use contents::{Contents, Shape};
 use entry::Entry;
 use seed::{Random, Seed};
 use text::Origin;
+use watches::Watches;
 
 use crate::call::Millis;
 
 pub(crate) use garbage::Garbage;
+pub(crate) use watches::Watch;
 
 /// Where a key lies: its database, its slot there and its keyed hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +71,20 @@ pub(crate) struct Settings {
     pub(crate) hash_packed_fields_max: usize,
     /// `hash-max-listpack-value`
     pub(crate) hash_packed_value_bytes_max: usize,
+    /// `list-max-listpack-size`: elements, or with -1 to -5 a size of 4 to 64 KiB.
+    pub(crate) list_packed_max: i64,
+    /// `set-max-intset-entries`
+    pub(crate) set_integers_max: usize,
+    /// `set-max-listpack-entries`
+    pub(crate) set_packed_members_max: usize,
+    /// `set-max-listpack-value`
+    pub(crate) set_packed_value_bytes_max: usize,
+    /// `zset-max-listpack-entries`
+    pub(crate) sorted_set_packed_members_max: usize,
+    /// `zset-max-listpack-value`
+    pub(crate) sorted_set_packed_value_bytes_max: usize,
+    /// `hll-sparse-max-bytes`
+    pub(crate) hyperloglog_sparse_bytes_max: usize,
     /// `proto-max-bulk-len`: the longest string APPEND and SETRANGE may make.
     pub(crate) text_bytes_max: usize,
     /// Whether [`Keyspace::prefetch`] fetches, or only finds places: a switch for measurements.
@@ -76,6 +96,13 @@ impl Default for Settings {
         Settings {
             hash_packed_fields_max: 512,
             hash_packed_value_bytes_max: 64,
+            list_packed_max: -2,
+            set_integers_max: 512,
+            set_packed_members_max: 128,
+            set_packed_value_bytes_max: 64,
+            sorted_set_packed_members_max: 128,
+            sorted_set_packed_value_bytes_max: 64,
+            hyperloglog_sparse_bytes_max: 3000,
             text_bytes_max: 512 << 20,
             prefetch: true,
         }
@@ -111,10 +138,11 @@ pub(crate) struct Keyspace {
     contents: Vec<Contents>,
     random: Random,
     garbage: Garbage,
+    watches: Watches,
     /// Where each run of slots that this node answers for ends: see [`scan`].
     runs: scan::Runs,
     /// The database that active expiry begins with, so that a busy one does not starve the others.
-    expire_first: usize,
+    expire_first: u8,
 }
 
 impl Keyspace {
@@ -130,6 +158,7 @@ impl Keyspace {
             contents: (0..DATABASES).map(|number| Contents::new(shape_of(number))).collect(),
             random: Random::new(seed.hash(b"random choices")),
             garbage: Garbage::default(),
+            watches: Watches::default(),
             runs: scan::Runs::default(),
             expire_first: 0,
         }
@@ -276,9 +305,41 @@ impl Keyspace {
         self.contents_mut(key.place.database).set_deadline(key.place, key.bytes, deadline, now);
     }
 
-    /// Notes changes: where replication and persistence will learn of them.
-    pub(crate) fn changed(&mut self, count: u64) {
+    /// Notes `count` changes of a key: where replication and persistence will learn of them, and those who watch it.
+    #[inline]
+    pub(crate) fn changed(&mut self, key: Key<'_>, count: u64) {
         self.stats.changes += count;
+        if count > 0 {
+            self.touched(key);
+        }
+    }
+
+    /// A key has changed along with another for which [`Keyspace::changed`] is called.
+    #[inline]
+    pub(crate) fn touched(&mut self, key: Key<'_>) {
+        self.watches.note(key.place.database, key.bytes);
+    }
+
+    /// Notes changes of whole databases; [`Keyspace::flush`] and [`Keyspace::swap`] have told those who watch.
+    pub(crate) fn changed_databases(&mut self, count: u64) {
+        self.stats.changes += count;
+    }
+
+    /// Watches a key from now on.
+    pub(crate) fn watch(&mut self, key: Key<'_>, now: Millis) -> Watch {
+        self.delete_if_expired(key, now);
+        self.watches.add(key.place.database, key.bytes)
+    }
+
+    pub(crate) fn unwatch(&mut self, watch: &Watch) {
+        self.watches.remove(watch);
+    }
+
+    /// Whether the key is as it was when the watch began.
+    pub(crate) fn is_unchanged(&mut self, watch: &Watch, now: Millis) -> bool {
+        let key = self.key(watch.database, &watch.key);
+        self.delete_if_expired(key, now);
+        self.watches.is_unchanged(watch)
     }
 
     /// Keys of a database.
@@ -298,6 +359,9 @@ impl Keyspace {
 
     /// Deletes all keys of a database; returns how many there were.
     pub(crate) fn flush(&mut self, database: Database) -> u64 {
+        let mut watches = std::mem::take(&mut self.watches);
+        watches.note_where(database, |key| self.has(database, key));
+        self.watches = watches;
         let contents = self.contents_mut(database);
         let keys = contents.keys();
         let emptied = Contents::new(contents.shape());
@@ -315,7 +379,17 @@ impl Keyspace {
 
     /// Exchanges two databases.
     pub(crate) fn swap(&mut self, one: Database, other: Database) {
+        let mut watches = std::mem::take(&mut self.watches);
+        for database in [one, other] {
+            watches.note_where(database, |key| self.has(one, key) || self.has(other, key));
+        }
+        self.watches = watches;
         self.contents.swap(usize::from(one.0), usize::from(other.0));
+    }
+
+    /// Whether a key is there, expired or not.
+    fn has(&self, database: Database, key: &[u8]) -> bool {
+        self.contents(database).find(self.place(database, key), key).is_some()
     }
 
     /// What was deleted and is worth dropping on a helper thread; None: nothing. Ask after every batch.

@@ -18,12 +18,16 @@ pub(super) use scan::{Filter, Scanned, read_cursor, write_scanned};
 
 use super::arguments::count;
 use crate::call::{Call, Done, Millis};
-use crate::keyspace::entry::{Entry, Form};
+use crate::keyspace::entry::{Entry, Value};
+use crate::keyspace::object::Object;
 use crate::keyspace::{Key, Keyspace};
 
 pub(crate) fn del(call: &mut Call<'_>) -> Done {
-    let deleted = count_keys(call, Keyspace::delete);
-    call.keyspace.changed(u64::try_from(deleted).unwrap_or(0));
+    let deleted = count_keys(call, |keyspace, key, now| {
+        let deleted = keyspace.delete(key, now);
+        keyspace.changed(key, u64::from(deleted));
+        deleted
+    });
     write::integer(call.out, deleted);
     Ok(())
 }
@@ -64,10 +68,11 @@ pub(crate) fn type_(call: &mut Call<'_>) -> Done {
 
 /// What TYPE says of a value, and SCAN's TYPE compares with.
 fn type_name(entry: &Entry) -> &'static str {
-    match entry.form() {
-        Form::Text => "string",
-        Form::PackedHash => "hash",
-        Form::Object if entry.text().is_some() => "string",
-        Form::Object => "hash",
+    match entry.value() {
+        Value::Text(_) | Value::Object(Object::Text(_)) => "string",
+        Value::PackedHash(_) | Value::Object(Object::Hash(_)) => "hash",
+        Value::PackedList(_) | Value::Object(Object::List(_)) => "list",
+        Value::IntegerSet(_) | Value::PackedSet(_) | Value::Object(Object::Set(_)) => "set",
+        Value::PackedSortedSet(_) | Value::Object(Object::SortedSet(_)) => "zset",
     }
 }

@@ -46,6 +46,14 @@ pub(crate) enum Form {
     Text,
     /// A small hash in the entry: see [`super::packed`].
     PackedHash,
+    /// A small list in the entry: see [`super::list`].
+    PackedList,
+    /// A small set of integers in the entry: see [`super::set`].
+    IntegerSet,
+    /// A small set in the entry: see [`super::set`].
+    PackedSet,
+    /// A small sorted set in the entry: see [`super::sorted_set`].
+    PackedSortedSet,
     /// Anything behind a pointer of its own.
     Object,
 }
@@ -54,6 +62,10 @@ pub(crate) enum Form {
 pub(crate) enum Value<'a> {
     Text(&'a [u8]),
     PackedHash(&'a [u8]),
+    PackedList(&'a [u8]),
+    IntegerSet(&'a [u8]),
+    PackedSet(&'a [u8]),
+    PackedSortedSet(&'a [u8]),
     Object(&'a Object),
 }
 
@@ -110,6 +122,10 @@ impl Entry {
         match self.header().meta & FORM {
             0 => Form::Text,
             1 => Form::PackedHash,
+            2 => Form::PackedList,
+            3 => Form::IntegerSet,
+            4 => Form::PackedSet,
+            5 => Form::PackedSortedSet,
             _ => Form::Object,
         }
     }
@@ -118,6 +134,10 @@ impl Entry {
         match self.form() {
             Form::Text => Value::Text(self.bytes()),
             Form::PackedHash => Value::PackedHash(self.bytes()),
+            Form::PackedList => Value::PackedList(self.bytes()),
+            Form::IntegerSet => Value::IntegerSet(self.bytes()),
+            Form::PackedSet => Value::PackedSet(self.bytes()),
+            Form::PackedSortedSet => Value::PackedSortedSet(self.bytes()),
             // Safety: invariant 3; the object is borrowed as long as the entry is.
             Form::Object => Value::Object(unsafe { &*self.read_object() }),
         }

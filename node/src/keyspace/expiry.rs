@@ -1,8 +1,10 @@
 //! Keys past their deadline: deleted when they are asked for, and turn by turn of the wheel when nobody asks.
 
 use slotway_cluster::Database;
+use slotway_cluster::slot::DATABASES;
 
 use super::contents::Turn;
+use super::entry::Entry;
 use super::{Key, Keyspace};
 use crate::call::Millis;
 
@@ -17,15 +19,21 @@ pub(crate) struct Cycle {
 impl Keyspace {
     /// Deletes what is past its deadline, looking at about `entries` entries at most.
     pub(crate) fn expire_cycle(&mut self, now: Millis, entries: usize) -> Cycle {
-        let Keyspace { contents, garbage, stats, expire_first, .. } = self;
-        let mut taken = |entry| garbage.add_entry(entry);
-        let mut turn = Turn { now, budget: entries, expired: 0, taken: &mut taken };
-        let count = contents.len();
-        for step in 0..count {
-            contents[(*expire_first + step) % count].expire(&mut turn);
+        let Keyspace { contents, garbage, watches, stats, expire_first, .. } = self;
+        let (mut budget, mut expired) = (entries, 0);
+        for step in 0..DATABASES {
+            let database = Database((*expire_first + step) % DATABASES);
+            let mut taken = |entry: Entry| {
+                watches.note(database, entry.key());
+                garbage.add_entry(entry);
+            };
+            let mut turn = Turn { now, budget, expired: 0, taken: &mut taken };
+            contents[usize::from(database.0)].expire(&mut turn);
+            budget = turn.budget;
+            expired += turn.expired;
         }
-        *expire_first = (*expire_first + 1) % count;
-        let cycle = Cycle { expired: turn.expired, more: turn.budget == 0 };
+        *expire_first = (*expire_first + 1) % DATABASES;
+        let cycle = Cycle { expired, more: budget == 0 };
         stats.expired += cycle.expired;
         cycle
     }
@@ -48,6 +56,7 @@ impl Keyspace {
     #[cold]
     fn delete_expired(&mut self, key: Key<'_>) {
         if let Some(entry) = self.contents_mut(key.place.database).remove(key.place, key.bytes) {
+            self.touched(key);
             self.garbage.add_entry(entry);
             self.stats.expired += 1;
         }

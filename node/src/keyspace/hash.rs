@@ -38,7 +38,7 @@ impl Entry {
         match self.value() {
             Value::PackedHash(bytes) => Some(Hash::Packed(Packed::new(bytes))),
             Value::Object(Object::Hash(table)) => Some(Hash::Table(table)),
-            Value::Text(_) | Value::Object(Object::Text(_)) => None,
+            _ => None,
         }
     }
 
@@ -113,7 +113,7 @@ impl HashMut<'_> {
         let limit = self.settings.hash_packed_value_bytes_max;
         let mut bytes = match self.entry.value() {
             Value::PackedHash(packed) => packed.len(),
-            Value::Text(_) | Value::Object(_) => return,
+            _ => return,
         };
         for word in words {
             bytes = bytes.saturating_add(word.len());
@@ -173,7 +173,7 @@ impl HashMut<'_> {
     fn table(&mut self) -> &mut Table {
         match self.entry.object_mut() {
             Some(Object::Hash(table)) => table,
-            Some(Object::Text(_)) | None => unreachable!("a hash that is not packed is a table"),
+            _ => unreachable!("a hash that is not packed is a table"),
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::entry::{Entry, Form, Value};
+use super::list::List;
 use super::seed::Seed;
+use super::sorted_set::SortedSet;
 use super::table::Table;
 
 /// A value behind a pointer of its own.
@@ -12,39 +14,56 @@ pub(crate) enum Object {
     Text(Arc<Vec<u8>>),
     /// A hash of many or long fields: a table of entries, field as key and value as value.
     Hash(Table),
+    /// A list that is long in elements or bytes.
+    List(List),
+    /// A set of many or long members: a table of entries, a member as key and no value.
+    Set(Table),
+    /// A sorted set of many or long members.
+    SortedSet(Box<SortedSet>),
 }
 
 /// Collections of more elements than this are dropped on a helper thread, as Redis frees them lazily.
-const SLOW_FIELDS: usize = 64;
+const SLOW_ELEMENTS: usize = 64;
 
 impl Object {
     /// Whether dropping it takes so long that a helper thread should.
     pub(super) fn is_slow_to_drop(&self) -> bool {
         match self {
             Object::Text(_) => true,
-            Object::Hash(table) => table.len() > SLOW_FIELDS,
+            Object::Hash(table) | Object::Set(table) => table.len() > SLOW_ELEMENTS,
+            Object::List(list) => list.len() > SLOW_ELEMENTS,
+            Object::SortedSet(set) => set.len() > SLOW_ELEMENTS,
         }
     }
 
     fn duplicate(&self, seed: &Seed) -> Object {
         match self {
             Object::Text(text) => Object::Text(Arc::clone(text)),
-            Object::Hash(table) => {
-                let mut copy = Table::default();
-                for entry in table.iter() {
-                    copy.insert(seed, seed.hash(entry.key()), duplicate(entry, entry.key(), seed));
-                }
-                Object::Hash(copy)
-            }
+            Object::Hash(table) => Object::Hash(duplicate_table(table, seed)),
+            Object::List(list) => Object::List(list.clone()),
+            Object::Set(table) => Object::Set(duplicate_table(table, seed)),
+            Object::SortedSet(set) => Object::SortedSet(Box::new(set.duplicate(seed))),
         }
     }
+}
+
+fn duplicate_table(table: &Table, seed: &Seed) -> Table {
+    let mut copy = Table::default();
+    for entry in table.iter() {
+        copy.insert(seed, seed.hash(entry.key()), duplicate(entry, entry.key(), seed));
+    }
+    copy
 }
 
 /// A copy of an entry under another key, without its deadline. A long string is shared, not copied.
 pub(super) fn duplicate(entry: &Entry, key: &[u8], seed: &Seed) -> Entry {
     let mut copy = match entry.value() {
         Value::Text(text) => Entry::new(key, Form::Text, text),
-        Value::PackedHash(bytes) => Entry::new(key, Form::PackedHash, bytes),
+        Value::PackedHash(bytes)
+        | Value::PackedList(bytes)
+        | Value::IntegerSet(bytes)
+        | Value::PackedSet(bytes)
+        | Value::PackedSortedSet(bytes) => Entry::new(key, entry.form(), bytes),
         Value::Object(object) => Entry::with_object(key, Box::new(object.duplicate(seed))),
     };
     copy.set_mark(entry.mark());

@@ -64,7 +64,7 @@ impl Entry {
         match self.value() {
             Value::Text(text) => Some(text),
             Value::Object(Object::Text(text)) => Some(text),
-            Value::PackedHash(_) | Value::Object(Object::Hash(_)) => None,
+            _ => None,
         }
     }
 

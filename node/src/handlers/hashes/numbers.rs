@@ -38,6 +38,6 @@ fn store(call: &mut Call<'_>, field: &[u8], number: &[u8]) -> Done {
         hash.make_room_for([field, number].into_iter());
         hash.set(field, number);
     })?;
-    call.keyspace.changed(1);
+    call.keyspace.changed(call.key(), 1);
     Ok(())
 }

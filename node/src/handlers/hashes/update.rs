@@ -30,7 +30,7 @@ fn set_pairs(call: &mut Call<'_>, command: &str) -> Result<usize, Refusal> {
         let set = |nth| hash.set(request.word(2 + 2 * nth), request.word(3 + 2 * nth));
         (0..pairs).map(set).filter(|&is_new| is_new).count()
     })?;
-    call.keyspace.changed(u64::try_from(pairs).unwrap_or(0));
+    call.keyspace.changed(call.key(), u64::try_from(pairs).unwrap_or(0));
     Ok(created)
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn hsetnx(call: &mut Call<'_>) -> Done {
         }
         is_new
     })?;
-    call.keyspace.changed(u64::from(is_new));
+    call.keyspace.changed(call.key(), u64::from(is_new));
     write::integer(call.out, i64::from(is_new));
     Ok(())
 }
@@ -62,7 +62,7 @@ pub(crate) fn hdel(call: &mut Call<'_>) -> Done {
     if hash.view().len() == 0 {
         call.keyspace.delete(key, call.now);
     }
-    call.keyspace.changed(u64::try_from(removed).unwrap_or(0));
+    call.keyspace.changed(key, u64::try_from(removed).unwrap_or(0));
     write::integer(call.out, count(removed));
     Ok(())
 }

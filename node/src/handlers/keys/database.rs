@@ -15,7 +15,7 @@ pub(crate) fn dbsize(call: &mut Call<'_>) -> Done {
 pub(crate) fn flushdb(call: &mut Call<'_>) -> Done {
     check_flush(call.request)?;
     let keys = call.keyspace.flush(call.database);
-    call.keyspace.changed(keys);
+    call.keyspace.changed_databases(keys);
     write::simple(call.out, "OK");
     Ok(())
 }
@@ -23,7 +23,7 @@ pub(crate) fn flushdb(call: &mut Call<'_>) -> Done {
 pub(crate) fn flushall(call: &mut Call<'_>) -> Done {
     check_flush(call.request)?;
     let keys = call.keyspace.flush_all();
-    call.keyspace.changed(keys);
+    call.keyspace.changed_databases(keys);
     write::simple(call.out, "OK");
     Ok(())
 }
@@ -43,7 +43,7 @@ pub(crate) fn swapdb(call: &mut Call<'_>) -> Done {
     let other = number(call.request.word(2), errors::SWAPDB_SECOND)?;
     let (one, other) = (database(one)?, database(other)?);
     call.keyspace.swap(one, other);
-    call.keyspace.changed(1);
+    call.keyspace.changed_databases(1);
     write::simple(call.out, "OK");
     Ok(())
 }

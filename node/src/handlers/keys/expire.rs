@@ -61,7 +61,7 @@ fn set_deadline(call: &mut Call<'_>, base: i64, unit: i64, command: &str) -> Don
                 call.keyspace.delete(key, call.now);
             }
         }
-        call.keyspace.changed(1);
+        call.keyspace.changed(key, 1);
     }
     write::integer(call.out, i64::from(allowed));
     Ok(())
@@ -134,7 +134,7 @@ pub(crate) fn persist(call: &mut Call<'_>) -> Done {
     let had_deadline = call.keyspace.write(key, call.now).is_some_and(|entry| entry.deadline().is_some());
     if had_deadline {
         call.keyspace.set_deadline(key, None, call.now);
-        call.keyspace.changed(1);
+        call.keyspace.changed(key, 1);
     }
     write::integer(call.out, i64::from(had_deadline));
     Ok(())

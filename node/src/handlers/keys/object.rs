@@ -5,8 +5,8 @@ use slotway_resp::write;
 
 use crate::call::{Call, Done};
 use crate::handlers::help::write_help;
-use crate::keyspace::entry::{CLOCK_MASK, Entry};
-use crate::keyspace::hash::Hash;
+use crate::keyspace::entry::{CLOCK_MASK, Entry, Value};
+use crate::keyspace::object::Object;
 use crate::keyspace::text::TextEncoding;
 use crate::keyspace::{Key, clock};
 
@@ -23,12 +23,19 @@ pub(crate) fn object_encoding(call: &mut Call<'_>) -> Done {
 }
 
 fn encoding(entry: &Entry) -> &'static str {
-    match (entry.text_encoding(), entry.hash()) {
-        (Some(TextEncoding::Integer), _) => "int",
-        (Some(TextEncoding::Embedded), _) => "embstr",
-        (Some(TextEncoding::Raw), _) => "raw",
-        (None, Some(Hash::Packed(_))) => "listpack",
-        (None, Some(Hash::Table(_)) | None) => "hashtable",
+    match entry.value() {
+        Value::Text(_) | Value::Object(Object::Text(_)) => match entry.text_encoding() {
+            Some(TextEncoding::Integer) => "int",
+            Some(TextEncoding::Embedded) => "embstr",
+            Some(TextEncoding::Raw) | None => "raw",
+        },
+        Value::PackedHash(_) | Value::PackedList(_) | Value::PackedSet(_) | Value::PackedSortedSet(_) => {
+            "listpack"
+        }
+        Value::IntegerSet(_) => "intset",
+        Value::Object(Object::Hash(_) | Object::Set(_)) => "hashtable",
+        Value::Object(Object::List(_)) => "quicklist",
+        Value::Object(Object::SortedSet(_)) => "skiplist",
     }
 }
 

@@ -40,7 +40,8 @@ fn check_exists(call: &mut Call<'_>, key: Key<'_>) -> Done {
 fn take_name(call: &mut Call<'_>, from: Key<'_>, to: Key<'_>) {
     if let Some(entry) = call.keyspace.take(from, call.now) {
         call.keyspace.put(to, entry, call.now);
-        call.keyspace.changed(1);
+        call.keyspace.changed(to, 1);
+        call.keyspace.touched(from);
     }
 }
 
@@ -77,7 +78,7 @@ pub(crate) fn copy(call: &mut Call<'_>) -> Done {
         if deadline.is_some() {
             call.keyspace.set_deadline(to, deadline, call.now);
         }
-        call.keyspace.changed(1);
+        call.keyspace.changed(to, 1);
     }
     Ok(())
 }

@@ -45,6 +45,6 @@ fn set_pairs(call: &mut Call<'_>) {
     for nth in 0..call.request.len() / 2 {
         let (key, value) = (call.nth_key(nth, 1 + 2 * nth), call.request.word(2 + 2 * nth));
         call.keyspace.set_text(key, value, Deadline::Clear, call.now);
-        call.keyspace.changed(1);
+        call.keyspace.changed(key, 1);
     }
 }

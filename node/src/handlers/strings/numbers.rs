@@ -71,5 +71,5 @@ fn store(call: &mut Call<'_>, number: &[u8], origin: Origin) {
             call.keyspace.insert(key, entry, call.now);
         }
     }
-    call.keyspace.changed(1);
+    call.keyspace.changed(key, 1);
 }

@@ -21,7 +21,7 @@ pub(crate) fn append(call: &mut Call<'_>) -> Done {
             tail.len()
         }
     };
-    call.keyspace.changed(1);
+    call.keyspace.changed(key, 1);
     write::integer(call.out, count(len));
     Ok(())
 }
@@ -54,7 +54,7 @@ pub(crate) fn setrange(call: &mut Call<'_>) -> Done {
         call.keyspace.insert(key, Entry::with_text(key.bytes, b""), call.now);
     }
     let len = call.keyspace.write(key, call.now).map_or(0, |entry| entry.write_text(offset, bytes));
-    call.keyspace.changed(1);
+    call.keyspace.changed(key, 1);
     write::integer(call.out, count(len));
     Ok(())
 }

@@ -48,7 +48,7 @@ pub(crate) fn set(call: &mut Call<'_>) -> Done {
     }
     let (key, value) = (call.key(), call.request.word(2));
     call.keyspace.set_text(key, value, Deadline::Clear, call.now);
-    call.keyspace.changed(1);
+    call.keyspace.changed(key, 1);
     write::simple(call.out, "OK");
     Ok(())
 }
@@ -71,7 +71,7 @@ fn set_with_options(call: &mut Call<'_>) -> Done {
     };
     if allowed {
         call.keyspace.set_text(key, value, deadline, call.now);
-        call.keyspace.changed(1);
+        call.keyspace.changed(key, 1);
     }
     match (options.get, allowed) {
         (true, _) => {}
@@ -144,7 +144,7 @@ pub(crate) fn setnx(call: &mut Call<'_>) -> Done {
     let absent = call.keyspace.write(key, call.now).is_none();
     if absent {
         call.keyspace.set_text(key, value, Deadline::Clear, call.now);
-        call.keyspace.changed(1);
+        call.keyspace.changed(key, 1);
     }
     write::integer(call.out, i64::from(absent));
     Ok(())
@@ -162,7 +162,7 @@ fn set_for_a_time(call: &mut Call<'_>, clock: Clock, command: &str) -> Done {
     let at = expire_at(clock, call.request.word(2), call.now, command)?;
     let (key, value) = (call.key(), call.request.word(3));
     call.keyspace.set_text(key, value, Deadline::At(at), call.now);
-    call.keyspace.changed(1);
+    call.keyspace.changed(key, 1);
     write::simple(call.out, "OK");
     Ok(())
 }
@@ -171,7 +171,7 @@ pub(crate) fn getset(call: &mut Call<'_>) -> Done {
     let (key, value) = (call.key(), call.request.word(2));
     reply_value(call, key)?;
     call.keyspace.set_text(key, value, Deadline::Clear, call.now);
-    call.keyspace.changed(1);
+    call.keyspace.changed(key, 1);
     Ok(())
 }
 
@@ -179,7 +179,7 @@ pub(crate) fn getdel(call: &mut Call<'_>) -> Done {
     let key = call.key();
     reply_value(call, key)?;
     if call.keyspace.delete(key, call.now) {
-        call.keyspace.changed(1);
+        call.keyspace.changed(key, 1);
     }
     Ok(())
 }
@@ -210,7 +210,7 @@ pub(crate) fn getex(call: &mut Call<'_>) -> Done {
         }
         _ => call.keyspace.set_deadline(key, deadline, call.now),
     }
-    call.keyspace.changed(1);
+    call.keyspace.changed(key, 1);
     Ok(())
 }
 

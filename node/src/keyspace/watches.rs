@@ -1,0 +1,81 @@
+//! Keys that clients watch (WATCH): a number per watched key that grows with every change.
+//!
+//! A watch remembers the number it found; EXEC asks whether it is still the same. So a change costs a look at one map,
+//! which is empty unless somebody watches, and knows nothing of clients. What ends by its deadline has changed, too;
+//! what had ended before the watch has not.
+
+use std::collections::HashMap;
+
+use slotway_cluster::Database;
+use slotway_cluster::slot::DATABASES;
+
+/// All watched keys, by database.
+pub(super) struct Watches {
+    by_database: Vec<HashMap<Box<[u8]>, Watched>>,
+}
+
+#[derive(Default)]
+struct Watched {
+    changes: u64,
+    watches: u64,
+}
+
+/// One client's watch over one key. To be given back with [`super::Keyspace::unwatch`].
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Watch {
+    pub(super) database: Database,
+    pub(super) key: Box<[u8]>,
+    /// Changes of the key at the time.
+    changes: u64,
+}
+
+impl Default for Watches {
+    fn default() -> Self {
+        Watches { by_database: (0..DATABASES).map(|_| HashMap::new()).collect() }
+    }
+}
+
+impl Watches {
+    pub(super) fn add(&mut self, database: Database, key: &[u8]) -> Watch {
+        let watched = self.of(database).entry(key.into()).or_default();
+        watched.watches += 1;
+        Watch { database, key: key.into(), changes: watched.changes }
+    }
+
+    pub(super) fn remove(&mut self, watch: &Watch) {
+        let keys = self.of(watch.database);
+        if let Some(watched) = keys.get_mut(&watch.key) {
+            watched.watches -= 1;
+            if watched.watches == 0 {
+                keys.remove(&watch.key);
+            }
+        }
+    }
+
+    pub(super) fn is_unchanged(&self, watch: &Watch) -> bool {
+        let watched = self.by_database[usize::from(watch.database.0)].get(&watch.key);
+        watched.is_some_and(|watched| watched.changes == watch.changes)
+    }
+
+    /// The key has changed.
+    #[inline]
+    pub(super) fn note(&mut self, database: Database, key: &[u8]) {
+        let keys = self.of(database);
+        if !keys.is_empty()
+            && let Some(watched) = keys.get_mut(key)
+        {
+            watched.changes += 1;
+        }
+    }
+
+    /// Those keys of a database have changed for which `has_changed` says so.
+    pub(super) fn note_where(&mut self, database: Database, mut has_changed: impl FnMut(&[u8]) -> bool) {
+        for (key, watched) in self.of(database) {
+            watched.changes += u64::from(has_changed(key));
+        }
+    }
+
+    fn of(&mut self, database: Database) -> &mut HashMap<Box<[u8]>, Watched> {
+        &mut self.by_database[usize::from(database.0)]
+    }
+}
