@@ -16,6 +16,3 @@ pub(crate) mod server;
 mod arguments;
 mod help;
 mod long_double;
-
-#[cfg(test)]
-mod differential;

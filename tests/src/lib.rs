@@ -1,9 +1,11 @@
 //! What the whole-system tests and the benchmarks of Slotway share: the measuring tools, and a
 //! whole cluster to test against.
 //!
-//! Nothing of the product depends on this crate, and the tools depend on nothing of the product: they speak to
-//! whatever listens on a port, so that a peer and Slotway are measured by exactly the same code.
+//! Nothing of the product depends on this crate, and the measuring tools depend on nothing of the product: they speak to
+//! whatever listens on a port, so that a peer and Slotway are measured by exactly the same code. The differential run reads
+//! the command table, to know which keys a request names.
 
 pub mod bench;
 pub mod cluster;
+pub mod differential;
 pub mod syscall;

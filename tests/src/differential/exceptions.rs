@@ -1,0 +1,116 @@
+//! THE table of where Slotway differs from redis-server 7.0: it behaves as Redis 7.2.
+//!
+//! Each row changes a reply of 7.0 into what 7.2 says, or leaves it alone. What 7.2 does not say either is no exception but
+//! a mistake of ours.
+
+use slotway_resp::{Frame, Version, double, write};
+
+use super::question::is;
+
+/// One difference.
+#[derive(Debug)]
+pub struct Exception {
+    pub name: &'static str,
+    pub reason: &'static str,
+    /// Request, our reply, their reply: what theirs ought to be. None: this row has nothing to do with it.
+    mend: fn(&[Vec<u8>], &Frame, &Frame) -> Option<Frame>,
+}
+
+pub const ALL: &[Exception] = &[
+    Exception {
+        name: "scores",
+        reason: "7.0 prints scores with 17 digits, 7.2 the shortest text that is the same number",
+        mend: scores,
+    },
+    Exception {
+        name: "small lists",
+        reason: "since 7.2 a list of few elements is one listpack; 7.0 knows quicklists only",
+        mend: |words, ours, theirs| encoding(words, ours, theirs, "listpack", "quicklist"),
+    },
+    Exception {
+        name: "small sets",
+        reason: "since 7.2 a set of few short members is a listpack; in 7.0 it is a hash table",
+        mend: |words, ours, theirs| encoding(words, ours, theirs, "listpack", "hashtable"),
+    },
+];
+
+/// Their reply as 7.2 would have given it.
+#[must_use]
+pub fn as_it_should_be(words: &[Vec<u8>], ours: &Frame, theirs: Frame) -> Frame {
+    ALL.iter().fold(theirs, |theirs, exception| (exception.mend)(words, ours, &theirs).unwrap_or(theirs))
+}
+
+/// Replies of the commands that print scores: every number in them is printed anew.
+fn scores(words: &[Vec<u8>], _ours: &Frame, theirs: &Frame) -> Option<Frame> {
+    let name = words.first()?.to_ascii_lowercase();
+    let prints = name.starts_with(b"z") || name.starts_with(b"geo");
+    prints.then(|| shortest(theirs))
+}
+
+/// More digits than this only a number has that was printed with 17.
+const DIGITS: usize = 16;
+
+fn shortest(frame: &Frame) -> Frame {
+    let all = |elements: &[Frame]| elements.iter().map(shortest).collect();
+    match frame {
+        Frame::Bulk(text) if text.len() > DIGITS || text.contains(&b'e') => match double::parse(text) {
+            Some(number) => printed(number),
+            None => frame.clone(),
+        },
+        Frame::Array(elements) => Frame::Array(all(elements)),
+        Frame::Set(elements) => Frame::Set(all(elements)),
+        Frame::Map(pairs) => {
+            Frame::Map(pairs.iter().map(|(key, value)| (shortest(key), shortest(value))).collect())
+        }
+        // RESP3's doubles are numbers here already.
+        other => other.clone(),
+    }
+}
+
+fn printed(number: f64) -> Frame {
+    let mut bytes = Vec::new();
+    write::double(&mut bytes, Version::Resp2, number);
+    Frame::parse(&bytes, &slotway_resp::Limits::REPLY).ok().flatten().expect("a bulk").0
+}
+
+/// OBJECT ENCODING says `old` where 7.2 says `new`.
+fn encoding(words: &[Vec<u8>], ours: &Frame, theirs: &Frame, new: &str, old: &str) -> Option<Frame> {
+    let asked = is(words, "object") && words.get(1)?.eq_ignore_ascii_case(b"encoding");
+    let differs = ours.as_str() == Some(new) && theirs.as_str() == Some(old);
+    (asked && differs).then(|| ours.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mended(request: &str, ours: Frame, theirs: Frame) -> bool {
+        let words: Vec<Vec<u8>> = request.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+        as_it_should_be(&words, &ours, theirs) == ours
+    }
+
+    #[test]
+    fn scores_are_compared_as_numbers_and_must_be_short() {
+        let long = || Frame::bulk("0.10000000000000001");
+        assert!(mended("ZSCORE z a", Frame::bulk("0.1"), long()));
+        assert!(!mended("ZSCORE z a", long(), long()), "as long as in 7.0");
+        assert!(!mended("ZSCORE z a", Frame::bulk("0.2"), long()));
+        assert!(!mended("GET k", Frame::bulk("0.1"), long()));
+    }
+
+    #[test]
+    fn encodings_are_those_of_seven_two() {
+        assert!(mended("OBJECT ENCODING l", Frame::bulk("listpack"), Frame::bulk("quicklist")));
+        assert!(mended("object encoding s", Frame::bulk("listpack"), Frame::bulk("hashtable")));
+        assert!(!mended("OBJECT ENCODING s", Frame::bulk("intset"), Frame::bulk("hashtable")));
+        assert!(!mended("GET s", Frame::bulk("listpack"), Frame::bulk("hashtable")));
+    }
+
+    #[test]
+    fn every_exception_has_a_name_of_its_own_and_a_reason() {
+        for exception in ALL {
+            let same = ALL.iter().filter(|other| other.name == exception.name).count();
+            assert!(same == 1 && exception.reason.len() > 20, "{}", exception.name);
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Commands about the server and its memory, as far as two servers can agree.
+
+use super::Group;
+use crate::differential::source::{Row, Source};
+
+pub const GROUP: Group = Group { name: "server", grammar: GRAMMAR, words, chosen: CHOSEN };
+
+const GRAMMAR: &[Row] = &[];
+
+fn words(_source: &mut Source, _name: &str) -> Option<Vec<Vec<u8>>> {
+    None
+}
+
+const CHOSEN: &str = "";

@@ -1,0 +1,14 @@
+//! SORT and SORT_RO: weights and values from other keys.
+
+use super::Group;
+use crate::differential::source::{Row, Source};
+
+pub const GROUP: Group = Group { name: "sort", grammar: GRAMMAR, words, chosen: CHOSEN };
+
+const GRAMMAR: &[Row] = &[];
+
+fn words(_source: &mut Source, _name: &str) -> Option<Vec<Vec<u8>>> {
+    None
+}
+
+const CHOSEN: &str = "";

@@ -1,0 +1,103 @@
+//! Where a run takes place: which system, which database, how keys are spelled, and what is not asked there.
+
+use slotway_cluster::slot::spread_slot;
+use slotway_commands::row::Policy;
+use slotway_commands::{Command, keys, lookup};
+use slotway_resp::OwnedRequest;
+
+use super::question::is;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// A node by itself, all of its databases.
+    Node,
+    /// A proxy, in a database that lies in one slot as a whole.
+    WholeDatabase,
+    /// A proxy, database 0, every key with the same hash tag.
+    OneHashTag,
+    /// A proxy, database 0, keys in whatever slots.
+    FreeKeys,
+}
+
+use Place::{FreeKeys, Node, OneHashTag, WholeDatabase};
+
+const PROXY: &[Place] = &[WholeDatabase, OneHashTag, FreeKeys];
+
+/// Commands that are not asked in some places, and why. What a proxy answers to them has tests of its own.
+const LEFT_OUT: &[(&[Place], &[&str], &str)] = &[
+    (PROXY, &["select", "swapdb", "move"], "behind a proxy a database is a place of its own"),
+    (
+        PROXY,
+        &[
+            "info", "config", "cluster", "client", "command", "debug", "latency", "slowlog", "memory",
+            "shutdown",
+        ],
+        "a proxy answers for itself, or for many nodes at once",
+    ),
+    (
+        &[FreeKeys],
+        &["multi", "exec", "discard", "watch", "unwatch"],
+        "a transaction over several slots is refused as a whole; under one hash tag it runs",
+    ),
+];
+
+impl Place {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Node => "on a node",
+            WholeDatabase => "through the proxy, on a whole database",
+            OneHashTag => "through the proxy, under one hash tag",
+            FreeKeys => "through the proxy, with free keys",
+        }
+    }
+
+    #[must_use]
+    pub fn database(self) -> u16 {
+        if self == WholeDatabase { 1 } else { 0 }
+    }
+
+    /// A key (or a pattern for keys) as it is spelled here.
+    #[must_use]
+    pub fn spell(self, key: &[u8]) -> Vec<u8> {
+        if self == OneHashTag { [b"{t}", key].concat() } else { key.to_vec() }
+    }
+
+    /// Not asked here.
+    #[must_use]
+    pub fn leaves_out(self, words: &[Vec<u8>]) -> bool {
+        let listed = |(places, names, _): &(&[Place], &[&str], &str)| {
+            places.contains(&self) && names.iter().any(|name| is(words, name))
+        };
+        LEFT_OUT.iter().any(listed) || self.copies_between_databases(words) || self.crosses_slots(words)
+    }
+
+    /// COPY with DB names a database that may lie elsewhere.
+    fn copies_between_databases(self, words: &[Vec<u8>]) -> bool {
+        self != Node && is(words, "copy") && words.iter().any(|word| word.eq_ignore_ascii_case(b"db"))
+    }
+
+    /// Keys in several slots, and no command that the proxy splits: refused, where one server would answer. (Under one
+    /// hash tag that is a request in which something else stands where a key belongs.)
+    fn crosses_slots(self, words: &[Vec<u8>]) -> bool {
+        if !matches!(self, OneHashTag | FreeKeys) {
+            return false;
+        }
+        let request = OwnedRequest::new(words);
+        let Some(row) = lookup::find_in(request.view()) else { return false };
+        if matches!(row.proxy, Policy::Split(_)) {
+            return false;
+        }
+        let Ok(positions) = keys::positions(row, request.view()) else { return false };
+        let mut slots = positions.map(|index| spread_slot(&words[index]));
+        slots.next().is_some_and(|first| slots.any(|slot| slot != first))
+    }
+}
+
+/// Whether a request's command has its handler already (one that nobody knows is asked, too).
+#[must_use]
+pub fn is_here(words: &[Vec<u8>]) -> bool {
+    let request = OwnedRequest::new(words);
+    let top = lookup::find(&words[0]).is_none_or(Command::is_here);
+    top && lookup::find_in(request.view()).is_none_or(Command::is_here)
+}
