@@ -5,6 +5,7 @@
 
 use slotway_resp::Request;
 
+use crate::id::Id;
 use crate::row::Command;
 
 // What most commands can answer.
@@ -153,7 +154,13 @@ pub fn unknown_subcommand(request: Request<'_>) -> CommandError {
 }
 
 pub fn wrong_arity(row: &Command) -> CommandError {
-    CommandError { text: wrong_number_of_arguments(row.name).into_bytes() }
+    let text = wrong_number_of_arguments(row.name);
+    CommandError { text: if row.id == Id::Exec { exec_rejected(&text) } else { text }.into_bytes() }
+}
+
+/// An EXEC that was itself refused, which discards the transaction; `why` is the error that another command would get.
+pub fn exec_rejected(why: &str) -> String {
+    format!("EXECABORT Transaction discarded because of: {}", why.strip_prefix("ERR ").unwrap_or(why))
 }
 
 /// Also for requests that pass the arity and are still odd (MSET a 1 b). `name` is the row's.

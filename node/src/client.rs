@@ -17,7 +17,7 @@ use slotway_cluster::Database;
 use slotway_commands::Id;
 use slotway_resp::Version;
 
-use crate::call::Millis;
+use crate::{call::Millis, keyspace::Keyspace, transaction::Transaction};
 
 /// The number that CLIENT ID answers: never used twice in the life of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,13 +34,32 @@ pub(crate) enum Standing {
     Member,
 }
 
-/// What CLIENT REPLY asked for.
+/// Which replies are dropped: what CLIENT REPLY asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Replies {
     On,
     Off,
-    /// The reply of the next command is dropped.
+    /// That of the present request.
+    Skip,
+    /// That of the request behind the present one.
     SkipNext,
+    /// Both.
+    SkipBoth,
+}
+
+impl Replies {
+    fn drops_present(self) -> bool {
+        matches!(self, Replies::Off | Replies::Skip | Replies::SkipBoth)
+    }
+
+    /// What holds when the next request comes.
+    fn behind_present(self) -> Replies {
+        match self {
+            Replies::On | Replies::Skip => Replies::On,
+            Replies::Off => Replies::Off,
+            Replies::SkipNext | Replies::SkipBoth => Replies::Skip,
+        }
+    }
 }
 
 /// How long the connection goes on.
@@ -73,6 +92,7 @@ pub(crate) struct Client {
     pub(crate) name: RefCell<Vec<u8>>,
     pub(crate) library_name: RefCell<Vec<u8>>,
     pub(crate) library_version: RefCell<Vec<u8>>,
+    pub(crate) transaction: Transaction,
 
     /// When its last request arrived.
     pub(crate) active: Cell<Millis>,
@@ -113,6 +133,7 @@ impl Client {
             name: RefCell::default(),
             library_name: RefCell::default(),
             library_version: RefCell::default(),
+            transaction: Transaction::default(),
             active: Cell::new(now),
             last_command: Cell::new(None),
             input_bytes: Cell::new(0),
@@ -154,12 +175,29 @@ impl Client {
         }
     }
 
+    /// Takes back what was written from `start` on, if the client wants no reply to the present request.
+    pub(crate) fn drop_unwanted(&self, start: usize, out: &mut Vec<u8>) {
+        if self.replies.get().drops_present() {
+            out.truncate(start);
+        }
+    }
+
+    /// The present request is done with, and its reply written or dropped.
+    pub(crate) fn next_reply(&self) {
+        self.replies.set(self.replies.get().behind_present());
+    }
+
     /// The state of a fresh connection, as RESET has it; `standing` is a fresh client's.
-    pub(crate) fn reset(&self, standing: Standing) {
+    pub(crate) fn reset(&self, standing: Standing, keyspace: &mut Keyspace) {
+        self.transaction.discard(keyspace);
         self.database.set(Database::default());
         self.version.set(Version::default());
         self.standing.set(standing);
-        self.replies.set(Replies::On);
+        // RESET turns replies on again and is itself answered; unless it was the one to be skipped.
+        self.replies.set(match self.replies.get() {
+            Replies::On | Replies::Off | Replies::SkipNext => Replies::On,
+            Replies::Skip | Replies::SkipBoth => Replies::Skip,
+        });
         self.no_evict.set(false);
         self.no_touch.set(false);
         self.name.borrow_mut().clear();
@@ -175,11 +213,12 @@ impl Client {
 
     /// Bytes that this client holds: for `tot-mem` and the sums in INFO.
     pub(crate) fn memory_bytes(&self) -> usize {
-        size_of::<Client>() + self.input_bytes.get() + self.input_room_bytes.get() + self.output_bytes.get()
+        let input = self.input_bytes.get() + self.input_room_bytes.get() + self.transaction.bytes();
+        size_of::<Client>() + input + self.output_bytes.get()
     }
 
     /// The line of CLIENT LIST, without its line end.
-    pub(crate) fn describe(&self, now: Millis, line: &mut Vec<u8>) {
+    pub(crate) fn describe(&self, keyspace: &Keyspace, now: Millis, line: &mut Vec<u8>) {
         let seconds_since = |then: Millis| now.0.saturating_sub(then.0) / 1000;
         let mut write = |text: fmt::Arguments<'_>| {
             use std::io::Write;
@@ -192,10 +231,10 @@ impl Client {
         ));
         write(format_args!(" name={}", String::from_utf8_lossy(&self.name.borrow())));
         write(format_args!(" age={} idle={}", seconds_since(self.created), seconds_since(self.active.get())));
-        write(format_args!(" flags={} db={}", self.flags(), self.database.get().0));
-        write(format_args!(" sub=0 psub=0 ssub=0 multi=-1"));
+        write(format_args!(" flags={} db={}", self.flags(keyspace), self.database.get().0));
+        write(format_args!(" sub=0 psub=0 ssub=0 multi={}", self.queued_requests()));
         write(format_args!(" qbuf={} qbuf-free={}", self.input_bytes.get(), self.input_room_bytes.get()));
-        write(format_args!(" argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0"));
+        write(format_args!(" argv-mem=0 multi-mem={} rbs=0 rbp=0 obl=0", self.transaction.bytes()));
         write(format_args!(" oll={} omem={}", self.output_pieces.get(), self.output_bytes.get()));
         write(format_args!(" tot-mem={} events={}", self.memory_bytes(), self.events()));
         write(format_args!(" cmd={}", self.last_command_name()));
@@ -212,9 +251,24 @@ impl Client {
         }
     }
 
-    /// Redis's letters: closing after the reply `c`, not evicted `e`, does not touch keys `T`, nothing special `N`.
-    fn flags(&self) -> String {
+    /// Requests behind MULTI; -1: there is none.
+    fn queued_requests(&self) -> i64 {
+        match self.transaction.is_open() {
+            true => i64::try_from(self.transaction.requests()).unwrap_or(i64::MAX),
+            false => -1,
+        }
+    }
+
+    /// Redis's letters: in a transaction `x`, a watched key has changed `d`, closing after the reply `c`, closing now
+    /// `A`, not evicted `e`, does not touch keys `T`, nothing special `N`.
+    fn flags(&self, keyspace: &Keyspace) -> String {
         let mut flags = String::new();
+        if self.transaction.is_open() {
+            flags.push('x');
+        }
+        if self.transaction.has_seen_change(keyspace) {
+            flags.push('d');
+        }
         match self.fate.get() {
             Fate::Open | Fate::Finish => {}
             Fate::CloseAfterReply => flags.push('c'),
@@ -310,11 +364,36 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_is_dropped_as_long_as_it_was_asked_for() {
+        use Replies::{Off, On, Skip, SkipBoth, SkipNext};
+        for (during, dropped, behind) in [
+            (On, false, On),
+            (Off, true, Off),
+            (Skip, true, On),
+            (SkipNext, false, Skip),
+            (SkipBoth, true, Skip),
+        ] {
+            let client = client();
+            client.replies.set(during);
+            let mut out = b"+before\r\n+reply\r\n".to_vec();
+            client.drop_unwanted(9, &mut out);
+            assert_eq!(out.len() == 9, dropped, "{during:?}");
+            client.next_reply();
+            assert_eq!(client.replies.get(), behind, "{during:?}");
+        }
+    }
+
+    #[test]
     fn a_line_of_client_list_has_the_fields_of_redis_7_2_in_its_order() {
         let client = client();
         client.name.borrow_mut().extend_from_slice(b"worker");
         let mut line = Vec::new();
-        client.describe(Millis(61_500), &mut line);
+        let keyspace = Keyspace::new(
+            slotway_cluster::Placement::default(),
+            [7; 16],
+            crate::keyspace::Settings::default(),
+        );
+        client.describe(&keyspace, Millis(61_500), &mut line);
         let line = String::from_utf8(line).unwrap();
         let names: Vec<&str> = line.split(' ').filter_map(|field| Some(field.split_once('=')?.0)).collect();
         assert_eq!(

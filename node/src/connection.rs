@@ -99,7 +99,9 @@ impl Connection {
     pub(crate) async fn run(mut self) {
         let end = poll_fn(|context| self.poll(context)).await;
         self.report(&end);
-        self.thread.node.borrow_mut().clients.remove(self.client.id);
+        let node = &mut *self.thread.node.borrow_mut();
+        self.client.transaction.discard(&mut node.keyspace);
+        node.clients.remove(self.client.id);
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
@@ -170,7 +172,8 @@ impl Connection {
             .map_or((0, 0), |rest| (rest.bytes.len(), rest.bytes.capacity() - rest.bytes.len()));
         self.client.input_bytes.set(len);
         self.client.input_room_bytes.set(room);
-        if len > node.bounds.input_bytes_max {
+        // What is queued behind MULTI is not executed yet either.
+        if len + self.client.transaction.bytes() > node.bounds.input_bytes_max {
             node.statistics.cut_for_input += 1;
             return Err(End::InputLimit);
         }

@@ -14,6 +14,7 @@ use crate::handlers::internal;
 use crate::handlers::keys;
 use crate::handlers::server;
 use crate::handlers::strings;
+use crate::handlers::transactions;
 use crate::server_call::ServerCall;
 
 /// What answers a command.
@@ -228,7 +229,11 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::Geosearch
         | Id::Geosearchstore => Missing,
         Id::Sort | Id::SortRo => Missing,
-        Id::Discard | Id::Exec | Id::Multi | Id::Unwatch | Id::Watch => Missing,
+        Id::Discard => Server(transactions::discard),
+        Id::Exec => Server(transactions::exec),
+        Id::Multi => Server(transactions::multi),
+        Id::Unwatch => Server(transactions::unwatch),
+        Id::Watch => Server(transactions::watch),
         Id::Memory
         | Id::MemoryDoctor
         | Id::MemoryHelp

@@ -3,14 +3,18 @@
 //! The order of the questions is Redis's: is there such a command, has it the right number of words, has the
 //! client authenticated, are the keys ours. Stands on the path of every request: allocates nothing unless it
 //! refuses, reads no clock.
+//!
+//! Between MULTI and EXEC the same questions are asked, and then the request is queued instead of run.
 
-use slotway_commands::{Command, Id, errors, lookup};
+use slotway_cluster::Database;
+use slotway_commands::{Command, Id, errors, lookup, row::Flag};
 use slotway_resp::{Request, write};
 
 use crate::{
     call::{Call, Done, Millis, Refusal},
     client::{Client, Fate, Replies, Standing},
     dispatch::{self, Handler},
+    handlers,
     keyspace::Place,
     membership::MANAGED,
     node::Node,
@@ -26,7 +30,7 @@ pub(crate) struct Found<'a> {
     pub(crate) places: &'a [Place],
 }
 
-/// Runs one request and appends its reply, if its client wants replies.
+/// Runs one request, or queues it, and appends its reply, if its client wants replies.
 #[inline]
 pub(crate) fn execute(
     node: &mut Node,
@@ -36,20 +40,44 @@ pub(crate) fn execute(
     now: Millis,
     out: &mut Vec<u8>,
 ) {
-    let start = out.len();
-    let replies = client.replies.get();
+    let mut start = out.len();
     match found.row {
-        Some(row) => {
-            if let Err(refusal) = run(node, client, request, row, found.places, now, out) {
+        Some(row) => match run(node, client, request, row, found.places, now, out) {
+            // EXEC has dropped what its client does not want.
+            Ok(()) if row.id == Id::Exec => start = out.len(),
+            Ok(()) => {}
+            Err(refusal) => {
+                debug_assert_eq!(out.len(), start, "{} wrote a reply and refused", row.name);
+                answer_error(node, refusal.as_bytes(), out);
+            }
+        },
+        None => refuse(node, client, request, out),
+    }
+    if client.replies.get() != Replies::On {
+        client.drop_unwanted(start, out);
+        client.next_reply();
+    }
+}
+
+/// Runs one request of a transaction at EXEC: it was admitted when it was queued.
+pub(crate) fn execute_queued(
+    node: &mut Node,
+    client: &Client,
+    request: Request<'_>,
+    now: Millis,
+    out: &mut Vec<u8>,
+) {
+    let start = out.len();
+    match lookup::resolve(request) {
+        Ok(row) => {
+            if let Err(refusal) = call(node, client, request, row, &[], now, out) {
                 debug_assert_eq!(out.len(), start, "{} wrote a reply and refused", row.name);
                 answer_error(node, refusal.as_bytes(), out);
             }
         }
-        None => refuse(node, client, request, out),
+        Err(error) => answer_error(node, &error.text, out),
     }
-    if replies != Replies::On {
-        drop_reply(client, replies, start, out);
-    }
+    client.drop_unwanted(start, out);
 }
 
 #[inline]
@@ -62,25 +90,58 @@ fn run(
     now: Millis,
     out: &mut Vec<u8>,
 ) -> Done {
-    if client.standing.get() == Standing::Stranger && !row.is_no_auth() {
-        node.statistics.rejected(row.id);
-        return Err("NOAUTH Authentication required.".into());
+    if client.transaction.is_collecting() && !runs_at_once(row.id) {
+        return queue(node, client, request, row, out);
     }
-    let database = client.database.get();
-    if let Some(adopted) = node.membership.adopted()
-        && let Err(refusal) = adopted.check(row, request, database, places, client.standing.get())
-    {
-        node.statistics.rejected(row.id);
-        return Err(refusal);
+    if let Err(refusal) = admit(node, client, request, row, client.database.get(), places) {
+        return Err(rejected(node, client, row, refusal));
     }
+    call(node, client, request, row, places, now, out)
+}
+
+/// Whether a request may run in this database of this node, as far as that can be said beforehand.
+#[inline]
+fn admit(
+    node: &Node,
+    client: &Client,
+    request: Request<'_>,
+    row: &'static Command,
+    database: Database,
+    places: &[Place],
+) -> Result<(), Refusal> {
+    let standing = client.standing.get();
+    if standing == Standing::Stranger && !row.is_no_auth() {
+        return Err(errors::NOAUTH.into());
+    }
+    match node.membership.adopted() {
+        Some(adopted) => adopted.check(row, request, database, places, standing),
+        None => Ok(()),
+    }
+}
+
+/// Has a command's handler answer a request that was admitted.
+#[inline]
+fn call(
+    node: &mut Node,
+    client: &Client,
+    request: Request<'_>,
+    row: &'static Command,
+    places: &[Place],
+    now: Millis,
+    out: &mut Vec<u8>,
+) -> Done {
     node.statistics.called(row.id);
     let done = match dispatch::of(row.id) {
         Handler::Data(act) => {
+            let (database, version) = (client.database.get(), client.version.get());
             let keyspace = &mut node.keyspace;
-            act(&mut Call { request, database, version: client.version.get(), keyspace, now, out, places })
+            act(&mut Call { request, database, version, keyspace, now, out, places })
         }
         Handler::Server(act) => {
-            client.last_command.set(Some(row.id));
+            // To CLIENT LIST the last command is the EXEC, not what it runs.
+            if !client.transaction.is_executing() {
+                client.last_command.set(Some(row.id));
+            }
             act(&mut ServerCall { request, client, node, now, out })
         }
         Handler::Missing => Err(text(errors::unknown_command(request).text)),
@@ -89,6 +150,46 @@ fn run(
         node.statistics.failed(row.id);
     }
     done
+}
+
+/// What a transaction does not hold back.
+fn runs_at_once(id: Id) -> bool {
+    matches!(id, Id::Exec | Id::Discard | Id::Multi | Id::Watch | Id::Quit | Id::Reset)
+}
+
+/// Puts a request away until EXEC.
+#[inline(never)]
+fn queue(
+    node: &mut Node,
+    client: &Client,
+    request: Request<'_>,
+    row: &'static Command,
+    out: &mut Vec<u8>,
+) -> Done {
+    let transaction = &client.transaction;
+    let admitted = if row.flags.has(Flag::NoMulti) {
+        Err(errors::NOT_IN_TRANSACTION.into())
+    } else if row.id == Id::Debug {
+        handlers::server::may_debug(node, client)
+    } else {
+        admit(node, client, request, row, transaction.database(), &[])
+    };
+    admitted.map_err(|refusal| rejected(node, client, row, refusal))?;
+    transaction.push(row, request, &mut node.transaction_room);
+    write::simple(out, "QUEUED");
+    Ok(())
+}
+
+/// A request that will not run. It spoils the transaction in which it stands; an EXEC ends it.
+#[cold]
+fn rejected(node: &mut Node, client: &Client, row: &Command, refusal: Refusal) -> Refusal {
+    node.statistics.rejected(row.id);
+    client.transaction.spoil();
+    if row.id != Id::Exec {
+        return refusal;
+    }
+    client.transaction.discard(&mut node.keyspace);
+    errors::exec_rejected(&refusal).into()
 }
 
 /// What names no command that can run.
@@ -103,7 +204,9 @@ fn refuse(node: &mut Node, client: &Client, request: Request<'_>, out: &mut Vec<
         client.decide(Fate::CloseNow);
         return;
     }
-    if node.membership.adopted().is_some() && lookup::find_in(request).is_some_and(|row| is_managed(row.id)) {
+    client.transaction.spoil();
+    let row = lookup::find_in(request);
+    if node.membership.adopted().is_some() && row.is_some_and(|row| is_managed(row.id)) {
         return answer_error(node, MANAGED.as_bytes(), out);
     }
     match lookup::resolve(request) {
@@ -111,8 +214,11 @@ fn refuse(node: &mut Node, client: &Client, request: Request<'_>, out: &mut Vec<
         // Looked up before and not found: the table does not change.
         Ok(row) => answer_error(node, &errors::wrong_arity(row).text, out),
     }
-    if let Some(row) = lookup::find_in(request) {
+    if let Some(row) = row {
         node.statistics.rejected(row.id);
+        if row.id == Id::Exec {
+            client.transaction.discard(&mut node.keyspace);
+        }
     }
 }
 
@@ -147,20 +253,6 @@ fn is_managed(id: Id) -> bool {
             | Id::ClusterReset
             | Id::ClusterBumpepoch
     )
-}
-
-/// CLIENT REPLY: `before` is what held when the request came.
-#[cold]
-fn drop_reply(client: &Client, before: Replies, start: usize, out: &mut Vec<u8>) {
-    let after = client.replies.get();
-    match (before, after) {
-        // CLIENT REPLY ON and RESET answer.
-        (Replies::Off, Replies::On) => return,
-        // It was this command that was to be skipped.
-        (Replies::SkipNext, Replies::SkipNext) => client.replies.set(Replies::On),
-        _ => {}
-    }
-    out.truncate(start);
 }
 
 /// A text made of a client's bytes as a refusal.

@@ -12,6 +12,7 @@ pub(crate) mod connection;
 pub(crate) mod info;
 pub(crate) mod internal;
 pub(crate) mod server;
+pub(crate) mod transactions;
 
 mod arguments;
 mod help;

@@ -342,6 +342,16 @@ impl Keyspace {
         self.watches.is_unchanged(watch)
     }
 
+    /// As the contrary of [`Keyspace::is_unchanged`], but a key that has expired and is not deleted yet has not changed.
+    pub(crate) fn has_seen_change(&self, watch: &Watch) -> bool {
+        !self.watches.is_unchanged(watch)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn watched_keys(&self) -> usize {
+        self.watches.len()
+    }
+
     /// Keys of a database.
     pub(crate) fn len(&self, database: Database) -> u64 {
         self.contents(database).keys()

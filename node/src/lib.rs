@@ -29,6 +29,7 @@ mod membership;
 mod memory;
 mod node;
 mod statistics;
+mod transaction;
 
 mod advice;
 mod housekeeping;

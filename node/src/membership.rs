@@ -43,6 +43,10 @@ pub(crate) struct Adopted {
     serves: Option<usize>,
 }
 
+/// The slot of a transaction's keys, once there is a key.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct OneSlot(Option<Slot>);
+
 /// What became of a topology.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -149,6 +153,32 @@ impl Adopted {
             }
         }
         Ok(())
+    }
+
+    /// Adds the keys of a transaction's next request to those before: all must lie in one slot, whoever asks.
+    pub(crate) fn add_keys(
+        &self,
+        row: &Command,
+        request: Request<'_>,
+        database: Database,
+        slot: &mut OneSlot,
+    ) -> Result<(), Refusal> {
+        let Ok(positions) = keys::positions(row, request) else { return Ok(()) };
+        for position in positions {
+            let found = slot_of(&self.topology.placement, database, request.word(position));
+            if *slot.0.get_or_insert(found) != found {
+                return Err(CROSSSLOT.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a slot that is another node's.
+    pub(crate) fn check_slot(&self, slot: OneSlot) -> Result<(), Refusal> {
+        match slot.0 {
+            Some(slot) if !self.owns(slot) => Err(self.refer(slot)),
+            _ => Ok(()),
+        }
     }
 
     /// Where the client should ask instead.

@@ -15,6 +15,7 @@ use crate::{
     membership::Membership,
     memory::Memory,
     statistics::Statistics,
+    transaction,
 };
 
 /// The state of one node.
@@ -22,6 +23,7 @@ pub(crate) struct Node {
     pub(crate) keyspace: Keyspace,
     pub(crate) clients: Clients,
     pub(crate) statistics: Statistics,
+    pub(crate) transaction_room: transaction::Room,
     pub(crate) settings: Settings,
     /// Follows `settings`: see [`Node::settings_changed`].
     pub(crate) bounds: Bounds,
@@ -52,6 +54,7 @@ impl Node {
             keyspace,
             clients: Clients::default(),
             statistics: Statistics::new(now),
+            transaction_room: transaction::Room::default(),
             bounds: Bounds::of(&settings),
             settings,
             membership,

@@ -78,7 +78,9 @@ pub(crate) fn run(
     let heard = client.heard();
     let mut case = Case { thread, client, replies, command, request, heard };
     match command.proxy {
-        Policy::OneSlot | Policy::LeasedWith(_) | Policy::Leased => one_slot(&mut case),
+        Policy::OneSlot | Policy::LeasedWith(_) => one_slot(&mut case),
+        // A shared link never sees these, and there are no others yet.
+        Policy::Leased => case.refuse(&slotway_commands::errors::unknown_command(request).text),
         Policy::Split(rule) => split::run(&mut case, rule),
         Policy::EveryShard(rule) => every_shard::run(&mut case, rule),
         Policy::Scan => every_shard::scan(&mut case),

@@ -11,13 +11,13 @@ use crate::row::{Category, Command, command};
 #[rustfmt::skip]
 pub(crate) const ROWS: &[Command] = &[
     command(Id::Discard, "discard", 1, "2.0.0").flags(&[Noscript, Loading, Stale, Fast, AllowBusy])
-        .acl(&[Category::Transaction]).proxy(ClientState),
+        .acl(&[Category::Transaction]).proxy(ClientState).here(),
     command(Id::Exec, "exec", 1, "1.2.0").flags(&[Noscript, Loading, Stale, SkipSlowlog])
-        .acl(&[Category::Transaction]).proxy(ClientState),
+        .acl(&[Category::Transaction]).proxy(ClientState).here(),
     command(Id::Multi, "multi", 1, "1.2.0").flags(&[Noscript, Loading, Stale, Fast, AllowBusy])
-        .acl(&[Category::Transaction]).proxy(ClientState),
+        .acl(&[Category::Transaction]).proxy(ClientState).here(),
     command(Id::Unwatch, "unwatch", 1, "2.2.0").flags(&[Noscript, Loading, Stale, Fast, AllowBusy])
-        .acl(&[Category::Transaction]).proxy(ClientState),
+        .acl(&[Category::Transaction]).proxy(ClientState).here(),
     command(Id::Watch, "watch", -2, "2.2.0").flags(&[Noscript, Loading, Stale, Fast, AllowBusy])
-        .acl(&[Category::Transaction]).keys(&[keys(1, -1, 1, &[Ro])]).proxy(Leased),
+        .acl(&[Category::Transaction]).keys(&[keys(1, -1, 1, &[Ro])]).proxy(Leased).here(),
 ];

@@ -118,7 +118,8 @@ fn run_group(
             _ => &[],
         };
         execute(node, client, request, Found { row: looked.row, places }, now, output);
-        swapped |= looked.row.is_some_and(|row| row.id == Id::Swapdb);
+        // EXEC may have run a SWAPDB.
+        swapped |= looked.row.is_some_and(|row| matches!(row.id, Id::Swapdb | Id::Exec));
         served.executed_bytes = looked.at.end();
         let closing = matches!(client.fate.get(), Fate::CloseAfterReply | Fate::CloseNow);
         if closing || output.len() >= TURN_OUTPUT_BYTES {

@@ -22,7 +22,7 @@ pub(crate) fn id(call: &mut ServerCall<'_>) -> Done {
 
 pub(crate) fn info(call: &mut ServerCall<'_>) -> Done {
     let mut line = Vec::new();
-    call.client.describe(call.now, &mut line);
+    call.client.describe(&call.node.keyspace, call.now, &mut line);
     line.push(b'\n');
     write::verbatim(call.out, call.version(), "txt", &line);
     Ok(())
@@ -33,7 +33,7 @@ pub(crate) fn list(call: &mut ServerCall<'_>) -> Done {
     let request = call.request;
     let mut lines = Vec::new();
     let mut describe = |client: &Client| {
-        client.describe(call.now, &mut lines);
+        client.describe(&call.node.keyspace, call.now, &mut lines);
         lines.push(b'\n');
     };
     match request.get(2) {
@@ -124,16 +124,22 @@ fn store(place: &mut Vec<u8>, text: &[u8]) {
 /// `CLIENT REPLY ON|OFF|SKIP`. Only ON is answered; the others are dropped behind the handler.
 pub(crate) fn reply(call: &mut ServerCall<'_>) -> Done {
     let mode = call.request.word(2);
-    let before = call.client.replies.get();
+    let replies = &call.client.replies;
     if mode.eq_ignore_ascii_case(b"on") {
-        call.client.replies.set(Replies::On);
+        // Said behind SKIP in one transaction it does not take that back.
+        replies.set(match replies.get() {
+            Replies::On | Replies::Off | Replies::Skip => Replies::On,
+            Replies::SkipNext | Replies::SkipBoth => Replies::SkipNext,
+        });
         write::simple(call.out, "OK");
     } else if mode.eq_ignore_ascii_case(b"off") {
-        call.client.replies.set(Replies::Off);
+        replies.set(Replies::Off);
     } else if mode.eq_ignore_ascii_case(b"skip") {
-        if before == Replies::On {
-            call.client.replies.set(Replies::SkipNext);
-        }
+        replies.set(match replies.get() {
+            Replies::On | Replies::SkipNext => Replies::SkipNext,
+            Replies::Off => Replies::Off,
+            Replies::Skip | Replies::SkipBoth => Replies::SkipBoth,
+        });
     } else {
         return Err(SYNTAX.into());
     }

@@ -167,7 +167,7 @@ fn answer_hello(call: &mut ServerCall<'_>) {
 }
 
 pub(crate) fn reset(call: &mut ServerCall<'_>) -> Done {
-    call.client.reset(call.node.fresh_standing());
+    call.client.reset(call.node.fresh_standing(), &mut call.node.keyspace);
     write::simple(call.out, "RESET");
     Ok(())
 }

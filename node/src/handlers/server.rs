@@ -6,7 +6,12 @@ use slotway_config::Key;
 use slotway_resp::write;
 
 use super::{connection::SYNTAX, help::write_help};
-use crate::{call::Done, client::Fate, server_call::ServerCall};
+use crate::{
+    call::Done,
+    client::{Client, Fate},
+    node::Node,
+    server_call::ServerCall,
+};
 
 /// Seconds since 1970 and microseconds within the second.
 pub(crate) fn time(call: &mut ServerCall<'_>) -> Done {
@@ -20,12 +25,7 @@ pub(crate) fn time(call: &mut ServerCall<'_>) -> Done {
 
 /// What tests of clients and operators need; everything else is unknown, as on a Redis built without it.
 pub(crate) fn debug(call: &mut ServerCall<'_>) -> Done {
-    if !may_debug(call) {
-        return Err("ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can \
-                    run it from a local connection, otherwise you need to set this option in the configuration \
-                    file, and then restart the server."
-            .into());
-    }
+    may_debug(call.node, call.client)?;
     let request = call.request;
     let subcommand = request.word(1);
     if subcommand.eq_ignore_ascii_case(b"sleep") && request.len() == 3 {
@@ -60,12 +60,20 @@ pub(crate) fn debug(call: &mut ServerCall<'_>) -> Done {
     Ok(())
 }
 
-fn may_debug(call: &ServerCall<'_>) -> bool {
-    match call.node.settings.text(Key::EnableDebugCommand) {
+/// Whether `enable-debug-command` lets this client run DEBUG. Also asked when it is queued behind MULTI.
+pub(crate) fn may_debug(node: &Node, client: &Client) -> Done {
+    let allowed = match node.settings.text(Key::EnableDebugCommand) {
         "yes" => true,
-        "local" => call.client.peer.ip().is_loopback(),
+        "local" => client.peer.ip().is_loopback(),
         _ => false,
+    };
+    if allowed {
+        return Ok(());
     }
+    Err("ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a \
+         local connection, otherwise you need to set this option in the configuration file, and then restart the \
+         server."
+        .into())
 }
 
 /// `SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] [ABORT]`. Not answered: the connection closes when the node ends.

@@ -25,7 +25,7 @@ fn topology(version: u64, cluster: &str) -> String {
 }
 
 /// A node with a secret in a directory of its own, and a client that is a member.
-fn node_with_member() -> (TestNode, Client<std::net::TcpStream>) {
+pub(crate) fn node_with_member() -> (TestNode, Client<std::net::TcpStream>) {
     let dir = fresh_dir();
     std::fs::write(dir.join("secret"), "among us\n").unwrap();
     let node = start_in(&dir);
@@ -43,7 +43,7 @@ fn member(node: &TestNode) -> Client<std::net::TcpStream> {
     member
 }
 
-fn adopt(member: &mut Client<std::net::TcpStream>, version: u64, id: &str) -> Frame {
+pub(crate) fn adopt(member: &mut Client<std::net::TcpStream>, version: u64, id: &str) -> Frame {
     let version_text = version.to_string();
     member.call(&["SLOTWAY", "TOPOLOGY", &version_text, &topology(version, "c"), id])
 }

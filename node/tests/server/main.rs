@@ -12,3 +12,4 @@ mod oracle;
 mod pipelines;
 mod reports;
 mod start;
+mod transactions;
