@@ -14,6 +14,11 @@ macro_rules! groups {
             }
 
             #[test]
+            fn on_two_of_redis() {
+                run::on_two_of_redis(&groups::$name::GROUP);
+            }
+
+            #[test]
             fn through_the_proxy() {
                 run::through_the_proxy(&groups::$name::GROUP);
             }

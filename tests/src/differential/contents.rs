@@ -6,7 +6,6 @@ use slotway_resp::Frame;
 
 use super::compare::{frame, in_order};
 use super::exceptions;
-use super::place;
 use super::question::{Client, Compare, Question, show};
 use super::run::Run;
 use crate::cluster::PATIENCE;
@@ -51,7 +50,7 @@ impl Run {
     fn leave_transactions(&mut self) {
         for by in Client::ALL {
             let discard = Question { by, ..Question::new(Compare::Bytes, ["DISCARD"]) };
-            if place::is_here(&discard.words) && !self.pair.place.leaves_out(&discard.words) {
+            if self.pair.place.asks(&discard.words) {
                 self.check(&[discard]);
             }
         }
@@ -100,7 +99,7 @@ impl Run {
             Question::new(Compare::Bytes, [b"OBJECT", &b"REFCOUNT"[..], key]),
             Question::new(*compare, whole),
         ];
-        batch.retain(|question| place::is_here(&question.words));
+        batch.retain(|question| self.pair.place.asks(&question.words));
         self.check(&batch);
         if let Some((_, scan)) = SCANS.iter().find(|row| row.0 == kind) {
             self.check_scan(&[scan.as_bytes(), key], "COUNT 7");
@@ -113,7 +112,7 @@ impl Run {
             let options = options.split_whitespace().map(str::as_bytes);
             Question::new(Compare::Nothing, begin.iter().copied().chain([cursor]).chain(options))
         };
-        if !place::is_here(&request(b"0").words) {
+        if !self.pair.place.asks(&request(b"0").words) {
             return;
         }
         let (mut cursors, mut found) = ([b"0".to_vec(), b"0".to_vec()], [Vec::new(), Vec::new()]);

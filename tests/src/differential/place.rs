@@ -9,6 +9,8 @@ use super::question::is;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
+    /// A second redis-server: what two of them do not agree about, a grammar must not compare.
+    Redis,
     /// A node by itself, all of its databases.
     Node,
     /// A proxy, in a database that lies in one slot as a whole.
@@ -19,7 +21,7 @@ pub enum Place {
     FreeKeys,
 }
 
-use Place::{FreeKeys, Node, OneHashTag, WholeDatabase};
+use Place::{FreeKeys, Node, OneHashTag, Redis, WholeDatabase};
 
 const PROXY: &[Place] = &[WholeDatabase, OneHashTag, FreeKeys];
 
@@ -45,6 +47,7 @@ impl Place {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Redis => "on a second redis-server",
             Node => "on a node",
             WholeDatabase => "through the proxy, on a whole database",
             OneHashTag => "through the proxy, under one hash tag",
@@ -63,9 +66,13 @@ impl Place {
         if self == OneHashTag { [b"{t}", key].concat() } else { key.to_vec() }
     }
 
-    /// Not asked here.
+    /// Whether the request can be asked here: its command is there, and the answer can be the same.
     #[must_use]
-    pub fn leaves_out(self, words: &[Vec<u8>]) -> bool {
+    pub fn asks(self, words: &[Vec<u8>]) -> bool {
+        self == Redis || is_here(words) && !self.leaves_out(words)
+    }
+
+    fn leaves_out(self, words: &[Vec<u8>]) -> bool {
         let listed = |(places, names, _): &(&[Place], &[&str], &str)| {
             places.contains(&self) && names.iter().any(|name| is(words, name))
         };
@@ -74,7 +81,9 @@ impl Place {
 
     /// COPY with DB names a database that may lie elsewhere.
     fn copies_between_databases(self, words: &[Vec<u8>]) -> bool {
-        self != Node && is(words, "copy") && words.iter().any(|word| word.eq_ignore_ascii_case(b"db"))
+        PROXY.contains(&self)
+            && is(words, "copy")
+            && words.iter().any(|word| word.eq_ignore_ascii_case(b"db"))
     }
 
     /// Keys in several slots, and no command that the proxy splits: refused, where one server would answer. (Under one
@@ -95,8 +104,7 @@ impl Place {
 }
 
 /// Whether a request's command has its handler already (one that nobody knows is asked, too).
-#[must_use]
-pub fn is_here(words: &[Vec<u8>]) -> bool {
+fn is_here(words: &[Vec<u8>]) -> bool {
     let request = OwnedRequest::new(words);
     let top = lookup::find(&words[0]).is_none_or(Command::is_here);
     top && lookup::find_in(request.view()).is_none_or(Command::is_here)

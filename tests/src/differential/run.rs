@@ -11,7 +11,7 @@ use slotway_resp::{Frame, Version};
 
 use super::compare::{agree, frame, frames_agree};
 use super::groups::{self, Group};
-use super::place::{self, Place};
+use super::place::Place;
 use super::question::{Client, Compare, Question, show};
 use super::shorten;
 use super::source::Source;
@@ -25,9 +25,10 @@ const BATCH_MAX: u64 = 16;
 const EXPIRE_EVERY: usize = 10;
 const CONTENTS_EVERY: usize = 60;
 
-/// Batches of one seed: on a node, and in each place behind a proxy.
+/// Batches of one seed: on a node, in each place behind a proxy, on two redis-servers.
 const NODE_BATCHES: usize = 600;
 const PROXY_BATCHES: usize = 180;
+const REDIS_BATCHES: usize = 120;
 
 /// Seeds: `SLOTWAY_DIFFERENTIAL_SEEDS=1-20` (or `17`); one in the gate.
 const SEEDS: &str = "SLOTWAY_DIFFERENTIAL_SEEDS";
@@ -60,6 +61,18 @@ pub fn through_the_proxy(group: &'static Group) {
             ask_seeds(group, &pair, PROXY_BATCHES);
         }
     }
+}
+
+/// The group's requests on two redis-servers: what these do not agree about, its rows must not compare.
+pub fn on_two_of_redis(group: &'static Group) {
+    if group.grammar.is_empty() {
+        return;
+    }
+    let (one, other) = (Server::redis(), Server::redis());
+    let (ours, theirs) = (one.address(), other.address());
+    let pair = Pair { ours, theirs, place: Place::Redis, version: Version::Resp3 };
+    ask_chosen(group, &pair);
+    ask_seeds(group, &pair, REDIS_BATCHES);
 }
 
 fn seeds() -> RangeInclusive<u64> {
@@ -110,7 +123,7 @@ fn next_batch(source: &mut Source, left: &mut Option<Question>) -> Vec<Question>
 fn ask_chosen(group: &'static Group, pair: &Pair) {
     let mut run = Run::new(pair, format!("{}, chosen requests", group.name));
     for question in groups::chosen(group.chosen) {
-        if place::is_here(&question.words) && !pair.place.leaves_out(&question.words) {
+        if pair.place.asks(&question.words) {
             run.check(&[question]);
         }
     }

@@ -16,7 +16,7 @@
 mod words;
 
 use super::groups::{self, Group};
-use super::place::{self, Place};
+use super::place::Place;
 use super::question::{Client, Compare, Question};
 
 /// A row of a grammar: how often, how to compare, the rule.
@@ -44,10 +44,7 @@ impl Source {
     pub fn next_question(&mut self) -> Question {
         loop {
             let question = self.any_question();
-            let askable = !question.words.is_empty()
-                && place::is_here(&question.words)
-                && !self.place.leaves_out(&question.words);
-            if askable {
+            if !question.words.is_empty() && self.place.asks(&question.words) {
                 return question;
             }
         }
