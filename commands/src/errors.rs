@@ -49,6 +49,7 @@ pub const SWAPDB_SECOND: &str = "ERR invalid second DB index";
 // Counted keys.
 pub const NUMKEYS_NOT_POSITIVE: &str = "ERR numkeys should be greater than 0";
 pub const NUMKEYS_NEGATIVE: &str = "ERR Number of keys can't be negative";
+pub const LIMIT_NEGATIVE: &str = "ERR LIMIT can't be negative";
 pub const NUMKEYS_TOO_MANY: &str = "ERR Number of keys can't be greater than number of args";
 
 // Connections and users.

@@ -362,11 +362,11 @@ Save "save" [Redis N Live Accepted], "3600 1 300 100 60 10000", Kind::SavePoints
     "Save a snapshot after so many seconds if so many keys changed; empty: never";
 ServerCpulist "server_cpulist" [Redis N AtStart Accepted], "", TEXT,
     "CPUs for the main thread";
-SetMaxIntsetEntries "set-max-intset-entries" [Redis N Live Accepted], "512", int(0, I64),
+SetMaxIntsetEntries "set-max-intset-entries" [Redis N Live Acts], "512", int(0, I64),
     "Members up to which a set of integers is packed";
-SetMaxListpackEntries "set-max-listpack-entries" [Redis N Live Accepted], "128", int(0, I64),
+SetMaxListpackEntries "set-max-listpack-entries" [Redis N Live Acts], "128", int(0, I64),
     "Members up to which a set is packed into one allocation";
-SetMaxListpackValue "set-max-listpack-value" [Redis N Live Accepted], "64", SIZE,
+SetMaxListpackValue "set-max-listpack-value" [Redis N Live Acts], "64", SIZE,
     "Bytes of the longest member of a packed set";
 SetProcTitle "set-proc-title" [Redis N AtStart Accepted], "yes", FLAG,
     "Show what the process does in ps";

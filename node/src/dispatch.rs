@@ -13,6 +13,7 @@ use crate::handlers::info;
 use crate::handlers::internal;
 use crate::handlers::keys;
 use crate::handlers::server;
+use crate::handlers::sets;
 use crate::handlers::strings;
 use crate::handlers::transactions;
 use crate::server_call::ServerCall;
@@ -102,6 +103,23 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::Hsetnx => Data(hashes::hsetnx),
         Id::Hstrlen => Data(hashes::hstrlen),
         Id::Hvals => Data(hashes::hvals),
+        Id::Sadd => Data(sets::sadd),
+        Id::Scard => Data(sets::scard),
+        Id::Sdiff => Data(sets::sdiff),
+        Id::Sdiffstore => Data(sets::sdiffstore),
+        Id::Sinter => Data(sets::sinter),
+        Id::Sintercard => Data(sets::sintercard),
+        Id::Sinterstore => Data(sets::sinterstore),
+        Id::Sismember => Data(sets::sismember),
+        Id::Smembers => Data(sets::smembers),
+        Id::Smismember => Data(sets::smismember),
+        Id::Smove => Data(sets::smove),
+        Id::Spop => Data(sets::spop),
+        Id::Srandmember => Data(sets::srandmember),
+        Id::Srem => Data(sets::srem),
+        Id::Sscan => Data(sets::sscan),
+        Id::Sunion => Data(sets::sunion),
+        Id::Sunionstore => Data(sets::sunionstore),
         Id::Auth => Server(connection::auth),
         Id::Echo => Server(connection::echo),
         Id::Hello => Server(connection::hello),
@@ -165,23 +183,6 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::Rpoplpush
         | Id::Rpush
         | Id::Rpushx => Missing,
-        Id::Sadd
-        | Id::Scard
-        | Id::Sdiff
-        | Id::Sdiffstore
-        | Id::Sinter
-        | Id::Sintercard
-        | Id::Sinterstore
-        | Id::Sismember
-        | Id::Smembers
-        | Id::Smismember
-        | Id::Smove
-        | Id::Spop
-        | Id::Srandmember
-        | Id::Srem
-        | Id::Sscan
-        | Id::Sunion
-        | Id::Sunionstore => Missing,
         Id::Zadd
         | Id::Zcard
         | Id::Zcount

@@ -2,6 +2,7 @@
 
 pub(crate) mod hashes;
 pub(crate) mod keys;
+pub(crate) mod sets;
 pub(crate) mod strings;
 
 pub(crate) mod client;
@@ -17,3 +18,4 @@ pub(crate) mod transactions;
 mod arguments;
 mod help;
 mod long_double;
+mod random;

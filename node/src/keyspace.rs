@@ -222,6 +222,11 @@ impl Keyspace {
         entry
     }
 
+    /// The entry of a key that the same command has read: several can be held side by side.
+    pub(crate) fn seen(&self, key: Key<'_>) -> Option<&Entry> {
+        self.contents(key.place.database).find(key.place, key.bytes)
+    }
+
     /// The entry of a key that a command changes; hits and misses are not counted.
     #[inline]
     pub(crate) fn write(&mut self, key: Key<'_>, now: Millis) -> Option<&mut Entry> {
@@ -286,6 +291,15 @@ impl Keyspace {
             entry.set_key(key.bytes);
         }
         self.insert(key, entry, now);
+    }
+
+    /// Puts an entry in the place of a key's own, whose deadline stays.
+    pub(crate) fn replace_value(&mut self, key: Key<'_>, entry: Entry, now: Millis) {
+        let deadline = self.seen(key).and_then(Entry::deadline);
+        self.put(key, entry, now);
+        if deadline.is_some() {
+            self.set_deadline(key, deadline, now);
+        }
     }
 
     /// A copy of a key's entry for another key. The copy has no deadline yet.

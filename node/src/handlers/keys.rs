@@ -14,7 +14,7 @@ pub(crate) use object::{object_encoding, object_freq, object_help, object_idleti
 pub(crate) use rename::{copy, move_, rename, renamenx};
 pub(crate) use scan::{keys, randomkey, scan};
 
-pub(super) use scan::{Filter, Scanned, read_cursor, write_scanned};
+pub(super) use scan::{Filter, Scanned, begin_scanned, read_cursor, write_scanned};
 
 use super::arguments::count;
 use crate::call::{Call, Done, Millis};

@@ -6,13 +6,10 @@
 use super::Settings;
 use super::entry::{Entry, Form, Value};
 use super::object::Object;
-use super::packed::{self, Packed};
+use super::packed::{self, PACKED_BYTES_MAX, Packed};
 use super::seed::{Random, Seed};
 use super::table::Table;
 use super::text::Origin;
-
-/// A packed hash never grows past this, whatever the settings say: each change moves its bytes.
-const PACKED_BYTES_MAX: usize = 1 << 30;
 
 /// A hash, to be read.
 #[derive(Clone, Copy)]

@@ -1,18 +1,24 @@
-//! A small hash as one run of bytes: its fields in the order they came, each with its value.
+//! A small hash or set as one run of bytes: strings in the order they came. In a hash each field has its value behind it.
 //!
 //! ```text
-//! | fields, 4 bytes little endian | length | field | length | value | length | field | ...
+//! | fields, 4 bytes little endian  | length | field | length | value | length | field | ...
+//! | members, 4 bytes little endian | length | member | length | member | ...
 //! ```
 //!
 //! Lengths take seven bits per byte, the lowest first, the top bit saying that more follow. A lookup walks; the limits
-//! `hash-max-listpack-entries` and `-value` keep the walk short. The bytes lie in the entry of the key, so that a small
-//! hash is one allocation.
+//! `hash-max-listpack-entries`, `set-max-listpack-entries` and their `-value` keep the walk short. The bytes lie in the
+//! entry of the key, so that a small collection is one allocation.
+
+use std::ops::Range;
 
 use super::entry::{Entry, Form};
 
 const COUNT: usize = 4;
 
-/// The bytes of a packed hash without fields.
+/// A packed run never grows past this, whatever the settings say: each change moves its bytes.
+pub(super) const PACKED_BYTES_MAX: usize = 1 << 30;
+
+/// The bytes of a packed hash without fields, or of a packed set without members.
 pub(super) const EMPTY: &[u8] = &[0; COUNT];
 
 /// The fields of a packed hash.
@@ -35,8 +41,7 @@ impl<'a> Packed<'a> {
     }
 
     pub(crate) fn len(&self) -> usize {
-        let count = self.0.first_chunk().expect("a packed hash begins with its count");
-        u32::from_le_bytes(*count) as usize
+        count(self.0)
     }
 
     /// Fields and values, in the order the fields came.
@@ -52,6 +57,49 @@ impl<'a> Packed<'a> {
     pub(super) fn find(&self, field: &[u8]) -> Option<Pair> {
         pairs(self.0).find(|&pair| read(self.0, pair).0 == field)
     }
+}
+
+/// The members of a packed set.
+#[derive(Clone, Copy)]
+pub(crate) struct Strings<'a>(&'a [u8]);
+
+impl<'a> Strings<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Strings<'a> {
+        Strings(bytes)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        count(self.0)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let bytes = self.0;
+        ranges(bytes).map(move |range| read_string(bytes, range.start, range.end))
+    }
+
+    /// Where a string lies with its length.
+    pub(super) fn find(&self, string: &[u8]) -> Option<Range<usize>> {
+        ranges(self.0).find(|range| read_string(self.0, range.start, range.end) == string)
+    }
+
+    pub(super) fn contains(&self, string: &[u8]) -> bool {
+        self.iter().any(|one| one == string)
+    }
+}
+
+/// Adds a string behind the others of the packed set in `entry`.
+pub(super) fn push(entry: &mut Entry, string: &[u8]) {
+    let mut lengths = Lengths::default();
+    let end = entry.bytes_mut().map_or(0, |bytes| bytes.len());
+    let room = splice(entry, end, end, lengths.written(&[string]));
+    lengths.fill(room, &[string]);
+    add_to_count(entry, 1);
+}
+
+/// Takes out the string that [`Strings::find`] found in the packed set in `entry`.
+pub(super) fn cut(entry: &mut Entry, at: Range<usize>) {
+    splice(entry, at.start, at.end, 0);
+    add_to_count(entry, -1);
 }
 
 /// Sets a field of the packed hash in `entry`; `at` is where [`Packed::find`] found it. True: it is new.
@@ -79,7 +127,7 @@ pub(super) fn remove(entry: &mut Entry, at: Pair) {
 
 /// Replaces a range of the value's bytes by `len` others, which the caller writes.
 fn splice(entry: &mut Entry, start: usize, end: usize, len: usize) -> &mut [u8] {
-    assert_eq!(entry.form(), Form::PackedHash, "only a packed hash is spliced");
+    assert!(matches!(entry.form(), Form::PackedHash | Form::PackedSet), "only what is packed is spliced");
     let old_len = entry.bytes_mut().map_or(0, |bytes| bytes.len());
     let new_len = old_len - (end - start) + len;
     if new_len > old_len {
@@ -91,14 +139,32 @@ fn splice(entry: &mut Entry, start: usize, end: usize, len: usize) -> &mut [u8] 
     if new_len < old_len {
         entry.resize(new_len);
     }
-    let bytes = entry.bytes_mut().expect("a packed hash is bytes");
+    let bytes = entry.bytes_mut().expect("what is packed is bytes");
     &mut bytes[start..start + len]
 }
 
 fn add_to_count(entry: &mut Entry, difference: i32) {
-    let bytes = entry.bytes_mut().expect("a packed hash is bytes");
-    let count = bytes.first_chunk_mut().expect("a packed hash begins with its count");
+    let bytes = entry.bytes_mut().expect("what is packed is bytes");
+    let count = bytes.first_chunk_mut().expect("what is packed begins with its count");
     *count = u32::from_le_bytes(*count).wrapping_add_signed(difference).to_le_bytes();
+}
+
+fn count(bytes: &[u8]) -> usize {
+    let count = bytes.first_chunk().expect("what is packed begins with its count");
+    u32::from_le_bytes(*count) as usize
+}
+
+/// Where each string lies with its length.
+fn ranges(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut start = COUNT;
+    std::iter::from_fn(move || {
+        if start == bytes.len() {
+            return None;
+        }
+        let range = start..skip_string(bytes, start);
+        start = range.end;
+        Some(range)
+    })
 }
 
 fn pairs(bytes: &[u8]) -> impl Iterator<Item = Pair> {

@@ -10,6 +10,7 @@
 
 use super::entry::{self, Entry};
 use super::seed::Seed;
+use super::table::KnownHash;
 use crate::call::Millis;
 
 /// Entries of a line: a cache line of pointers.
@@ -177,6 +178,21 @@ impl Part {
             self.bring_home(at);
         }
         Some(entry)
+    }
+
+    /// Takes out an entry by its number in the order of [`Part::entries`].
+    pub(super) fn remove_nth(&mut self, nth: usize) -> Option<Entry> {
+        let places = self.lines.iter().enumerate().flat_map(|(line, places)| {
+            let taken = places.0.iter().enumerate().filter(|(_, place)| place.is_some());
+            taken.map(move |(place, _)| At { line, place })
+        });
+        let at = { places }.nth(nth)?;
+        self.remove(at)
+    }
+
+    /// What is known of the hash of an entry of this part, whose range starts at `start`.
+    pub(super) fn known_hash(&self, start: u64, entry: &Entry) -> KnownHash {
+        KnownHash { bits: start | u64::from(entry.tag()), top: self.depth() }
     }
 
     /// Fills a place that has become free in a full line with an entry of that line which stands in the next.

@@ -23,6 +23,22 @@ pub(crate) struct Table {
     len: usize,
 }
 
+/// What is known of a key's hash. All tables hash alike, so where an entry stands in one table tells most of where it
+/// would stand in another of about the same size.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KnownHash {
+    /// The hash as far as it is known: its top bits and the sixteen lowest.
+    pub(super) bits: u64,
+    /// How many of the top bits are known.
+    pub(super) top: u32,
+}
+
+impl KnownHash {
+    pub(crate) fn whole(hash: u64) -> KnownHash {
+        KnownHash { bits: hash, top: u64::BITS }
+    }
+}
+
 /// What [`Table::expire`] found.
 pub(super) struct Visit {
     /// Entries that were looked at.
@@ -99,6 +115,25 @@ impl Table {
         self.parts(0).flat_map(|(_, part)| part.entries())
     }
 
+    /// Every entry with what is known of its hash without hashing it.
+    pub(crate) fn iter_known(&self) -> impl Iterator<Item = (&Entry, KnownHash)> {
+        self.parts(0).flat_map(|(start, part)| {
+            part.entries().for_each(Entry::prefetch);
+            part.entries().map(move |entry| (entry, part.known_hash(start, entry)))
+        })
+    }
+
+    /// As [`Table::find`], hashing the key only if what is known of its hash does not lead to one part.
+    #[inline]
+    pub(crate) fn find_known(&self, known: &mut KnownHash, seed: &Seed, key: &[u8]) -> Option<&Entry> {
+        let mut part = self.part(known.bits)?;
+        if part.depth() > known.top {
+            *known = KnownHash::whole(seed.hash(key));
+            part = self.part(known.bits)?;
+        }
+        part.entry(part.find(known.bits, key)?)
+    }
+
     /// Every part from the one that holds `hash` on, with the first hash of its range.
     pub(super) fn parts(&self, hash: u64) -> impl Iterator<Item = (u64, &Part)> {
         let mut next = Some(hash);
@@ -136,11 +171,26 @@ impl Table {
     }
 
     /// An entry chosen by chance, each about equally likely; None: the table is empty.
+    pub(crate) fn random(&self, random: &mut Random) -> Option<&Entry> {
+        let (hash, nth) = self.choose(random)?;
+        self.part(hash)?.entries().nth(nth)
+    }
+
+    /// Takes out an entry chosen as by [`Table::random`].
+    pub(crate) fn take_random(&mut self, random: &mut Random) -> Option<Entry> {
+        let (hash, nth) = self.choose(random)?;
+        let entry = self.root.part_mut(hash)?.remove_nth(nth)?;
+        self.len -= 1;
+        self.tidy(hash);
+        Some(entry)
+    }
+
+    /// A hash of a part's range, and the number of one of the part's entries.
     ///
     /// A random hash leads to parts of wide ranges more often than to those of narrow ones, so wide ones are refused
     /// in the same measure, down to the range that parts of a table of this size mostly have; then an entry is chosen
     /// among as many places as a part can have, of which empty ones are refused.
-    pub(crate) fn random(&self, random: &mut Random) -> Option<&Entry> {
+    fn choose(&self, random: &mut Random) -> Option<(u64, usize)> {
         let usual_depth = (self.len / MERGE_ENTRIES).max(1).ilog2() + 1;
         loop {
             let hash = random.next();
@@ -151,8 +201,9 @@ impl Table {
                 continue;
             }
             let places = if self.len == part.len() { part.len() } else { PART_ENTRIES_MAX };
-            if let Some(entry) = part.entries().nth(random.index(places)) {
-                return Some(entry);
+            let nth = random.index(places);
+            if nth < part.len() {
+                return Some((hash, nth));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Many keys: SCAN, KEYS, RANDOMKEY; and what HSCAN shares with SCAN.
+//! Many keys: SCAN, KEYS, RANDOMKEY; and what HSCAN and SSCAN share with SCAN.
 
 use slotway_commands::{errors, glob};
 use slotway_resp::{Request, write};
@@ -83,10 +83,15 @@ pub(in crate::handlers) fn read_cursor(word: &[u8]) -> Result<u64, Refusal> {
 
 /// The next cursor and the elements found.
 pub(in crate::handlers) fn write_scanned(out: &mut Vec<u8>, cursor: u64, found: &[&[u8]]) {
+    begin_scanned(out, cursor, found.len());
+    found.iter().for_each(|name| write::bulk(out, name));
+}
+
+/// The next cursor and how many elements follow.
+pub(in crate::handlers) fn begin_scanned(out: &mut Vec<u8>, cursor: u64, found: usize) {
     write::array(out, 2);
     write::bulk(out, itoa::Buffer::new().format(cursor).as_bytes());
-    write::array(out, found.len());
-    found.iter().for_each(|name| write::bulk(out, name));
+    write::array(out, found);
 }
 
 pub(crate) fn keys(call: &mut Call<'_>) -> Done {
