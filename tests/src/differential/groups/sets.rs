@@ -21,7 +21,7 @@ const GRAMMAR: &[Row] = &[
     (5, Bytes, "SMOVE <set> <set> <one>"),
     (4, Popped, "SPOP <set>"),
     (3, Popped, "SPOP <set> <popcount>"),
-    (1, Bytes, "SPOP <set> (-1|x|9223372036854775808|1 1|-9223372036854775808|)"),
+    (1, Bytes, "SPOP <set> (-1|x|9223372036854775808|1 1|-9223372036854775808)"),
     (2, Shape, "SRANDMEMBER <set>"),
     (3, Shape, "SRANDMEMBER <set> <count>"),
     (1, AnyOrder, "SRANDMEMBER <set> 100000"),
@@ -65,7 +65,14 @@ fn words(source: &mut Source, name: &str) -> Option<Vec<Vec<u8>>> {
             _ => vec![format!("w{}", source.below(30)).into_bytes()],
         }),
         "number" => Some(match source.below(12) {
-            0 => source.one_of(&["32767", "32768", "-32769", "2147483648", "-2147483649", "9223372036854775807"]),
+            0 => source.one_of(&[
+                "32767",
+                "32768",
+                "-32769",
+                "2147483648",
+                "-2147483649",
+                "9223372036854775807",
+            ]),
             _ => vec![source.below(40).to_string().into_bytes()],
         }),
         "numbers" => run(1 + source.below(400), &|number| number.to_string()),
@@ -74,7 +81,7 @@ fn words(source: &mut Source, name: &str) -> Option<Vec<Vec<u8>>> {
         "limit" => Some(source.one_of(&["0", "1", "2", "100", "-1", "x", "9223372036854775808"])),
         "numkeys" => Some(source.one_of(&["1", "2", "3", "0", "-1", "100", "x", "9223372036854775807", ""])),
         // A set that never has more than one member: scanned at once.
-        "onenumber" => Some(source.key_named("n", 2)),
+        "onenumber" => Some(vec![source.spell(b"n")]),
         _ => None,
     }
 }
@@ -153,7 +160,7 @@ const CHOSEN: &str = r#"
     SPOP s x
     SPOP s -1
     SPOP s 1 1
-    SPOP text 1000000
+    ~SPOP text 1000000
     EXISTS text
     SRANDMEMBER absent
     SRANDMEMBER absent 0
