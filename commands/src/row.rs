@@ -148,6 +148,11 @@ impl Command {
         self.flags.has(Flag::Readonly)
     }
 
+    /// Refused when memory is above its limit and nothing can be evicted.
+    pub fn is_deny_oom(&self) -> bool {
+        self.flags.has(Flag::Denyoom)
+    }
+
     /// May be sent before authentication: AUTH, HELLO, RESET, QUIT.
     pub fn is_no_auth(&self) -> bool {
         self.flags.has(Flag::NoAuth)

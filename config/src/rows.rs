@@ -245,9 +245,9 @@ LazyfreeLazyUserDel "lazyfree-lazy-user-del" [Redis N Live Accepted], "no", FLAG
     "DEL behaves like UNLINK";
 LazyfreeLazyUserFlush "lazyfree-lazy-user-flush" [Redis N Live Accepted], "no", FLAG,
     "FLUSHALL and FLUSHDB are ASYNC unless told otherwise";
-LfuDecayTime "lfu-decay-time" [Redis N Live Accepted], "1", COUNT,
+LfuDecayTime "lfu-decay-time" [Redis N Live Acts], "1", COUNT,
     "Minutes after which an access counts one less";
-LfuLogFactor "lfu-log-factor" [Redis N Live Accepted], "10", COUNT,
+LfuLogFactor "lfu-log-factor" [Redis N Live Acts], "10", COUNT,
     "How slowly the access counter grows";
 ListCompressDepth "list-compress-depth" [Redis N Live Accepted], "0", COUNT,
     "Nodes at each end of a list that stay uncompressed; 0: all";
@@ -270,15 +270,15 @@ Masteruser "masteruser" [Redis N Live Accepted], "", TEXT,
     "User towards the primary";
 Maxclients "maxclients" [Limits NP Live Acts], "10000", int(1, u32::MAX as i64),
     "Clients that may be connected at once";
-Maxmemory "maxmemory" [Redis N Live Accepted], "0", size(0, u64::MAX),
+Maxmemory "maxmemory" [Redis N Live Acts], "0", size(0, u64::MAX),
     "Bytes the data may take; 0: no limit";
-MaxmemoryClients "maxmemory-clients" [Redis N Live Accepted], "0", Kind::BytesOrPercent,
+MaxmemoryClients "maxmemory-clients" [Redis N Live Acts], "0", Kind::BytesOrPercent,
     "Bytes that all clients' buffers may take together; 0: no limit";
-MaxmemoryEvictionTenacity "maxmemory-eviction-tenacity" [Redis N Live Accepted], "10", int(0, 100),
+MaxmemoryEvictionTenacity "maxmemory-eviction-tenacity" [Redis N Live Acts], "10", int(0, 100),
     "How long one round of eviction may take, 0 to 100";
-MaxmemoryPolicy "maxmemory-policy" [Redis N Live Accepted], "noeviction", POLICIES,
+MaxmemoryPolicy "maxmemory-policy" [Redis N Live Acts], "noeviction", POLICIES,
     "What is removed when maxmemory is reached";
-MaxmemorySamples "maxmemory-samples" [Redis N Live Accepted], "5", int(1, I32),
+MaxmemorySamples "maxmemory-samples" [Redis N Live Acts], "5", int(1, I32),
     "Keys looked at to find one to evict";
 MinReplicasMaxLag "min-replicas-max-lag" [Redis N Live Accepted], "10", COUNT,
     "Seconds of silence after which a replica no longer counts";

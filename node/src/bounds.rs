@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
-use slotway_config::{Key, OutputLimits, Settings};
+use slotway_config::{BytesOrPercent, Key, OutputLimits, Settings};
 use slotway_resp::Limits;
 
 use crate::keyspace;
+use crate::keyspace::eviction::Policy;
+use crate::keyspace::usage::Usage;
 
 /// Limits of clients, as numbers.
 #[derive(Debug, Clone)]
@@ -21,6 +23,12 @@ pub(crate) struct Bounds {
     pub(crate) output: OutputLimits,
     /// A password is set: a new client is a stranger.
     pub(crate) password_set: bool,
+    /// `maxmemory`; 0: no limit.
+    pub(crate) memory_bytes_max: u64,
+    /// How long one command may spend on eviction; None: as long as it takes.
+    pub(crate) eviction_time_max: Option<Duration>,
+    /// What all clients' buffers may hold together; 0: no limit.
+    pub(crate) clients_bytes_max: usize,
     /// How often housekeeping runs each second.
     pub(crate) hz: u32,
 }
@@ -36,6 +44,9 @@ impl Bounds {
             keepalive: seconds(Key::TcpKeepalive).map(Duration::from_secs),
             input_bytes_max: bytes(settings, Key::ClientQueryBufferLimit),
             output: settings.output_limits(),
+            memory_bytes_max: settings.bytes(Key::Maxmemory),
+            eviction_time_max: eviction_time(settings.integer(Key::MaxmemoryEvictionTenacity)),
+            clients_bytes_max: clients_bytes(settings),
             password_set: !settings.text(Key::Requirepass).is_empty(),
             hz: u32::try_from(settings.integer(Key::Hz)).unwrap_or(10),
         }
@@ -52,6 +63,7 @@ impl Bounds {
 
 /// The settings that the keyspace follows.
 pub(crate) fn of_keyspace(settings: &Settings) -> keyspace::Settings {
+    let policy = Policy::named(settings.text(Key::MaxmemoryPolicy));
     keyspace::Settings {
         hash_packed_fields_max: settings.count(Key::HashMaxListpackEntries),
         hash_packed_value_bytes_max: bytes(settings, Key::HashMaxListpackValue),
@@ -63,6 +75,15 @@ pub(crate) fn of_keyspace(settings: &Settings) -> keyspace::Settings {
         sorted_set_packed_value_bytes_max: bytes(settings, Key::ZsetMaxListpackValue),
         hyperloglog_sparse_bytes_max: bytes(settings, Key::HllSparseMaxBytes),
         text_bytes_max: bytes(settings, Key::ProtoMaxBulkLen),
+        policy,
+        policy_samples: settings.count(Key::MaxmemorySamples),
+        usage: match policy.counts_uses() {
+            true => Usage::Frequency {
+                log_factor: number(settings, Key::LfuLogFactor),
+                decay_minutes: number(settings, Key::LfuDecayTime),
+            },
+            false => Usage::LastUse,
+        },
         prefetch: settings.flag(Key::BatchPrefetch),
     }
 }
@@ -70,4 +91,58 @@ pub(crate) fn of_keyspace(settings: &Settings) -> keyspace::Settings {
 /// A size as the machine counts: one that memory could never hold is no limit.
 fn bytes(settings: &Settings, key: Key) -> usize {
     usize::try_from(settings.bytes(key)).unwrap_or(usize::MAX)
+}
+
+fn number(settings: &Settings, key: Key) -> u64 {
+    u64::try_from(settings.integer(key)).unwrap_or(0)
+}
+
+/// Redis's times for `maxmemory-eviction-tenacity`: half a millisecond at 10, growing by 15 % per step above.
+fn eviction_time(tenacity: i64) -> Option<Duration> {
+    const STEP: Duration = Duration::from_micros(50);
+    const GROWTH: f64 = 1.15;
+    let tenacity = u32::try_from(tenacity).unwrap_or(0);
+    match tenacity {
+        0..=10 => Some(STEP * tenacity),
+        11..=99 => Some((STEP * 10).mul_f64(GROWTH.powi(i32::try_from(tenacity - 10).unwrap_or(0)))),
+        _ => None,
+    }
+}
+
+/// A share of `maxmemory` is no limit while there is no `maxmemory`.
+fn clients_bytes(settings: &Settings) -> usize {
+    let bytes = match settings.maxmemory_clients() {
+        BytesOrPercent::Bytes(bytes) => u128::from(bytes),
+        BytesOrPercent::Percent(percent) => {
+            u128::from(settings.bytes(Key::Maxmemory)) * u128::from(percent) / 100
+        }
+    };
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tenacity_buys_time_as_in_redis() {
+        let micros = |tenacity| eviction_time(tenacity).map(|time| time.as_micros());
+        assert_eq!([0, 1, 10].map(micros), [Some(0), Some(50), Some(500)]);
+        assert_eq!(micros(11), Some(575));
+        assert!((120_000_000..130_000_000).contains(&micros(99).unwrap()), "about two minutes");
+        assert_eq!(micros(100), None);
+    }
+
+    #[test]
+    fn a_share_for_clients_is_one_of_maxmemory() {
+        let bytes = |pairs: &[(&str, &str)]| {
+            let mut settings = Settings::node_defaults();
+            settings.set(pairs).unwrap();
+            Bounds::of(&settings).clients_bytes_max
+        };
+        assert_eq!(bytes(&[]), 0);
+        assert_eq!(bytes(&[("maxmemory-clients", "5%")]), 0);
+        assert_eq!(bytes(&[("maxmemory-clients", "5%"), ("maxmemory", "1000000")]), 50_000);
+        assert_eq!(bytes(&[("maxmemory-clients", "100mb")]), 100 << 20);
+    }
 }

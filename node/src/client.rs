@@ -103,6 +103,8 @@ pub(crate) struct Client {
     /// Bytes of replies that its socket did not take yet, and in how many pieces.
     pub(crate) output_bytes: Cell<usize>,
     pub(crate) output_pieces: Cell<usize>,
+    /// What [`Clients`] has counted of its memory.
+    counted_bytes: Cell<usize>,
     /// Since when more than the soft limit has waited without a break.
     pub(crate) over_soft_limit: Cell<Option<Millis>>,
 
@@ -140,6 +142,7 @@ impl Client {
             input_room_bytes: Cell::new(0),
             output_bytes: Cell::new(0),
             output_pieces: Cell::new(0),
+            counted_bytes: Cell::new(0),
             over_soft_limit: Cell::new(None),
             waker: RefCell::new(None),
         }
@@ -303,6 +306,8 @@ impl Client {
 pub(crate) struct Clients {
     by_id: BTreeMap<ClientId, Rc<Client>>,
     last_id: u64,
+    /// The sum of what was counted.
+    bytes: usize,
 }
 
 impl Clients {
@@ -317,7 +322,48 @@ impl Clients {
     }
 
     pub(crate) fn remove(&mut self, id: ClientId) {
-        self.by_id.remove(&id);
+        if let Some(client) = self.by_id.remove(&id) {
+            self.bytes -= client.counted_bytes.get();
+        }
+    }
+
+    /// Counts what a client's buffers hold now, for [`Clients::evict`].
+    pub(crate) fn count(&mut self, client: &Client) {
+        let is_member = client.standing.get() == Standing::Member;
+        let bytes = if is_member || client.fate.get() == Fate::CloseNow { 0 } else { client.memory_bytes() };
+        self.bytes = self.bytes - client.counted_bytes.replace(bytes) + bytes;
+    }
+
+    /// All that is counted, bytes.
+    pub(crate) fn counted_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Counts all anew and closes those with the largest buffers until the others hold no more than `bytes_max`
+    /// (`maxmemory-clients`). Spared are those that asked for it, and members, whose links serve many. Returns how many
+    /// were closed.
+    pub(crate) fn evict(&mut self, bytes_max: usize) -> u64 {
+        let mut clients: Vec<Rc<Client>> = self.by_id.values().map(Rc::clone).collect();
+        clients.iter().for_each(|client| self.count(client));
+        if self.bytes <= bytes_max {
+            return 0;
+        }
+        clients.retain(|client| client.counted_bytes.get() > 0 && !client.no_evict.get());
+        clients.sort_unstable_by_key(|client| std::cmp::Reverse(client.counted_bytes.get()));
+        let mut evicted = 0;
+        for client in clients {
+            if self.bytes <= bytes_max {
+                break;
+            }
+            tracing::info!(
+                peer = %client.peer, id = client.id.0, bytes = client.counted_bytes.get(),
+                "closing a client because all clients together reached maxmemory-clients"
+            );
+            client.decide(Fate::CloseNow);
+            self.count(&client);
+            evicted += 1;
+        }
+        evicted
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -187,6 +187,12 @@ impl Connection {
         node.statistics.output_bytes_peak = node.statistics.output_bytes_peak.max(self.output.bytes());
         self.client.output_bytes.set(self.output.bytes());
         self.client.output_pieces.set(self.output.pieces());
+        if node.bounds.clients_bytes_max != 0 {
+            node.clients.count(&self.client);
+            if node.clients.counted_bytes() > node.bounds.clients_bytes_max {
+                node.evict_clients();
+            }
+        }
         sent
     }
 

@@ -1,7 +1,7 @@
 //! One request from its words to its reply: may it run, who answers it, what is counted.
 //!
 //! The order of the questions is Redis's: is there such a command, has it the right number of words, has the
-//! client authenticated, are the keys ours. Stands on the path of every request: allocates nothing unless it
+//! client authenticated, are the keys ours, is there memory. Stands on the path of every request: allocates nothing unless it
 //! refuses, reads no clock.
 //!
 //! Between MULTI and EXEC the same questions are asked, and then the request is queued instead of run.
@@ -14,8 +14,9 @@ use crate::{
     call::{Call, Done, Millis, Refusal},
     client::{Client, Fate, Replies, Standing},
     dispatch::{self, Handler},
+    eviction::{self, Outcome},
     handlers,
-    keyspace::Place,
+    keyspace::{Keyspace, Place},
     membership::MANAGED,
     node::Node,
     server_call::ServerCall,
@@ -91,10 +92,16 @@ fn run(
     out: &mut Vec<u8>,
 ) -> Done {
     if client.transaction.is_collecting() && !runs_at_once(row.id) {
-        return queue(node, client, request, row, out);
+        return queue(node, client, request, row, now, out);
     }
     if let Err(refusal) = admit(node, client, request, row, client.database.get(), places) {
         return Err(rejected(node, client, row, refusal));
+    }
+    if node.bounds.memory_bytes_max != 0
+        && eviction::make_room(node, now) == Outcome::Full
+        && (row.is_deny_oom() || row.id == Id::Exec && client.transaction.holds(Flag::Denyoom))
+    {
+        return Err(rejected(node, client, row, errors::OOM.into()));
     }
     call(node, client, request, row, places, now, out)
 }
@@ -134,8 +141,13 @@ fn call(
     let done = match dispatch::of(row.id) {
         Handler::Data(act) => {
             let (database, version) = (client.database.get(), client.version.get());
-            let keyspace = &mut node.keyspace;
-            act(&mut Call { request, database, version, keyspace, now, out, places })
+            let mut on = |keyspace: &mut Keyspace| {
+                act(&mut Call { request, database, version, keyspace, now, out, places })
+            };
+            match client.no_touch.get() && row.id != Id::Touch {
+                true => node.keyspace.without_trace(on),
+                false => on(&mut node.keyspace),
+            }
         }
         Handler::Server(act) => {
             // To CLIENT LIST the last command is the EXEC, not what it runs.
@@ -164,6 +176,7 @@ fn queue(
     client: &Client,
     request: Request<'_>,
     row: &'static Command,
+    now: Millis,
     out: &mut Vec<u8>,
 ) -> Done {
     let transaction = &client.transaction;
@@ -174,6 +187,11 @@ fn queue(
     } else {
         admit(node, client, request, row, transaction.database(), &[])
     };
+    // Whatever it is, it takes room until EXEC.
+    let admitted = admitted.and_then(|()| match eviction::make_room(node, now) {
+        Outcome::Full => Err(errors::OOM.into()),
+        Outcome::Enough | Outcome::Unfinished => Ok(()),
+    });
     admitted.map_err(|refusal| rejected(node, client, row, refusal))?;
     transaction.push(row, request, &mut node.transaction_room);
     write::simple(out, "QUEUED");

@@ -1,4 +1,4 @@
-//! What has to be done from time to time, whoever is connected: expired keys, idle clients, limits that time
+//! What has to be done from time to time, whoever is connected: expired keys, memory above its limit, idle clients, limits that time
 //! decides, rates, published numbers.
 //!
 //! A round runs `hz` times a second. Active expiry works in short pieces with other tasks in between, and stops after
@@ -13,6 +13,7 @@ use std::{
 use crate::{
     call::Millis,
     client::{Client, ClientId, Fate},
+    eviction::{self, Outcome},
     metrics::Published,
     node::{self, Node},
     output::is_over_limit,
@@ -34,9 +35,11 @@ pub(crate) async fn run(thread: Rc<Thread>, published: Arc<Published>) {
         if thread.node.borrow().active_expiry {
             expire(&thread, period / 4).await;
         }
+        make_room(&thread, period / 4).await;
         let node = &mut *thread.node.borrow_mut();
         let now = node::now();
         next_client = look_after_clients(node, next_client, hz, now);
+        node.evict_clients();
         node.statistics.sample(now);
         node.memory.read();
         published.publish(node, now);
@@ -57,6 +60,25 @@ async fn expire(thread: &Thread, budget: Duration) {
             thread.collect(garbage);
         }
         if !more || started.elapsed() >= budget {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Goes on with eviction where commands have left it, for at most `budget`.
+async fn make_room(thread: &Thread, budget: Duration) {
+    #[allow(clippy::disallowed_methods, reason = "a shell: bounds its own work by the clock")]
+    let started = Instant::now();
+    loop {
+        let (outcome, garbage) = {
+            let node = &mut *thread.node.borrow_mut();
+            (eviction::make_room(node, node::now()), node.keyspace.take_garbage())
+        };
+        if let Some(garbage) = garbage {
+            thread.collect(garbage);
+        }
+        if outcome != Outcome::Unfinished || started.elapsed() >= budget {
             return;
         }
         tokio::task::yield_now().await;

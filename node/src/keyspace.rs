@@ -12,6 +12,7 @@
 //! nothing large itself ([`garbage`]).
 
 mod contents;
+pub(crate) mod eviction;
 mod expiry;
 mod look_ahead;
 mod scan;
@@ -27,6 +28,7 @@ pub(crate) mod set;
 pub(crate) mod sorted_set;
 mod table;
 pub(crate) mod text;
+pub(crate) mod usage;
 mod watches;
 mod wheel;
 
@@ -40,8 +42,10 @@ use slotway_cluster::{Database, Placement, Slot};
 
 use contents::{Contents, Shape};
 use entry::Entry;
+use eviction::{Policy, Pool};
 use seed::{Random, Seed};
 use text::Origin;
+use usage::Usage;
 use watches::Watches;
 
 use crate::call::Millis;
@@ -87,6 +91,12 @@ pub(crate) struct Settings {
     pub(crate) hyperloglog_sparse_bytes_max: usize,
     /// `proto-max-bulk-len`: the longest string APPEND and SETRANGE may make.
     pub(crate) text_bytes_max: usize,
+    /// `maxmemory-policy`: see [`eviction`].
+    pub(crate) policy: Policy,
+    /// `maxmemory-samples`
+    pub(crate) policy_samples: usize,
+    /// What the policy wants to know of a key's use: see [`usage`].
+    pub(crate) usage: Usage,
     /// Whether [`Keyspace::prefetch`] fetches, or only finds places: a switch for measurements.
     pub(crate) prefetch: bool,
 }
@@ -104,6 +114,9 @@ impl Default for Settings {
             sorted_set_packed_value_bytes_max: 64,
             hyperloglog_sparse_bytes_max: 3000,
             text_bytes_max: 512 << 20,
+            policy: Policy::Never,
+            policy_samples: 5,
+            usage: Usage::LastUse,
             prefetch: true,
         }
     }
@@ -118,6 +131,8 @@ pub(crate) struct Stats {
     pub(crate) misses: u64,
     /// `expired_keys`
     pub(crate) expired: u64,
+    /// `evicted_keys`
+    pub(crate) evicted: u64,
     /// `rdb_changes_since_last_save`
     pub(crate) changes: u64,
 }
@@ -133,6 +148,8 @@ pub(crate) enum Deadline {
 pub(crate) struct Keyspace {
     pub(crate) settings: Settings,
     pub(crate) stats: Stats,
+    /// That of the settings, unless the client that is served wants its uses of keys not to be noted.
+    usage: Usage,
     seed: Seed,
     /// One per database, in order.
     contents: Vec<Contents>,
@@ -143,6 +160,10 @@ pub(crate) struct Keyspace {
     runs: scan::Runs,
     /// The database that active expiry begins with, so that a busy one does not starve the others.
     expire_first: u8,
+    /// The best candidates for eviction.
+    pool: Pool,
+    /// The database whose turn it is to lose a key.
+    evict_next: u8,
 }
 
 impl Keyspace {
@@ -154,6 +175,7 @@ impl Keyspace {
         Keyspace {
             settings,
             stats: Stats::default(),
+            usage: settings.usage,
             seed,
             contents: (0..DATABASES).map(|number| Contents::new(shape_of(number))).collect(),
             random: Random::new(seed.hash(b"random choices")),
@@ -161,7 +183,27 @@ impl Keyspace {
             watches: Watches::default(),
             runs: scan::Runs::default(),
             expire_first: 0,
+            pool: Pool::default(),
+            evict_next: 0,
         }
+    }
+
+    /// Puts changed settings into effect.
+    pub(crate) fn configure(&mut self, settings: Settings) {
+        if settings.policy != self.settings.policy {
+            // Scores of different policies cannot be compared.
+            self.pool.clear();
+        }
+        self.settings = settings;
+        self.usage = settings.usage;
+    }
+
+    /// Does something without noting which keys it uses (CLIENT NO-TOUCH).
+    pub(crate) fn without_trace<T>(&mut self, act: impl FnOnce(&mut Keyspace) -> T) -> T {
+        self.usage = Usage::Nothing;
+        let done = act(self);
+        self.usage = self.settings.usage;
+        done
     }
 
     /// Where a key lies. After SWAPDB on a lone node this is asked of the contents, not of the placement.
@@ -197,15 +239,16 @@ impl Keyspace {
     #[inline]
     pub(crate) fn read(&mut self, key: Key<'_>, now: Millis) -> Option<&Entry> {
         self.delete_if_expired(key, now);
-        let entry = self.contents[usize::from(key.place.database.0)].find_mut(key.place, key.bytes);
+        let Keyspace { contents, stats, usage, random, .. } = self;
+        let entry = contents[usize::from(key.place.database.0)].find_mut(key.place, key.bytes);
         match entry {
             Some(entry) => {
-                self.stats.hits += 1;
-                entry.touch(clock(now));
+                stats.hits += 1;
+                usage.note(entry, now, random);
                 Some(entry)
             }
             None => {
-                self.stats.misses += 1;
+                stats.misses += 1;
                 None
             }
         }
@@ -231,8 +274,9 @@ impl Keyspace {
     #[inline]
     pub(crate) fn write(&mut self, key: Key<'_>, now: Millis) -> Option<&mut Entry> {
         self.delete_if_expired(key, now);
-        let entry = self.contents_mut(key.place.database).find_mut(key.place, key.bytes)?;
-        entry.touch(clock(now));
+        let Keyspace { contents, usage, random, .. } = self;
+        let entry = contents[usize::from(key.place.database.0)].find_mut(key.place, key.bytes)?;
+        usage.note(entry, now, random);
         Some(entry)
     }
 
@@ -240,13 +284,13 @@ impl Keyspace {
     #[inline]
     pub(crate) fn set_text(&mut self, key: Key<'_>, text: &[u8], deadline: Deadline, now: Millis) {
         self.delete_if_expired(key, now);
-        let contents = &mut self.contents[usize::from(key.place.database.0)];
-        let before = match contents.find_mut(key.place, key.bytes) {
+        let Keyspace { contents, usage, random, garbage, .. } = self;
+        let before = match contents[usize::from(key.place.database.0)].find_mut(key.place, key.bytes) {
             Some(entry) => {
                 if let Some(object) = entry.set_text(text, Origin::Stored) {
-                    self.garbage.add_object(object);
+                    garbage.add_object(object);
                 }
-                entry.touch(clock(now));
+                usage.note(entry, now, random);
                 entry.deadline()
             }
             None => {
@@ -261,10 +305,14 @@ impl Keyspace {
         }
     }
 
-    /// Adds an entry for a key that is not there, with the entry's deadline if it has one.
+    /// Adds a new entry for a key that is not there, with the entry's deadline if it has one.
     pub(crate) fn insert(&mut self, key: Key<'_>, mut entry: Entry, now: Millis) {
+        entry.touch(self.settings.usage.fresh(now));
+        self.add(key, entry, now);
+    }
+
+    fn add(&mut self, key: Key<'_>, entry: Entry, now: Millis) {
         debug_assert_eq!(key.bytes, entry.key(), "an entry knows its own key");
-        entry.touch(clock(now));
         self.contents[usize::from(key.place.database.0)].insert(&self.seed, key.place, entry, now);
     }
 
@@ -284,13 +332,15 @@ impl Keyspace {
         found
     }
 
-    /// Puts an entry under another key, deleting what was there. The entry's deadline goes with it.
+    /// Puts an entry under another key, deleting what was there. The entry's deadline goes with it, and what is known of
+    /// its use.
     pub(crate) fn put(&mut self, key: Key<'_>, mut entry: Entry, now: Millis) {
         self.delete(key, now);
         if entry.key() != key.bytes {
             entry.set_key(key.bytes);
         }
-        self.insert(key, entry, now);
+        self.usage.note(&mut entry, now, &mut self.random);
+        self.add(key, entry, now);
     }
 
     /// Puts an entry in the place of a key's own, whose deadline stays.
@@ -309,9 +359,11 @@ impl Keyspace {
         copy: &[u8],
         now: Millis,
     ) -> Option<(Entry, Option<Millis>)> {
-        let seed = self.seed;
+        let (seed, fresh) = (self.seed, self.settings.usage.fresh(now));
         let entry = self.read(key, now)?;
-        Some((object::duplicate(entry, copy, &seed), entry.deadline()))
+        let mut copy = object::duplicate(entry, copy, &seed);
+        copy.touch(fresh);
+        Some((copy, entry.deadline()))
     }
 
     /// Sets or removes the deadline of a key that is there.
@@ -390,6 +442,7 @@ impl Keyspace {
         let keys = contents.keys();
         let emptied = Contents::new(contents.shape());
         let old = std::mem::replace(contents, emptied);
+        self.pool.clear();
         if keys > 0 {
             self.garbage.add_contents(old);
         }
@@ -408,12 +461,18 @@ impl Keyspace {
             watches.note_where(database, |key| self.has(one, key) || self.has(other, key));
         }
         self.watches = watches;
+        self.pool.clear();
         self.contents.swap(usize::from(one.0), usize::from(other.0));
     }
 
     /// Whether a key is there, expired or not.
     fn has(&self, database: Database, key: &[u8]) -> bool {
         self.contents(database).find(self.place(database, key), key).is_some()
+    }
+
+    /// About how many bytes the garbage holds that nobody has taken yet.
+    pub(crate) fn garbage_bytes(&self) -> u64 {
+        self.garbage.bytes()
     }
 
     /// What was deleted and is worth dropping on a helper thread; None: nothing. Ask after every batch.
@@ -430,9 +489,4 @@ impl Keyspace {
     fn contents_mut(&mut self, database: Database) -> &mut Contents {
         &mut self.contents[usize::from(database.0)]
     }
-}
-
-/// The access clock: seconds, modulo 2^24.
-pub(crate) fn clock(Millis(now): Millis) -> u32 {
-    u32::try_from((now / 1000) & u64::from(entry::CLOCK_MASK)).expect("24 bits")
 }

@@ -13,6 +13,7 @@ mod desk;
 mod output;
 
 mod dispatch;
+mod eviction;
 mod execute;
 
 pub(crate) mod call;

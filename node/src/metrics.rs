@@ -47,7 +47,7 @@ const ROWS: &[Row] = &[
     Row { name: "redis_connected_clients", help: "Clients connected", kind: Gauge, value: |node, _| as_u64(node.clients.len()) },
     Row { name: "redis_connections_received_total", help: "Connections accepted", kind: Counter, value: |node, _| node.statistics.connections_received },
     Row { name: "redis_error_replies_total", help: "Error replies sent", kind: Counter, value: |node, _| node.statistics.errors },
-    Row { name: "redis_evicted_keys_total", help: "Keys deleted because of maxmemory", kind: Counter, value: |_, _| 0 },
+    Row { name: "redis_evicted_keys_total", help: "Keys deleted because of maxmemory", kind: Counter, value: |node, _| node.keyspace.stats.evicted },
     Row { name: "redis_expired_keys_total", help: "Keys deleted because their time was up", kind: Counter, value: |node, _| node.keyspace.stats.expired },
     Row { name: "redis_keyspace_hits_total", help: "Look-ups that found a key", kind: Counter, value: |node, _| node.keyspace.stats.hits },
     Row { name: "redis_keyspace_misses_total", help: "Look-ups that found none", kind: Counter, value: |node, _| node.keyspace.stats.misses },

@@ -10,6 +10,7 @@ use crate::{
     bounds::{self, Bounds},
     call::Millis,
     client::{Clients, Standing},
+    eviction::Exceeded,
     identity::Identity,
     keyspace::Keyspace,
     membership::Membership,
@@ -29,6 +30,8 @@ pub(crate) struct Node {
     pub(crate) bounds: Bounds,
     pub(crate) membership: Membership,
     pub(crate) memory: Memory,
+    /// How long memory was above `maxmemory`.
+    pub(crate) exceeded: Exceeded,
     pub(crate) identity: Identity,
     /// What members prove themselves with; without one there are no members.
     pub(crate) secret: Option<Secret>,
@@ -58,7 +61,8 @@ impl Node {
             bounds: Bounds::of(&settings),
             settings,
             membership,
-            memory: Memory::default(),
+            memory: Memory::new(),
+            exceeded: Exceeded::default(),
             identity,
             secret,
             port,
@@ -78,6 +82,13 @@ impl Node {
         }
     }
 
+    /// Closes clients until the others hold no more than `maxmemory-clients`.
+    pub(crate) fn evict_clients(&mut self) {
+        if self.bounds.clients_bytes_max != 0 {
+            self.statistics.evicted_clients += self.clients.evict(self.bounds.clients_bytes_max);
+        }
+    }
+
     /// Keys of all databases.
     pub(crate) fn keys(&self) -> u64 {
         (0..DATABASES).map(|number| self.keyspace.len(Database(number))).sum()
@@ -94,7 +105,7 @@ impl Node {
     /// Puts changed settings into effect.
     pub(crate) fn settings_changed(&mut self) {
         self.bounds = Bounds::of(&self.settings);
-        self.keyspace.settings = bounds::of_keyspace(&self.settings);
+        self.keyspace.configure(bounds::of_keyspace(&self.settings));
         let level = self.settings.text(Key::Loglevel);
         if let Some(told) = &self.log_level {
             told.send_if_modified(|known| {

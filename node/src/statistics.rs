@@ -39,6 +39,8 @@ pub(crate) struct Statistics {
     pub(crate) cut_for_output: u64,
     pub(crate) cut_for_input: u64,
     pub(crate) cut_for_idling: u64,
+    /// Closed because of `maxmemory-clients`.
+    pub(crate) evicted_clients: u64,
     pub(crate) broken_protocols: u64,
     pub(crate) denied_logins: u64,
     /// Greatest number of clients' bytes that waited at once for one client.
@@ -65,6 +67,7 @@ impl Statistics {
             cut_for_output: 0,
             cut_for_input: 0,
             cut_for_idling: 0,
+            evicted_clients: 0,
             broken_protocols: 0,
             denied_logins: 0,
             output_bytes_peak: 0,

@@ -2,11 +2,12 @@
 
 use std::{
     cell::RefCell,
+    sync::Arc,
     sync::mpsc::{SyncSender, TrySendError, sync_channel},
     thread::JoinHandle,
 };
 
-use crate::{desk::Desk, keyspace::Garbage, node::Node};
+use crate::{desk::Desk, keyspace::Garbage, memory::Freed, node::Node};
 
 /// Heaps of garbage that may wait for the helper. Past it the keyspace thread frees them itself.
 const GARBAGE_MAX: usize = 1024;
@@ -16,24 +17,30 @@ pub(crate) struct Thread {
     pub(crate) node: RefCell<Node>,
     pub(crate) desk: RefCell<Desk>,
     garbage: SyncSender<Garbage>,
+    freed: Arc<Freed>,
 }
 
 impl Thread {
     /// With its helper, which ends when the thread's state is dropped.
     pub(crate) fn new(node: Node) -> std::io::Result<(Thread, JoinHandle<()>)> {
         let (garbage, received) = sync_channel::<Garbage>(GARBAGE_MAX);
+        let freed = Arc::clone(&node.memory.freed);
+        let for_helper = Arc::clone(&freed);
         let helper = std::thread::Builder::new().name("free".into()).spawn(move || {
             while let Ok(heap) = received.recv() {
+                let bytes = heap.bytes();
                 drop(heap);
+                for_helper.keep(bytes);
             }
         })?;
-        Ok((Thread { node: RefCell::new(node), desk: RefCell::new(Desk::new()), garbage }, helper))
+        Ok((Thread { node: RefCell::new(node), desk: RefCell::new(Desk::new()), garbage, freed }, helper))
     }
 
     /// Has it freed on the helper.
     pub(crate) fn collect(&self, heap: Garbage) {
+        let bytes = heap.bytes();
         match self.garbage.try_send(heap) {
-            Ok(()) => {}
+            Ok(()) => self.freed.promise(bytes),
             Err(TrySendError::Full(heap) | TrySendError::Disconnected(heap)) => drop(heap),
         }
     }

@@ -15,6 +15,7 @@ use std::{
 };
 
 use slotway_cluster::{Database, slot::DATABASES};
+use slotway_commands::row::{Flag, Flags};
 use slotway_commands::{Command, Id, lookup};
 use slotway_resp::{Limits, Parser, Request, number};
 
@@ -45,6 +46,8 @@ pub(crate) struct Transaction {
     database: Cell<Database>,
     /// Requests queued, also while they run.
     requests: Cell<usize>,
+    /// What holds for one of them at least.
+    flags: Cell<Flags>,
     /// Their bytes, one behind the other.
     queue: RefCell<Vec<u8>>,
     watches: RefCell<HashSet<Watch>>,
@@ -83,6 +86,11 @@ impl Transaction {
         self.phase.get() == Phase::Spoiled
     }
 
+    /// Whether a queued request's command has this flag.
+    pub(crate) fn holds(&self, flag: Flag) -> bool {
+        self.is_open() && self.flags.get().has(flag)
+    }
+
     /// Requests queued.
     pub(crate) fn requests(&self) -> usize {
         self.requests.get()
@@ -101,6 +109,7 @@ impl Transaction {
     /// MULTI, of a client that uses this database.
     pub(crate) fn begin(&self, database: Database) {
         self.phase.set(Phase::Queueing);
+        self.flags.set(Flags::NONE);
         self.database.set(database);
     }
 
@@ -116,6 +125,7 @@ impl Transaction {
         }
         request.write(&mut queue);
         self.requests.set(self.requests.get() + 1);
+        self.flags.set(self.flags.get().union(row.flags));
         self.database.set(database_behind(row, request, self.database.get()));
     }
 

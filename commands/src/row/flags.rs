@@ -118,6 +118,11 @@ impl Flags {
         Flags(self.0 | flag.bit())
     }
 
+    #[must_use]
+    pub const fn union(self, others: Flags) -> Flags {
+        Flags(self.0 | others.0)
+    }
+
     pub const fn has(self, flag: Flag) -> bool {
         self.0 & flag.bit() != 0
     }

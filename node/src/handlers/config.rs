@@ -78,7 +78,8 @@ fn make_room(node: &Node, changed: &[Key]) -> Result<(), SetError> {
 pub(crate) fn resetstat(call: &mut ServerCall<'_>) -> Done {
     call.node.statistics.reset(call.now);
     let stats = &mut call.node.keyspace.stats;
-    (stats.hits, stats.misses, stats.expired) = (0, 0, 0);
+    (stats.hits, stats.misses, stats.expired, stats.evicted) = (0, 0, 0, 0);
+    call.node.exceeded.reset();
     write::simple(call.out, "OK");
     Ok(())
 }

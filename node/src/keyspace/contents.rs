@@ -36,6 +36,12 @@ struct Spread {
     groups: [u64; GROUPS],
 }
 
+/// Keys with a deadline are looked for among all keys if they are one in so many.
+const MANY_DEADLINES: u64 = 16;
+
+/// Parts that are looked into for each of them that is wanted, at most.
+const LOOKS_PER_SAMPLE: usize = 8;
+
 const GROUP_SLOTS: usize = 128;
 const GROUPS: usize = SLOTS as usize / GROUP_SLOTS;
 
@@ -140,6 +146,17 @@ impl Contents {
         Some(entry)
     }
 
+    /// The entry of whatever key has this hash.
+    pub(super) fn find_hash(&self, place: Place, seed: &Seed) -> Option<&Entry> {
+        self.table(place.slot)?.find_hash(place.hash, seed)
+    }
+
+    pub(super) fn remove_hash(&mut self, place: Place, seed: &Seed) -> Option<Entry> {
+        let entry = self.table_mut(place.slot)?.remove_hash(place.hash, seed)?;
+        self.count_removed(place.slot, &entry);
+        Some(entry)
+    }
+
     /// Sets or removes the deadline of a key that is there.
     pub(super) fn set_deadline(&mut self, place: Place, key: &[u8], deadline: Option<Millis>, now: Millis) {
         let Some(entry) = self.find_mut(place, key) else { return };
@@ -237,24 +254,97 @@ impl Contents {
 
     /// A key chosen by chance, each about equally likely.
     pub(super) fn random(&self, random: &mut Random) -> Option<&Entry> {
-        let spread = match &self.tables {
-            Tables::Whole(table) => return table.random(random),
-            Tables::Spread(spread) => spread,
-        };
+        self.random_table(random)?.1.random(random)
+    }
+
+    /// A table chosen by chance, the more likely the more keys it has, and its slot (of a whole database any). None:
+    /// there are no keys.
+    fn random_table(&self, random: &mut Random) -> Option<(Slot, &Table)> {
         if self.keys == 0 {
             return None;
         }
+        let spread = match &self.tables {
+            Tables::Whole(table) => return Some((Slot::new(0)?, table)),
+            Tables::Spread(spread) => spread,
+        };
         let mut nth = random.below(self.keys);
         let mut group = 0;
         while nth >= spread.groups[group] {
             nth -= spread.groups[group];
             group += 1;
         }
-        spread.tables[group * GROUP_SLOTS..].iter().find_map(|table| {
+        for index in group * GROUP_SLOTS..spread.tables.len() {
+            let table = &spread.tables[index];
             let len = u64::try_from(table.len()).expect("a length fits 64 bits");
-            let chosen = (nth < len).then(|| table.random(random));
-            nth = nth.saturating_sub(len);
-            chosen.flatten()
+            if nth < len {
+                return Some((Slot::new(u16::try_from(index).ok()?)?, table));
+            }
+            nth -= len;
+        }
+        None
+    }
+
+    /// Calls `each` with about `count` keys chosen by chance, neighbours among them: their order is that of their
+    /// hashes, so that neighbours have nothing in common.
+    pub(super) fn sample(&self, random: &mut Random, count: usize, each: &mut dyn FnMut(Slot, &Entry)) {
+        let mut missing = count;
+        for _ in 0..count {
+            let Some((slot, table)) = self.random_table(random).filter(|_| missing > 0) else { return };
+            let start = random.next();
+            for entry in table
+                .random_part(random)
+                .into_iter()
+                .flat_map(|(_, part)| part.entries_from(start))
+                .take(missing)
+            {
+                missing -= 1;
+                each(slot, entry);
+            }
+        }
+    }
+
+    /// As [`Contents::sample`], of keys with a deadline. With at least one, if there is one.
+    pub(super) fn sample_expiring(
+        &self,
+        random: &mut Random,
+        count: usize,
+        each: &mut dyn FnMut(Slot, &Entry),
+    ) {
+        let mut missing = count;
+        let are_many = self.deadlines.saturating_mul(MANY_DEADLINES) >= self.keys;
+        for _ in 0..count.saturating_mul(LOOKS_PER_SAMPLE) {
+            if self.deadlines == 0 || missing == 0 {
+                return;
+            }
+            let found = match are_many {
+                true => self
+                    .random_table(random)
+                    .and_then(|(slot, table)| Some((slot, table.random_part(random)?.1))),
+                false => self.wheel.random(random).and_then(|range| {
+                    Some((range.slot, self.table(range.slot)?.part(range.random_hash(random))?))
+                }),
+            };
+            let Some((slot, part)) = found else { continue };
+            let expiring = part.entries_from(random.next()).filter(|entry| entry.deadline().is_some());
+            for entry in expiring.take(missing) {
+                missing -= 1;
+                each(slot, entry);
+            }
+        }
+        if missing == count
+            && let Some((slot, entry)) = self.first_expiring()
+        {
+            each(slot, entry);
+        }
+    }
+
+    /// A key with a deadline, found for certain: the wheel knows every part that has one.
+    fn first_expiring(&self) -> Option<(Slot, &Entry)> {
+        self.wheel.ranges().find_map(|range| {
+            let parts = self.table(range.slot)?.parts(range.start());
+            let parts = parts.take_while(|(start, _)| *start <= range.last());
+            let mut entries = parts.flat_map(|(_, part)| part.entries());
+            Some((range.slot, entries.find(|entry| entry.deadline().is_some())?))
         })
     }
 

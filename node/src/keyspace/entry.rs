@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! | meta 4 | key length 4 | value length 4 | deadline 8, if it has one | key | value |
-//! meta: bits 0-3 form, 4-5 mark, 7 has a deadline, 8-31 access clock in seconds
+//! meta: bits 0-3 form, 4-5 mark, 7 has a deadline, 8-31 use: see [`super::usage`]
 //! ```
 //!
 //! The value is bytes, or (form `Object`) the eight bytes of a `Box<Object>`. Nothing behind the header is aligned.
@@ -87,7 +87,7 @@ const MARK: u32 = 3 << MARK_SHIFT;
 const HAS_DEADLINE: u32 = 1 << 7;
 const CLOCK_SHIFT: u32 = 8;
 
-/// The access clock counts seconds modulo 2^24, as Redis's does: 194 days.
+/// What the bits of use hold. As a clock of seconds, as Redis has it: 194 days.
 pub(crate) const CLOCK_MASK: u32 = (1 << 24) - 1;
 
 // Safety: an entry owns all it points to (invariants 1 and 3), and an `Object` is Send.
@@ -230,12 +230,12 @@ impl Entry {
         self.set_header(Header { meta: header.meta & !MARK | (mark << MARK_SHIFT) & MARK, ..header });
     }
 
-    /// When the entry was last used, by a clock of seconds modulo 2^24.
+    /// The 24 bits of [`super::usage`].
     pub(crate) fn clock(&self) -> u32 {
         self.header().meta >> CLOCK_SHIFT
     }
 
-    /// Notes a use. Writes only when the clock has moved on, to leave the cache line clean.
+    /// Sets them. Writes only what differs, to leave the cache line clean.
     pub(crate) fn touch(&mut self, clock: u32) {
         let header = self.header();
         let meta = header.meta & ((1 << CLOCK_SHIFT) - 1) | clock << CLOCK_SHIFT;
@@ -259,7 +259,6 @@ impl Entry {
     }
 
     /// Bytes of the entry's own allocation.
-    #[cfg(test)]
     pub(crate) fn allocated(&self) -> usize {
         class(self.total())
     }

@@ -11,7 +11,13 @@ pub(crate) struct Garbage {
     #[expect(clippy::vec_box, reason = "an object comes out of its entry in a box")]
     objects: Vec<Box<Object>>,
     contents: Vec<Contents>,
+    /// About how many bytes the entries and objects hold. (Of whole databases nobody asks: nothing is left there that
+    /// could be evicted instead.)
+    bytes: u64,
 }
+
+/// Elements that a value's size is judged by.
+const SAMPLES: usize = 5;
 
 const fn assert_send<T: Send>() {}
 const _: () = assert_send::<Garbage>();
@@ -19,19 +25,32 @@ const _: () = assert_send::<Garbage>();
 impl Garbage {
     /// Small values are dropped at once: that is cheaper than to hand them on.
     pub(super) fn add_entry(&mut self, entry: Entry) {
-        if matches!(entry.value(), Value::Object(object) if object.is_slow_to_drop()) {
+        if let Value::Object(object) = entry.value()
+            && object.is_slow_to_drop()
+        {
+            self.count(object);
             self.entries.push(entry);
         }
     }
 
     pub(super) fn add_object(&mut self, object: Box<Object>) {
         if object.is_slow_to_drop() {
+            self.count(&object);
             self.objects.push(object);
         }
     }
 
     pub(super) fn add_contents(&mut self, contents: Contents) {
         self.contents.push(contents);
+    }
+
+    fn count(&mut self, object: &Object) {
+        self.bytes = self.bytes.saturating_add(u64::try_from(object.bytes(SAMPLES)).unwrap_or(u64::MAX));
+    }
+
+    /// About how many bytes are freed with it.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// All of it; None: there is nothing.

@@ -22,6 +22,15 @@ pub(crate) enum Object {
     SortedSet(Box<SortedSet>),
 }
 
+/// What a counted string costs beside its bytes: two counts and the vector.
+const TEXT_BYTES: usize = 16 + size_of::<Vec<u8>>();
+
+/// The allocator gives pages for what is as long as the strings that have an allocation of their own.
+const PAGE: usize = 4096;
+
+/// What an element of a long collection is taken to cost.
+const ELEMENT_BYTES: usize = 64;
+
 /// Collections of more elements than this are dropped on a helper thread, as Redis frees them lazily.
 const SLOW_ELEMENTS: usize = 64;
 
@@ -36,6 +45,17 @@ impl Object {
         }
     }
 
+    /// About how many bytes it holds, judged by this many elements; 0: all of them.
+    pub(crate) fn bytes(&self, samples: usize) -> usize {
+        let inner = match self {
+            Object::Text(text) => text.capacity().next_multiple_of(PAGE) + TEXT_BYTES,
+            Object::Hash(table) | Object::Set(table) => table.bytes(samples, |entry| bytes(entry, samples)),
+            Object::List(list) => list.len().saturating_mul(ELEMENT_BYTES),
+            Object::SortedSet(set) => set.len().saturating_mul(ELEMENT_BYTES),
+        };
+        size_of::<Object>() + inner
+    }
+
     fn duplicate(&self, seed: &Seed) -> Object {
         match self {
             Object::Text(text) => Object::Text(Arc::clone(text)),
@@ -45,6 +65,15 @@ impl Object {
             Object::SortedSet(set) => Object::SortedSet(Box::new(set.duplicate(seed))),
         }
     }
+}
+
+/// About how many bytes a key with its value holds: see [`Object::bytes`].
+pub(crate) fn bytes(entry: &Entry, samples: usize) -> usize {
+    let object = match entry.value() {
+        Value::Object(object) => object.bytes(samples),
+        _ => 0,
+    };
+    entry.allocated() + object
 }
 
 fn duplicate_table(table: &Table, seed: &Seed) -> Table {

@@ -105,6 +105,19 @@ impl Part {
         self.lines.iter().flat_map(|line| line.0.iter().flatten())
     }
 
+    /// Every entry once, beginning at one chosen by a random number.
+    pub(super) fn entries_from(&self, random: u64) -> impl Iterator<Item = &Entry> {
+        let [first, ..] = random.to_le_bytes();
+        let first = usize::from(first) % self.len().max(1);
+        self.entries().skip(first).chain(self.entries().take(first))
+    }
+
+    /// The entry of whatever key has this hash.
+    pub(super) fn find_hash(&self, hash: u64, seed: &Seed) -> Option<&Entry> {
+        let tag = tag_of(hash);
+        self.entries().find(|entry| entry.tag() == tag && seed.hash(entry.key()) == hash)
+    }
+
     /// The first hash of the range of a part that holds `hash`.
     pub(super) fn start(&self, hash: u64) -> u64 {
         hash & !self.span_mask()

@@ -187,25 +187,64 @@ impl Table {
 
     /// A hash of a part's range, and the number of one of the part's entries.
     ///
-    /// A random hash leads to parts of wide ranges more often than to those of narrow ones, so wide ones are refused
-    /// in the same measure, down to the range that parts of a table of this size mostly have; then an entry is chosen
-    /// among as many places as a part can have, of which empty ones are refused.
+    /// The entry is chosen among as many places as a part can have, of which empty ones are refused, and with them the
+    /// part.
     fn choose(&self, random: &mut Random) -> Option<(u64, usize)> {
-        let usual_depth = (self.len / MERGE_ENTRIES).max(1).ilog2() + 1;
         loop {
-            let hash = random.next();
-            let part = self.part(hash)?;
-            let refused_bits = usual_depth.saturating_sub(part.depth());
-            if self.len > part.len() && random.next().checked_shr(u64::BITS - refused_bits).unwrap_or(0) != 0
-            {
-                continue;
-            }
+            let (hash, part) = self.random_part(random)?;
             let places = if self.len == part.len() { part.len() } else { PART_ENTRIES_MAX };
             let nth = random.index(places);
             if nth < part.len() {
                 return Some((hash, nth));
             }
         }
+    }
+
+    /// A part chosen by chance, each about equally likely, and a hash of its range; None: the table is empty.
+    ///
+    /// A random hash leads to parts of wide ranges more often than to those of narrow ones, so wide ones are refused
+    /// in the same measure, down to the range that parts of a table of this size mostly have.
+    pub(super) fn random_part(&self, random: &mut Random) -> Option<(u64, &Part)> {
+        let usual_depth = (self.len / MERGE_ENTRIES).max(1).ilog2() + 1;
+        loop {
+            let hash = random.next();
+            let part = self.part(hash)?;
+            let refused_bits = usual_depth.saturating_sub(part.depth());
+            let is_refused = random.next().checked_shr(u64::BITS - refused_bits).unwrap_or(0) != 0;
+            if self.len == part.len() || !is_refused {
+                return Some((hash, part));
+            }
+        }
+    }
+
+    /// The entry of whatever key has this hash.
+    pub(super) fn find_hash(&self, hash: u64, seed: &Seed) -> Option<&Entry> {
+        self.part(hash)?.find_hash(hash, seed)
+    }
+
+    /// Takes out the entry of whatever key has this hash.
+    pub(super) fn remove_hash(&mut self, hash: u64, seed: &Seed) -> Option<Entry> {
+        let key = self.find_hash(hash, seed)?.key().to_vec();
+        self.remove(hash, &key)
+    }
+
+    /// About how many bytes it holds, judged by this many entries; 0: all of them.
+    pub(crate) fn bytes(&self, samples: usize, entry_bytes: impl Fn(&Entry) -> usize) -> usize {
+        let wanted = if samples == 0 { usize::MAX } else { samples };
+        let (mut looked_at, mut bytes, mut seen, mut part_bytes) = (0, 0, 0, 0);
+        for (_, part) in self.parts(0) {
+            seen += part.len();
+            part_bytes += size_of_val(part) + size_of::<Node>();
+            for entry in part.entries().take(wanted - looked_at) {
+                looked_at += 1;
+                bytes += entry_bytes(entry);
+            }
+            if looked_at >= wanted {
+                break;
+            }
+        }
+        let scaled = |bytes: usize, of: usize| bytes.saturating_mul(self.len).checked_div(of).unwrap_or(0);
+        size_of::<Table>() + scaled(bytes, looked_at) + scaled(part_bytes, seen)
     }
 
     /// Notes that the entry of `hash` has this deadline, for which the wheel would come at `due`. Returns the visit to

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use slotway_cluster::Slot;
 
 use super::part::NEVER;
+use super::seed::Random;
 use super::table::Again;
 use crate::call::Millis;
 
@@ -60,6 +61,11 @@ impl Range {
         let bit = self.mark & self.mark.wrapping_neg();
         self.mark | (bit - 1)
     }
+
+    /// A hash of the range, chosen by chance.
+    pub(super) fn random_hash(self, random: &mut Random) -> u64 {
+        self.start() | random.next() & (self.last() - self.start())
+    }
 }
 
 impl Wheel {
@@ -81,6 +87,25 @@ impl Wheel {
             first.remove();
         }
         range
+    }
+
+    /// Every range that a visit was asked for, the next ones first. A range may stand there twice, or have no deadline
+    /// any more; a part with a deadline is in one of them.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = Range> {
+        self.turns.values().flatten().copied()
+    }
+
+    /// One of them, chosen by chance.
+    pub(super) fn random(&self, random: &mut Random) -> Option<Range> {
+        let all: usize = self.turns.values().map(Vec::len).sum();
+        let mut nth = if all == 0 { return None } else { random.index(all) };
+        for turn in self.turns.values() {
+            match turn.get(nth) {
+                Some(range) => return Some(*range),
+                None => nth -= turn.len(),
+            }
+        }
+        None
     }
 
     /// When the next turn comes.

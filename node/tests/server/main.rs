@@ -8,8 +8,13 @@ mod clients;
 mod cluster;
 mod limits;
 mod login;
+mod memory;
 mod oracle;
 mod pipelines;
 mod reports;
 mod start;
 mod transactions;
+
+/// As in the program: what a node knows of memory, it knows from this allocator.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -5,10 +5,11 @@ use slotway_resp::write;
 
 use crate::call::{Call, Done};
 use crate::handlers::help::write_help;
-use crate::keyspace::entry::{CLOCK_MASK, Entry, Value};
+use crate::keyspace::Key;
+use crate::keyspace::entry::{Entry, Value};
 use crate::keyspace::object::Object;
 use crate::keyspace::text::TextEncoding;
-use crate::keyspace::{Key, clock};
+use crate::keyspace::usage::idle_seconds;
 
 /// What Redis says of an object that all keys with this value share.
 const SHARED_REFERENCES: i64 = 2_147_483_647;
@@ -39,23 +40,25 @@ fn encoding(entry: &Entry) -> &'static str {
     }
 }
 
-/// There is no LFU policy to select.
 pub(crate) fn object_freq(call: &mut Call<'_>) -> Done {
     let key = object_key(call);
-    if call.keyspace.peek(key, call.now).is_some() {
-        return Err(errors::lfu_not_selected().into());
+    let usage = call.keyspace.settings.usage;
+    match call.keyspace.peek(key, call.now) {
+        Some(entry) => {
+            let frequency = usage.frequency(entry, call.now).ok_or_else(errors::lfu_not_selected)?;
+            write::integer(call.out, i64::from(frequency));
+        }
+        None => write::null(call.out, call.version),
     }
-    write::null(call.out, call.version);
     Ok(())
 }
 
 pub(crate) fn object_idletime(call: &mut Call<'_>) -> Done {
     let key = object_key(call);
+    let counts_uses = call.keyspace.settings.policy.counts_uses();
     match call.keyspace.peek(key, call.now) {
-        Some(entry) => {
-            let seconds = clock(call.now).wrapping_sub(entry.clock()) & CLOCK_MASK;
-            write::integer(call.out, i64::from(seconds));
-        }
+        Some(_) if counts_uses => return Err(errors::lfu_selected().into()),
+        Some(entry) => write::integer(call.out, i64::from(idle_seconds(entry, call.now))),
         None => write::null(call.out, call.version),
     }
     Ok(())

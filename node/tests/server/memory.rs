@@ -1,0 +1,222 @@
+//! `maxmemory` and `maxmemory-clients`: what goes, what is refused, and that memory stays where it should.
+
+use std::io::Write;
+
+use slotway_commands::{Command, table::COMMANDS};
+use slotway_resp::{Frame, write};
+
+use crate::support::{TestNode, bulk, error, ok, text, wait_until};
+
+const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+const MIB: u64 = 1 << 20;
+
+fn number(node: &TestNode, section: &str, name: &str) -> u64 {
+    let info = text(&node.client().say(&format!("INFO {section}")));
+    let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("no {name} in {info}")).parse().unwrap()
+}
+
+fn used(node: &TestNode) -> u64 {
+    number(node, "memory", "used_memory")
+}
+
+/// A node whose data may take this much.
+fn node_with(room: u64, policy: &str) -> TestNode {
+    let node = TestNode::start(&[("maxmemory-policy", policy)]);
+    let limit = used(&node) + room;
+    assert_eq!(node.client().say(&format!("CONFIG SET maxmemory {limit}")), ok());
+    node
+}
+
+/// Writes so many values of this size; returns how many were refused.
+fn fill(node: &TestNode, prefix: &str, count: usize, size: usize, ttl: bool) -> usize {
+    let mut client = node.client();
+    let value = "x".repeat(size);
+    // What this client is about to send is memory of the same process.
+    let together = (100_000 / size).clamp(1, 64);
+    let mut refused = 0;
+    for from in (0..count).step_by(together) {
+        let batch = from..count.min(from + together);
+        let mut bytes = Vec::new();
+        for number in batch.clone() {
+            let key = format!("{prefix}{number}");
+            match ttl {
+                true => write::request(&mut bytes, &["SET", &key, &value, "EX", "10000"]),
+                false => write::request(&mut bytes, &["SET", &key, &value]),
+            }
+        }
+        client.send(bytes);
+        for _ in batch {
+            match client.reply() {
+                Frame::Error(text) => {
+                    assert_eq!(text, OOM.as_bytes());
+                    refused += 1;
+                }
+                reply => assert_eq!(reply, ok()),
+            }
+        }
+    }
+    refused
+}
+
+#[test]
+fn memory_stays_at_the_limit_under_writes_of_small_and_big_values() {
+    for (size, count) in [(100, 200_000), (3000, 20_000), (200_000, 500)] {
+        let node = node_with(16 * MIB, "allkeys-lru");
+        let limit = number(&node, "memory", "maxmemory");
+        assert_eq!(fill(&node, "k", count, size, false), 0, "an eviction makes room for every write");
+        wait_until("memory is at its limit again", || used(&node) <= limit + MIB / 4);
+        assert!(
+            used(&node) > limit - 4 * MIB,
+            "{size}: more was evicted than had to be: {} of {limit}",
+            used(&node)
+        );
+        let info = text(&node.client().say("INFO everything"));
+        let after =
+            |what: &str| info.split_once(what).unwrap().1.split([',', '\r']).next().unwrap().to_owned();
+        let [evicted, left] =
+            ["evicted_keys:", "db0:keys="].map(|what| after(what).parse::<usize>().unwrap());
+        assert!(evicted > 0 && evicted + left == count, "{size}: {evicted} evicted, {left} left");
+    }
+}
+
+#[test]
+fn without_eviction_writes_are_refused_and_everything_else_runs() {
+    let node = node_with(4 * MIB, "noeviction");
+    let refused = fill(&node, "k", 20_000, 1000, false);
+    assert!(refused > 10_000, "{refused} were refused");
+    let mut client = node.client();
+    assert_eq!(client.say("SET another value"), error(OOM));
+    assert_eq!(client.say("GET k0"), bulk(&"x".repeat(1000)));
+    assert_eq!(client.say("EXPIRE k0 100"), Frame::Integer(1));
+    assert_eq!(client.say("DEL k0"), Frame::Integer(1));
+    assert_eq!(client.say("NONSENSE"), error("ERR unknown command 'NONSENSE', with args beginning with: "));
+    assert_eq!(client.say("CONFIG SET maxmemory-policy allkeys-random"), ok());
+    assert_eq!(client.say("SET another value"), ok(), "a policy takes effect at once");
+    assert!(number(&node, "stats", "evicted_keys") > 0);
+    assert_eq!(client.say("CONFIG SET maxmemory 0"), ok());
+    assert_eq!(fill(&node, "k", 20_000, 1000, false), 0);
+}
+
+#[test]
+fn every_command_that_may_need_memory_is_refused_and_no_other() {
+    let node = TestNode::start(&[("maxmemory", "1")]);
+    let mut client = node.client();
+    let served = |row: &&Command| row.is_here() && row.has_keys() && !row.is_container();
+    for row in COMMANDS.iter().filter(served) {
+        let mut words: Vec<String> = row.name.split('|').map(str::to_owned).collect();
+        words.resize(words.len().max(row.arity.unsigned_abs() as usize), "1".to_owned());
+        let reply = client.call(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(reply == error(OOM), row.is_deny_oom(), "{}: {reply:?}", row.name);
+    }
+    let info = text(&client.say("INFO commandstats"));
+    let set = info.lines().find(|line| line.starts_with("cmdstat_set:")).unwrap();
+    assert!(set.starts_with("cmdstat_set:calls=0,") && set.contains("rejected_calls=1"), "{set}");
+}
+
+#[test]
+fn nothing_is_queued_at_the_limit_and_an_exec_that_may_need_memory_is_refused() {
+    let node = TestNode::start(&[]);
+    let (mut client, mut setter) = (node.client(), node.client());
+    let mut limit = |bytes: &str| assert_eq!(setter.say(&format!("CONFIG SET maxmemory {bytes}")), ok());
+    let queued = Frame::Simple(b"QUEUED".to_vec());
+    limit("1");
+    assert_eq!(client.say("EXEC"), error("ERR EXEC without MULTI"));
+    assert_eq!(client.say("MULTI"), ok());
+    assert_eq!(client.say("GET k"), error(OOM), "a queue takes room, too");
+    assert!(text(&client.say("EXEC")).starts_with("EXECABORT"));
+    for (request, runs) in [("SET k v", false), ("GET k", true)] {
+        limit("0");
+        assert_eq!(client.say("MULTI"), ok());
+        assert_eq!(client.say(request), queued);
+        limit("1");
+        let reply = client.say("EXEC");
+        assert_eq!(matches!(reply, Frame::Array(_)), runs, "{request}: {reply:?}");
+        if !runs {
+            assert_eq!(reply, error(&format!("EXECABORT Transaction discarded because of: {OOM}")));
+        }
+    }
+    assert_eq!(client.say("EXEC"), error("ERR EXEC without MULTI"));
+}
+
+#[test]
+fn volatile_policies_evict_keys_with_a_deadline_and_then_refuse() {
+    for policy in ["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"] {
+        let node = node_with(8 * MIB, policy);
+        assert_eq!(fill(&node, "stays", 2000, 1000, false), 0, "{policy}");
+        assert_eq!(fill(&node, "goes", 20_000, 1000, true), 0, "{policy}");
+        let refused = fill(&node, "more", 20_000, 1000, false);
+        assert!(refused > 10_000, "{policy}: {refused} were refused");
+        let mut client = node.client();
+        for number in 0..2000 {
+            assert_eq!(client.say(&format!("EXISTS stays{number}")), Frame::Integer(1), "{policy}");
+        }
+        let info = text(&client.say("INFO keyspace"));
+        assert!(info.contains(",expires=0,"), "{policy}: {info}");
+    }
+}
+
+#[test]
+fn how_often_or_when_a_key_was_used_depends_on_the_policy() {
+    let node = TestNode::start(&[]);
+    let mut client = node.client();
+    client.say("SET k v");
+    assert!(text(&client.say("OBJECT FREQ k")).starts_with("ERR An LFU maxmemory policy is not selected"));
+    assert_eq!(client.say("OBJECT IDLETIME k"), Frame::Integer(0));
+    assert_eq!(client.say("CONFIG SET maxmemory-policy allkeys-lfu lfu-log-factor 0"), ok());
+    assert!(text(&client.say("OBJECT IDLETIME k")).starts_with("ERR An LFU maxmemory policy is selected"));
+    client.say("DEL k");
+    client.say("SET k v");
+    assert_eq!(client.say("OBJECT FREQ k"), Frame::Integer(5));
+    (0..10).for_each(|_| drop(client.say("GET k")));
+    assert_eq!(client.say("OBJECT FREQ k"), Frame::Integer(15));
+    assert_eq!(client.say("CLIENT NO-TOUCH on"), ok());
+    (0..10).for_each(|_| drop(client.say("GET k")));
+    assert_eq!(client.say("OBJECT FREQ k"), Frame::Integer(15), "this client leaves no trace");
+    client.say("TOUCH k");
+    assert_eq!(client.say("OBJECT FREQ k"), Frame::Integer(16), "but by TOUCH");
+    client.say("SET new v");
+    assert_eq!(client.say("OBJECT FREQ new"), Frame::Integer(5));
+    client.say("RENAME k other");
+    assert_eq!(client.say("OBJECT FREQ other"), Frame::Integer(16), "a name does not change its use");
+    client.say("COPY other copy");
+    assert_eq!(client.say("OBJECT FREQ copy"), Frame::Integer(5));
+    assert_eq!(client.say("OBJECT FREQ nothing"), Frame::NullBulk);
+}
+
+#[test]
+fn the_largest_clients_go_when_all_together_hold_too_much() {
+    let node = TestNode::start(&[]);
+    let mut setter = node.client();
+    assert_eq!(setter.call(&["SET", "large", &"x".repeat(4 << 20)]), ok());
+    assert_eq!(setter.say("CONFIG SET maxmemory-clients 40mb"), ok());
+    let mut spared = node.client();
+    assert_eq!(spared.say("CLIENT NO-EVICT on"), ok());
+    spared.send("GET large\r\n".repeat(6));
+    let mut small = node.client();
+    small.send("GET large\r\n".repeat(2));
+    let mut big = node.client();
+    big.send("GET large\r\n".repeat(20));
+    wait_until("a client is evicted", || number(&node, "stats", "evicted_clients") == 1);
+    while big.stream.write_all(b"PING\r\n").is_ok() {}
+    for (client, count) in [(&mut spared, 6), (&mut small, 2)] {
+        (0..count).for_each(|_| assert_eq!(client.reply(), bulk(&"x".repeat(4 << 20))));
+    }
+    assert_eq!(setter.say("PING"), Frame::Simple(b"PONG".to_vec()));
+}
+
+#[test]
+fn what_lies_above_the_limit_is_told_and_a_lower_limit_is_reached_without_commands() {
+    let node = TestNode::start(&[("maxmemory-policy", "allkeys-lru")]);
+    let before = used(&node);
+    fill(&node, "k", 30_000, 1000, false);
+    let limit = before + 8 * MIB;
+    assert_eq!(node.client().say(&format!("CONFIG SET maxmemory {limit}")), ok());
+    wait_until("memory is below the limit", || node.metric("redis_memory_used_bytes") <= limit as f64);
+    wait_until("the metric counts them", || node.metric("redis_evicted_keys_total") > 10_000.0);
+    let node = TestNode::start(&[("maxmemory", "1")]);
+    wait_until("the time above the limit is told", || {
+        number(&node, "stats", "current_eviction_exceeded_time") > 0
+            && number(&node, "stats", "total_eviction_exceeded_time") > 0
+    });
+}
