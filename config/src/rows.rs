@@ -251,7 +251,7 @@ LfuLogFactor "lfu-log-factor" [Redis N Live Acts], "10", COUNT,
     "How slowly the access counter grows";
 ListCompressDepth "list-compress-depth" [Redis N Live Accepted], "0", COUNT,
     "Nodes at each end of a list that stay uncompressed; 0: all";
-ListMaxListpackSize "list-max-listpack-size" [Redis N Live Accepted], "-2", int(i32::MIN as i64, I32),
+ListMaxListpackSize "list-max-listpack-size" [Redis N Live Acts], "-2", int(i32::MIN as i64, I32),
     "Size of one node of a list: entries, or -1 to -5 for 4 to 64 KiB";
 LoadingProcessEventsIntervalBytes "loading-process-events-interval-bytes" [Redis N Hidden Accepted], "2097152",
     int(1024, I32),

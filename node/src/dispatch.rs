@@ -12,6 +12,7 @@ use crate::handlers::hashes;
 use crate::handlers::info;
 use crate::handlers::internal;
 use crate::handlers::keys;
+use crate::handlers::lists;
 use crate::handlers::server;
 use crate::handlers::sets;
 use crate::handlers::strings;
@@ -166,23 +167,23 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::ClusterSlots => Server(cluster::slots),
         Id::SlotwayState => Server(internal::state),
         Id::SlotwayTopology => Server(internal::topology),
-        Id::Lindex
-        | Id::Linsert
-        | Id::Llen
-        | Id::Lmove
-        | Id::Lmpop
-        | Id::Lpop
-        | Id::Lpos
-        | Id::Lpush
-        | Id::Lpushx
-        | Id::Lrange
-        | Id::Lrem
-        | Id::Lset
-        | Id::Ltrim
-        | Id::Rpop
-        | Id::Rpoplpush
-        | Id::Rpush
-        | Id::Rpushx => Missing,
+        Id::Lindex => Data(lists::lindex),
+        Id::Linsert => Data(lists::linsert),
+        Id::Llen => Data(lists::llen),
+        Id::Lmove => Data(lists::lmove),
+        Id::Lmpop => Data(lists::lmpop),
+        Id::Lpop => Data(lists::lpop),
+        Id::Lpos => Data(lists::lpos),
+        Id::Lpush => Data(lists::lpush),
+        Id::Lpushx => Data(lists::lpushx),
+        Id::Lrange => Data(lists::lrange),
+        Id::Lrem => Data(lists::lrem),
+        Id::Lset => Data(lists::lset),
+        Id::Ltrim => Data(lists::ltrim),
+        Id::Rpop => Data(lists::rpop),
+        Id::Rpoplpush => Data(lists::rpoplpush),
+        Id::Rpush => Data(lists::rpush),
+        Id::Rpushx => Data(lists::rpushx),
         Id::Zadd
         | Id::Zcard
         | Id::Zcount

@@ -2,6 +2,7 @@
 
 pub(crate) mod hashes;
 pub(crate) mod keys;
+pub(crate) mod lists;
 pub(crate) mod sets;
 pub(crate) mod strings;
 

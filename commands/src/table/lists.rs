@@ -22,37 +22,39 @@ pub(crate) const ROWS: &[Command] = &[
         .acl(&[Category::List]).deprecated("6.2.0").keys(&[key(1, &[Rw, Access, Delete]), key(2, &[Rw, Insert])])
         .proxy(Leased).replay(Kept),
     command(Id::Lindex, "lindex", 3, "1.0.0").flags(&[Readonly]).acl(&[Category::List]).keys(&[key(1, &[Ro, Access])])
-        .proxy(OneSlot),
+        .proxy(OneSlot).here(),
     command(Id::Linsert, "linsert", 5, "2.2.0").flags(&[Write, Denyoom]).acl(&[Category::List])
-        .keys(&[key(1, &[Rw, Insert])]).proxy(OneSlot).replay(Same),
+        .keys(&[key(1, &[Rw, Insert])]).proxy(OneSlot).replay(Same).here(),
     command(Id::Llen, "llen", 2, "1.0.0").flags(&[Readonly, Fast]).acl(&[Category::List]).keys(&[key(1, &[Ro])])
-        .proxy(OneSlot),
+        .proxy(OneSlot).here(),
     command(Id::Lmove, "lmove", 5, "6.2.0").flags(&[Write, Denyoom]).acl(&[Category::List])
-        .keys(&[key(1, &[Rw, Access, Delete]), key(2, &[Rw, Insert])]).proxy(OneSlot).replay(Kept),
+        .keys(&[key(1, &[Rw, Access, Delete]), key(2, &[Rw, Insert])]).proxy(OneSlot)
+        .replay(Kept).here(),
     command(Id::Lmpop, "lmpop", -4, "7.0.0").flags(&[Write]).acl(&[Category::List])
-        .keys(&[counted(1, &[Rw, Access, Delete])]).proxy(OneSlot).replay(Kept),
+        .keys(&[counted(1, &[Rw, Access, Delete])]).proxy(OneSlot).replay(Kept).here(),
     command(Id::Lpop, "lpop", -2, "1.0.0").flags(&[Write, Fast]).acl(&[Category::List])
-        .keys(&[key(1, &[Rw, Access, Delete])]).proxy(OneSlot).replay(Kept),
+        .keys(&[key(1, &[Rw, Access, Delete])]).proxy(OneSlot).replay(Kept).here(),
     command(Id::Lpos, "lpos", -3, "6.0.6").flags(&[Readonly]).acl(&[Category::List]).keys(&[key(1, &[Ro, Access])])
-        .proxy(OneSlot),
+        .proxy(OneSlot).here(),
     command(Id::Lpush, "lpush", -3, "1.0.0").flags(&[Write, Denyoom, Fast]).acl(&[Category::List])
-        .keys(&[key(1, &[Rw, Insert])]).proxy(OneSlot).replay(Same),
+        .keys(&[key(1, &[Rw, Insert])]).proxy(OneSlot).replay(Same).here(),
     command(Id::Lpushx, "lpushx", -3, "2.2.0").flags(&[Write, Denyoom, Fast]).acl(&[Category::List])
-        .keys(&[key(1, &[Rw, Insert])]).proxy(OneSlot).replay(Same),
+        .keys(&[key(1, &[Rw, Insert])]).proxy(OneSlot).replay(Same).here(),
     command(Id::Lrange, "lrange", 4, "1.0.0").flags(&[Readonly]).acl(&[Category::List]).keys(&[key(1, &[Ro, Access])])
-        .proxy(OneSlot),
+        .proxy(OneSlot).here(),
     command(Id::Lrem, "lrem", 4, "1.0.0").flags(&[Write]).acl(&[Category::List]).keys(&[key(1, &[Rw, Delete])])
-        .proxy(OneSlot).replay(Same),
+        .proxy(OneSlot).replay(Same).here(),
     command(Id::Lset, "lset", 4, "1.0.0").flags(&[Write, Denyoom]).acl(&[Category::List])
-        .keys(&[key(1, &[Rw, Update])]).proxy(OneSlot).replay(Same),
+        .keys(&[key(1, &[Rw, Update])]).proxy(OneSlot).replay(Same).here(),
     command(Id::Ltrim, "ltrim", 4, "1.0.0").flags(&[Write]).acl(&[Category::List]).keys(&[key(1, &[Rw, Delete])])
-        .proxy(OneSlot).replay(Same),
+        .proxy(OneSlot).replay(Same).here(),
     command(Id::Rpop, "rpop", -2, "1.0.0").flags(&[Write, Fast]).acl(&[Category::List])
-        .keys(&[key(1, &[Rw, Access, Delete])]).proxy(OneSlot).replay(Kept),
+        .keys(&[key(1, &[Rw, Access, Delete])]).proxy(OneSlot).replay(Kept).here(),
     command(Id::Rpoplpush, "rpoplpush", 3, "1.2.0").flags(&[Write, Denyoom]).acl(&[Category::List])
-        .deprecated("6.2.0").keys(&[key(1, &[Rw, Access, Delete]), key(2, &[Rw, Insert])]).proxy(OneSlot).replay(Kept),
+        .deprecated("6.2.0").keys(&[key(1, &[Rw, Access, Delete]), key(2, &[Rw, Insert])]).proxy(OneSlot)
+        .replay(Kept).here(),
     command(Id::Rpush, "rpush", -3, "1.0.0").flags(&[Write, Denyoom, Fast]).acl(&[Category::List])
-        .keys(&[key(1, &[Rw, Insert])]).proxy(OneSlot).replay(Same),
+        .keys(&[key(1, &[Rw, Insert])]).proxy(OneSlot).replay(Same).here(),
     command(Id::Rpushx, "rpushx", -3, "2.2.0").flags(&[Write, Denyoom, Fast]).acl(&[Category::List])
-        .keys(&[key(1, &[Rw, Insert])]).proxy(OneSlot).replay(Same),
+        .keys(&[key(1, &[Rw, Insert])]).proxy(OneSlot).replay(Same).here(),
 ];

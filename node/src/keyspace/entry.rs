@@ -151,6 +151,16 @@ impl Entry {
             .then(|| unsafe { std::slice::from_raw_parts_mut(self.value_start(), len) })
     }
 
+    /// The value's bytes, whatever they mean; None when it is an object.
+    pub(crate) fn packed_bytes(&self) -> Option<&[u8]> {
+        (self.form() != Form::Object).then(|| self.bytes())
+    }
+
+    /// Bytes by which the value can grow before its allocation must.
+    pub(crate) fn spare(&self) -> usize {
+        class(self.total()) - self.total()
+    }
+
     pub(crate) fn object_mut(&mut self) -> Option<&mut Object> {
         // Safety: invariant 3; the object is borrowed as long as the entry is.
         (self.form() == Form::Object).then(|| unsafe { &mut *self.read_object() })

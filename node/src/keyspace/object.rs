@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::entry::{Entry, Form, Value};
-use super::list::List;
+use super::list::Chunks;
 use super::seed::Seed;
 use super::sorted_set::SortedSet;
 use super::table::Table;
@@ -15,7 +15,7 @@ pub(crate) enum Object {
     /// A hash of many or long fields: a table of entries, field as key and value as value.
     Hash(Table),
     /// A list that is long in elements or bytes.
-    List(List),
+    List(Chunks),
     /// A set of many or long members: a table of entries, a member as key and no value.
     Set(Table),
     /// A sorted set of many or long members.
@@ -40,7 +40,7 @@ impl Object {
         match self {
             Object::Text(_) => true,
             Object::Hash(table) | Object::Set(table) => table.len() > SLOW_ELEMENTS,
-            Object::List(list) => list.len() > SLOW_ELEMENTS,
+            Object::List(list) => list.is_slow_to_drop(SLOW_ELEMENTS),
             Object::SortedSet(set) => set.len() > SLOW_ELEMENTS,
         }
     }

@@ -1,0 +1,234 @@
+//! A large list: a deque of chunks, each a run of elements of about the bytes that a small list may have.
+//!
+//! An index is found by the chunks' counts, from the nearer end, so only one chunk is walked. Inserting into a full chunk
+//! splits it; what removals leave small is merged with its neighbour. An element too large for a chunk is alone in its own.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use super::chunk::Chunk;
+use super::element::Element;
+use super::run::{Buffer, Removals, Run};
+use super::{End, Limit};
+
+#[derive(Clone, Default)]
+pub(crate) struct Chunks {
+    chunks: VecDeque<Chunk>,
+    /// Elements.
+    len: usize,
+}
+
+/// An element: its chunk and its index there.
+#[derive(Clone, Copy)]
+pub(super) struct At {
+    pub(super) chunk: usize,
+    pub(super) index: usize,
+}
+
+impl Chunks {
+    pub(super) fn new(run: Run<'_>) -> Chunks {
+        let mut chunks = VecDeque::new();
+        if run.len > 0 {
+            chunks.push_back(Chunk::new(run));
+        }
+        Chunks { chunks, len: run.len }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether dropping it takes more than this many steps.
+    pub(crate) fn is_slow_to_drop(&self, steps: usize) -> bool {
+        self.chunks.len() > steps
+    }
+
+    pub(super) fn chunks(&self) -> &VecDeque<Chunk> {
+        &self.chunks
+    }
+
+    /// The only run; None: there is not exactly one.
+    pub(super) fn only_run(&self) -> Option<Run<'_>> {
+        if self.chunks.len() == 1 { self.chunks.front().map(Buffer::run) } else { None }
+    }
+
+    /// Where element number `index` is, which must be there.
+    pub(super) fn find(&self, index: usize) -> At {
+        if index < self.len / 2 {
+            let mut left = index;
+            for (chunk, one) in self.chunks.iter().enumerate() {
+                if left < one.len() {
+                    return At { chunk, index: left };
+                }
+                left -= one.len();
+            }
+        } else {
+            let mut behind = self.len - index;
+            for (chunk, one) in self.chunks.iter().enumerate().rev() {
+                if behind <= one.len() {
+                    return At { chunk, index: one.len() - behind };
+                }
+                behind -= one.len();
+            }
+        }
+        unreachable!("element {index} of {}", self.len)
+    }
+
+    pub(super) fn push(&mut self, end: End, text: &[u8], limit: Limit) {
+        let last = match end {
+            End::Head => self.chunks.front_mut(),
+            End::Tail => self.chunks.back_mut(),
+        };
+        let element = [Element::new(text)].into_iter();
+        self.len += 1;
+        match last {
+            Some(chunk) if chunk.fits(text, limit) => return chunk.push(end, element),
+            Some(full) => full.close(),
+            None => {}
+        }
+        let mut chunk = Chunk::new(Run::EMPTY);
+        chunk.push(end, element);
+        match end {
+            End::Head => self.chunks.push_front(chunk),
+            End::Tail => self.chunks.push_back(chunk),
+        }
+    }
+
+    /// Inserts an element before number `index`, or at the end.
+    pub(super) fn insert(&mut self, index: usize, text: &[u8], limit: Limit) {
+        if index == 0 || index == self.len {
+            return self.push(if index == 0 { End::Head } else { End::Tail }, text, limit);
+        }
+        let element = Element::new(text);
+        let At { chunk, index } = self.find(index);
+        self.len += 1;
+        if index == 0 && self.chunks[chunk - 1].fits(text, limit) {
+            return self.chunks[chunk - 1].push(End::Tail, [element].into_iter());
+        }
+        if self.chunks[chunk].fits(text, limit) {
+            return self.chunks[chunk].insert(index, element);
+        }
+        // What the new element goes before begins chunk number `place` from now on.
+        let place = if index == 0 { chunk } else { chunk + 1 };
+        if index > 0 {
+            let tail = self.chunks[chunk].split_off(index);
+            self.chunks[chunk].close();
+            self.chunks.insert(place, tail);
+        }
+        if self.chunks[place - 1].fits(text, limit) {
+            self.chunks[place - 1].push(End::Tail, [element].into_iter());
+        } else if self.chunks[place].fits(text, limit) {
+            self.chunks[place].push(End::Head, [element].into_iter());
+        } else {
+            let mut alone = Chunk::new(Run::EMPTY);
+            alone.push(End::Tail, [element].into_iter());
+            self.chunks.insert(place, alone);
+        }
+        self.merge_around(place, limit);
+    }
+
+    /// An element that its chunk has no room for gets one of its own. But an only chunk stays one for the sake of a single
+    /// large element: Redis makes one run of it again once that is gone.
+    pub(super) fn replace(&mut self, index: usize, text: &[u8], limit: Limit) {
+        let (at, is_only) = (self.find(index), self.chunks.len() == 1);
+        let chunk = &mut self.chunks[at.chunk];
+        let others = chunk.redis_bytes_without(at.index);
+        let more = if is_only { 0 } else { Chunk::bytes_for(text) };
+        if chunk.len() == 1 || !limit.is_exceeded_by(others + more, 0) {
+            return chunk.replace(at.index, Element::new(text));
+        }
+        self.remove(index..index + 1, limit);
+        self.insert(index, text, limit);
+    }
+
+    pub(super) fn remove(&mut self, range: Range<usize>, limit: Limit) {
+        if range.is_empty() {
+            return;
+        }
+        let At { chunk: first, index } = self.find(range.start);
+        let mut left = range.len();
+        self.len -= left;
+        // The first chunk that goes as a whole, if any does.
+        let mut whole = first;
+        if index > 0 {
+            let here = left.min(self.chunks[first].len() - index);
+            self.chunks[first].remove(index..index + here);
+            left -= here;
+            whole += 1;
+        }
+        let mut end = whole;
+        while left > 0 && self.chunks[end].len() <= left {
+            left -= self.chunks[end].len();
+            end += 1;
+        }
+        self.chunks.drain(whole..end);
+        if left > 0 {
+            self.chunks[whole].remove(0..left);
+        }
+        self.merge_around(whole, limit);
+    }
+
+    pub(super) fn remove_equal(
+        &mut self,
+        element: Element<'_>,
+        mut removals: Removals,
+        limit: Limit,
+    ) -> usize {
+        let (from, before) = (removals.from, removals.left);
+        let mut visit = |chunk: &mut Chunk| {
+            chunk.remove_equal(element, &mut removals);
+            removals.left > 0
+        };
+        match from {
+            End::Head => self.chunks.iter_mut().all(&mut visit),
+            End::Tail => self.chunks.iter_mut().rev().all(&mut visit),
+        };
+        let removed = before - removals.left;
+        self.len -= removed;
+        if removed > 0 {
+            self.merge_all(limit);
+        }
+        removed
+    }
+
+    /// Merges the chunk number `place`, which became smaller or is new, with the one before and the one behind.
+    fn merge_around(&mut self, place: usize, limit: Limit) {
+        for behind in [place + 1, place, place.wrapping_sub(1)] {
+            if behind == 0 || behind >= self.chunks.len() || self.chunks.len() <= CHUNKS_KEPT {
+                continue;
+            }
+            if may_merge(&self.chunks[behind - 1], &self.chunks[behind], limit)
+                && let Some(chunk) = self.chunks.remove(behind)
+            {
+                self.chunks[behind - 1].append(&chunk);
+            }
+        }
+    }
+
+    /// The same for all chunks, after a change that went over all of them.
+    fn merge_all(&mut self, limit: Limit) {
+        self.chunks.retain(|chunk| chunk.len() > 0);
+        let mut left = self.chunks.len();
+        for chunk in std::mem::take(&mut self.chunks) {
+            match self.chunks.back_mut() {
+                Some(last) if left > CHUNKS_KEPT && may_merge(last, &chunk, limit) => {
+                    last.append(&chunk);
+                    left -= 1;
+                }
+                _ => self.chunks.push_back(chunk),
+            }
+        }
+    }
+}
+
+/// Redis merges no chunks after removals, and calls a list of two small ones a quicklist: so two stay two.
+const CHUNKS_KEPT: usize = 2;
+
+/// Together they leave a quarter of a chunk free, so that the next insert does not split them again.
+fn may_merge(one: &Chunk, other: &Chunk, limit: Limit) -> bool {
+    let (one, other) = (one.run(), other.run());
+    !limit.is_exceeded_by(
+        (one.redis_bytes() + other.redis_bytes()) / 3 * 4,
+        (one.len + other.len).div_ceil(3) * 4,
+    )
+}
