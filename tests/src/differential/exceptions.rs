@@ -32,6 +32,11 @@ pub const ALL: &[Exception] = &[
         reason: "since 7.2 a set of few short members is a listpack; in 7.0 it is a hash table",
         mend: |words, ours, theirs| encoding(words, ours, theirs, "listpack", "hashtable"),
     },
+    Exception {
+        name: "the least rank",
+        reason: "7.0 counts from the end with a RANK that has no negative, 7.2 refuses it",
+        mend: least_rank,
+    },
 ];
 
 /// Their reply as 7.2 would have given it.
@@ -71,6 +76,13 @@ fn printed(number: f64) -> Frame {
     let mut bytes = Vec::new();
     write::double(&mut bytes, Version::Resp2, number);
     Frame::parse(&bytes, &slotway_resp::Limits::REPLY).ok().flatten().expect("a bulk").0
+}
+
+/// 7.0 goes on to the other options.
+fn least_rank(words: &[Vec<u8>], ours: &Frame, _theirs: &Frame) -> Option<Frame> {
+    let is_refused = ours.as_error()?.starts_with(b"ERR value is out of range, value must between");
+    let is_least = words.iter().any(|word| word == i64::MIN.to_string().as_bytes());
+    (is(words, "lpos") && is_least && is_refused).then(|| ours.clone())
 }
 
 /// OBJECT ENCODING says `old` where 7.2 says `new`.
