@@ -147,6 +147,7 @@ impl<'a> List<'a> {
         usize::try_from(index).ok().filter(|&index| index < self.len())
     }
 
+    #[cfg(test)]
     pub(crate) fn is_packed(self) -> bool {
         matches!(self, List::Packed(_))
     }

@@ -49,6 +49,7 @@ impl<'a> Element<'a> {
     }
 
     /// The bytes that a client wrote.
+    #[cfg(test)]
     pub(crate) fn text<'b>(self, digits: &'b mut itoa::Buffer) -> &'b [u8]
     where
         'a: 'b,
@@ -108,10 +109,12 @@ pub(super) fn size_at_most(len: usize) -> usize {
 }
 
 fn text_head(len: usize) -> usize {
-    match len {
-        ..=SHORT_TEXT_MAX => 1,
-        ..=MIDDLE_TEXT_MAX => 2,
-        _ => 5,
+    if len <= SHORT_TEXT_MAX {
+        1
+    } else if len <= MIDDLE_TEXT_MAX {
+        2
+    } else {
+        5
     }
 }
 
@@ -174,9 +177,9 @@ fn read(bytes: &[u8]) -> (Element<'_>, usize) {
     let text = |head: usize, len: usize| (Element::Text(&bytes[head..head + len]), head + len);
     match head {
         ..SHORT_TEXT => (Element::Integer(i64::from(head)), 1),
-        ..SHORT_INTEGER => text(1, usize::from(head - SHORT_TEXT)),
-        ..MIDDLE_TEXT => (Element::Integer(read_short_integer(head, bytes[1])), 2),
-        ..LONG_TEXT => text(2, usize::from(head & 0x0F) << 8 | usize::from(bytes[1])),
+        SHORT_TEXT..SHORT_INTEGER => text(1, usize::from(head - SHORT_TEXT)),
+        SHORT_INTEGER..MIDDLE_TEXT => (Element::Integer(read_short_integer(head, bytes[1])), 2),
+        MIDDLE_TEXT..LONG_TEXT => text(2, usize::from(head & 0x0F) << 8 | usize::from(bytes[1])),
         LONG_TEXT => {
             let len = bytes[1..].first_chunk().expect("a long text has a length of four bytes");
             text(5, u32::from_le_bytes(*len) as usize)
@@ -204,9 +207,9 @@ fn read_short_integer(head: u8, low: u8) -> i64 {
 fn back_len(coded: usize) -> usize {
     match coded {
         ..=127 => 1,
-        ..16_383 => 2,
-        ..2_097_151 => 3,
-        ..268_435_455 => 4,
+        128..16_383 => 2,
+        16_383..2_097_151 => 3,
+        2_097_151..268_435_455 => 4,
         _ => 5,
     }
 }
