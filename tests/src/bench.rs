@@ -14,6 +14,7 @@ pub mod flags;
 pub mod connection;
 pub mod histogram;
 pub mod load;
+pub mod template;
 pub mod wire;
 pub mod workload;
 
@@ -27,8 +28,10 @@ pub mod report;
 pub mod rounds;
 pub mod targets;
 
+pub mod commands;
 pub mod memory;
 pub mod node;
 pub mod proxy;
+pub mod shapes;
 pub mod tools;
 pub mod turns;

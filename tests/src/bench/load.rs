@@ -39,6 +39,11 @@ pub struct Settings {
 pub enum Length {
     For(Duration),
     Requests(u64),
+    /// Whichever is reached first.
+    AtMost {
+        requests: u64,
+        duration: Duration,
+    },
 }
 
 /// What came of it.

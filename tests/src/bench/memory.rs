@@ -1,4 +1,4 @@
-//! `slotway-bench memory`: bytes per key on a node, bytes per idle client on a proxy.
+//! `slotway-bench memory`: bytes per key and per small collection on a node, bytes per idle client on a proxy.
 //!
 //! Keys are counted twice over: by `used_memory`, which is what the server says it holds, and by resident memory, which
 //! is what the machine gave. Idle clients are counted as connected, and again after each has said one PING, because
@@ -11,6 +11,7 @@ use super::peers::{Peers, SLOTWAY_NODE};
 use super::process::{MEASURED, Process};
 use super::report::Table;
 use super::rounds::{self, Plan, Spread};
+use super::shapes;
 use super::targets::{self, MEMORY_AT_MOST, Verdict};
 use super::workload::KEY_BYTES;
 use crate::syscall::raise_open_files;
@@ -26,19 +27,22 @@ const CONNECT_AT_ONCE: usize = 100;
 /// When a system is missing, does not start or does not answer.
 pub fn run(peers: &Peers, plan: &Plan, clients: usize) -> Result<String, Failure> {
     let (keys, verdict) = per_key(peers, plan)?;
+    let (shapes, mut verdicts) = shapes::run(peers, plan)?;
     let idle = per_client(peers, clients)?;
+    verdicts.insert(0, verdict);
     Ok(format!(
-        "## Memory per key: {} keys of {KEY_BYTES} B with values of {} B\n\n{keys}\n## Memory per idle client of a proxy: \
-         {clients} clients\n\n{idle}\n{}",
+        "## Memory per key: {} keys of {KEY_BYTES} B with values of {} B\n\n{keys}\n## Memory by shape\n\n{shapes}\n\
+         ## Memory per idle client of a proxy: {clients} clients\n\n{idle}\n{}",
         plan.keys,
         plan.value_bytes,
-        targets::summary(&[verdict]),
+        targets::summary(&verdicts),
     ))
 }
 
-struct PerKey {
-    used: f64,
-    resident: f64,
+/// Bytes of each of many.
+pub(super) struct PerKey {
+    pub(super) used: f64,
+    pub(super) resident: f64,
 }
 
 fn per_key(peers: &Peers, plan: &Plan) -> Result<(Table, Verdict), Failure> {
@@ -64,11 +68,20 @@ fn per_key(peers: &Peers, plan: &Plan) -> Result<(Table, Verdict), Failure> {
 }
 
 fn bytes_per_key(process: &Process, plan: &Plan) -> Result<PerKey, Failure> {
+    bytes_per(process, plan.keys, |process| rounds::fill(process, plan.keys, plan.value_bytes))
+}
+
+/// By how much the memory grows while it is filled, divided by what it is filled with.
+pub(super) fn bytes_per(
+    process: &Process,
+    count: u64,
+    fill: impl Fn(&Process) -> Result<(), Failure>,
+) -> Result<PerKey, Failure> {
     let before = (used_memory(process)?, resident_bytes(process)?);
-    rounds::fill(process, plan.keys, plan.value_bytes)?;
+    fill(process)?;
     thread::sleep(SETTLE);
     let after = (used_memory(process)?, resident_bytes(process)?);
-    Ok(PerKey { used: growth(before.0, after.0, plan.keys), resident: growth(before.1, after.1, plan.keys) })
+    Ok(PerKey { used: growth(before.0, after.0, count), resident: growth(before.1, after.1, count) })
 }
 
 fn used_memory(process: &Process) -> Result<u64, Failure> {

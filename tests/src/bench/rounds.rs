@@ -50,6 +50,7 @@ impl fmt::Display for Cell {
             Mix::Set | Mix::Load => "SET",
             Mix::Mixed { .. } => "GET and SET",
             Mix::Ping => "PING",
+            Mix::Template(template) | Mix::InOrder(template) => template.name,
         };
         write!(f, "{name}, pipeline {}", self.pipeline)
     }
@@ -151,7 +152,7 @@ pub fn compare(systems: &[Process], behind: &[Process], plan: &Plan) -> Result<G
     let names = systems.iter().map(|system| system.name().to_owned()).collect();
     interleave(names, plan, |system, cell, seed| {
         let process = &systems[system];
-        let load = ClosedLoop::connect(&Settings {
+        let settings = Settings {
             address: local(process.port()),
             connections: plan.connections,
             pipeline: cell.pipeline,
@@ -160,16 +161,25 @@ pub fn compare(systems: &[Process], behind: &[Process], plan: &Plan) -> Result<G
             value_bytes: plan.value_bytes,
             keys: plan.keys,
             seed,
-        })?;
-        let meter = Meter::start(process, behind)?;
-        let outcome = load.run()?;
-        let spent = meter.stop()?;
-        outcome.must_be_clean(process.name())?;
-        Ok(Sample {
-            cpu: outcome.per_request(spent.measured),
-            behind: outcome.per_request(spent.behind),
-            strangers: Some(spent.strangers),
-        })
+        };
+        measure(process, behind, &settings)
+    })
+}
+
+/// One load on one server.
+///
+/// # Errors
+/// When the server answers an error or misses a key.
+pub fn measure(process: &Process, behind: &[Process], settings: &Settings) -> Result<Sample, Failure> {
+    let load = ClosedLoop::connect(settings)?;
+    let meter = Meter::start(process, behind)?;
+    let outcome = load.run()?;
+    let spent = meter.stop()?;
+    outcome.must_be_clean(process.name())?;
+    Ok(Sample {
+        cpu: outcome.per_request(spent.measured),
+        behind: outcome.per_request(spent.behind),
+        strangers: Some(spent.strangers),
     })
 }
 

@@ -88,7 +88,7 @@ fn word(mix: Mix) -> &'static str {
     match mix {
         Mix::Set => "set",
         Mix::Load => "load",
-        Mix::Get | Mix::Mixed { .. } | Mix::Ping => "get",
+        Mix::Get | Mix::Mixed { .. } | Mix::Ping | Mix::Template(_) | Mix::InOrder(_) => "get",
     }
 }
 

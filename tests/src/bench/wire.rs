@@ -1,7 +1,7 @@
 //! Just enough RESP2 to find where a request or a reply ends.
 //!
-//! The tools speak to servers that are known to be well-formed, with GET, SET, PING and INFO; they know no nested
-//! replies and check nothing. The product's own codec is the `resp` crate; using it here would measure the product
+//! The tools speak to servers that are known to be well-formed: replies are lines, bulks and flat arrays of these, and
+//! nothing is checked. The product's own codec is the `resp` crate; using it here would measure the product
 //! with itself.
 
 /// A request at the start of a buffer.
@@ -15,7 +15,7 @@ pub struct Request<'a> {
     pub key: &'a [u8],
 }
 
-/// A reply at the start of a buffer: one line or one bulk.
+/// A reply at the start of a buffer: a line, a bulk, or an array of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// Bytes it takes.
@@ -72,9 +72,25 @@ pub fn reply(bytes: &[u8]) -> Option<Reply> {
             return (end <= bytes.len()).then_some(Reply { len: end, kind: ReplyKind::Value });
         }
         [b'-', ..] => ReplyKind::Error,
+        [b'*', digit, ..] if *digit != b'-' => return array(bytes),
         _ => ReplyKind::Value,
     };
     Some(Reply { len: line(bytes)?, kind })
+}
+
+/// A flat array: what its elements are is not looked at.
+fn array(bytes: &[u8]) -> Option<Reply> {
+    let (elements, mut at) = number(bytes, 1)?;
+    for _ in 0..elements {
+        at = match bytes.get(at..)? {
+            [b'$', sign, ..] if *sign != b'-' => {
+                let (len, start) = number(bytes, at + 1)?;
+                start + len + 2
+            }
+            rest => at + line(rest)?,
+        };
+    }
+    (at <= bytes.len()).then_some(Reply { len: at, kind: ReplyKind::Value })
 }
 
 /// The number that stands at `at`, and where its line ends. Nearly all numbers have one or two digits: looking at these
@@ -136,6 +152,8 @@ mod tests {
             (b"$0\r\n\r\n", ReplyKind::Value),
             (b"$12\r\nhello\r\nworld\r\n", ReplyKind::Value),
             (b":17\r\n", ReplyKind::Value),
+            (b"*0\r\n", ReplyKind::Value),
+            (b"*3\r\n$5\r\nhello\r\n$-1\r\n:17\r\n", ReplyKind::Value),
             (b"-ERR no\r\n", ReplyKind::Error),
         ] {
             for cut in 0..bytes.len() {

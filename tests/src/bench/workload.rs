@@ -2,17 +2,16 @@
 //!
 //! Requests are templates in which only the twelve digits of the key change, so that making one costs a copy and a
 //! random number. Keys are `key:100000000000` and up: all of one length, as many as asked for. The same seed makes
-//! the same requests.
+//! the same requests. Requests of other commands are made in the same way from their text ([`Template`]).
 
 use super::failure::Failure;
+use super::template::{DIGITS, FIRST_NUMBER, Made, Template};
 use std::str::FromStr;
 
 /// `key:` and twelve digits.
 pub const KEY_BYTES: usize = 16;
-const FIRST_KEY: u64 = 100_000_000_000;
 /// Where the digits lie: `*2 $3 GET $16 key:` with its line ends is 22 bytes, and SET's opening as long.
 const DIGITS_AT: usize = 22;
-const DIGITS: usize = 12;
 
 /// What the requests are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +25,10 @@ pub enum Mix {
         get_percent: u8,
     },
     Ping,
+    /// This request, its numbers at random.
+    Template(Template),
+    /// This request, its numbers in order.
+    InOrder(Template),
 }
 
 impl FromStr for Mix {
@@ -56,6 +59,8 @@ pub struct Workload {
     next_in_order: u64,
     get: Vec<u8>,
     set: Vec<u8>,
+    /// Of a mix that is a template.
+    made: Option<Made>,
 }
 
 impl Workload {
@@ -70,7 +75,11 @@ impl Workload {
         set.extend_from_slice(&value);
         set.extend_from_slice(b"\r\n");
         let get = b"*2\r\n$3\r\nGET\r\n$16\r\nkey:000000000000\r\n".to_vec();
-        Workload { mix, keys: keys.max(1), random, next_in_order: 0, get, set }
+        let made = match mix {
+            Mix::Template(template) | Mix::InOrder(template) => Some(template.make()),
+            Mix::Get | Mix::Set | Mix::Load | Mix::Mixed { .. } | Mix::Ping => None,
+        };
+        Workload { mix, keys: keys.max(1), random, next_in_order: 0, get, set, made }
     }
 
     /// Appends the next request.
@@ -83,15 +92,37 @@ impl Workload {
             }
             Mix::Ping => return out.extend_from_slice(b"*1\r\n$4\r\nPING\r\n"),
             Mix::Get | Mix::Set | Mix::Mixed { .. } => self.random.below(self.keys),
+            Mix::Template(_) | Mix::InOrder(_) => return self.append_made(out),
         };
         let template = match self.mix {
             Mix::Get => &self.get,
             Mix::Mixed { get_percent } if self.random.below(100) < u64::from(get_percent) => &self.get,
-            Mix::Set | Mix::Load | Mix::Mixed { .. } | Mix::Ping => &self.set,
+            Mix::Set | Mix::Load | Mix::Mixed { .. } | Mix::Ping | Mix::Template(_) | Mix::InOrder(_) => {
+                &self.set
+            }
         };
         let digits = out.len() + DIGITS_AT;
         out.extend_from_slice(template);
-        write_digits(&mut out[digits..digits + DIGITS], FIRST_KEY + key);
+        write_digits(&mut out[digits..digits + DIGITS], FIRST_NUMBER + key);
+    }
+
+    fn append_made(&mut self, out: &mut Vec<u8>) {
+        let Some(made) = &self.made else { return };
+        let begin = out.len();
+        out.extend_from_slice(&made.bytes);
+        let mut value = 0;
+        for number in &made.numbers {
+            if !number.again {
+                value = if matches!(self.mix, Mix::InOrder(_)) {
+                    self.next_in_order += 1;
+                    self.next_in_order - 1
+                } else {
+                    self.random.below(self.keys)
+                };
+            }
+            let digits = begin + number.at;
+            write_digits(&mut out[digits..digits + DIGITS], FIRST_NUMBER + value);
+        }
     }
 }
 
@@ -203,6 +234,17 @@ mod tests {
         let one = requests(Mix::Set, 1_000_000, 1, 100);
         assert_eq!(one, requests(Mix::Set, 1_000_000, 1, 100));
         assert_ne!(one, requests(Mix::Set, 1_000_000, 2, 100));
+    }
+
+    #[test]
+    fn a_template_in_order_counts_and_a_random_one_stays_below_the_number_of_keys() {
+        let template = Template { name: "x", text: "get key:# =" };
+        let all = taken_apart(&requests(Mix::InOrder(template), 1, 1, 3));
+        let keys: Vec<&str> = all.iter().map(|(_, key)| key.as_str()).collect();
+        assert_eq!(keys, ["key:100000000000", "key:100000000001", "key:100000000002"]);
+        let all = taken_apart(&requests(Mix::Template(template), 2, 1, 100));
+        let keys: HashSet<_> = all.iter().map(|(_, key)| key.as_str()).collect();
+        assert_eq!(keys, ["key:100000000000", "key:100000000001"].into_iter().collect());
     }
 
     #[test]

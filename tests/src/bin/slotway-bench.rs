@@ -8,26 +8,28 @@ use slotway_tests::bench::peers::Peers;
 use slotway_tests::bench::process::{OTHERS, Scratch};
 use slotway_tests::bench::rounds::{Cell, Plan};
 use slotway_tests::bench::workload::Mix;
-use slotway_tests::bench::{memory, node, proxy, report, tools, turns};
+use slotway_tests::bench::{commands, memory, node, proxy, report, tools, turns};
 use slotway_tests::syscall::{Cores, place_this_thread};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "slotway-bench node|proxy|memory|loop|tools [flags]
+const USAGE: &str = "slotway-bench node|commands|proxy|memory|loop|tools [flags]
   node      CPU time per request of a node, redis-server and a constant answer
+  commands  CPU time per request of a node and redis-server, for commands of every data type
   proxy     CPU time per request of a proxy, nutcracker and bare multiplexing
-  memory    bytes per key of a node and redis-server, bytes per idle client of a proxy
+  memory    bytes per key and per small collection of a node and redis-server, bytes per idle client of a proxy
   loop      longest turn of a node's loop while keys are inserted
   tools     these tools beside their models in C";
 const FLAGS: &[Flag] = &[
     Flag { name: "rounds", takes: "N", meaning: "rounds in which the systems take turns (5)" },
     Flag { name: "seconds", takes: "S", meaning: "length of each measurement (2)" },
-    Flag { name: "keys", takes: "N", meaning: "number of keys (1000000; loop: 10000000)" },
+    Flag { name: "keys", takes: "N", meaning: "number of keys (1000000; loop: 10000000; commands: 100000)" },
     Flag { name: "value-bytes", takes: "N", meaning: "bytes of a value (64)" },
     Flag { name: "connections", takes: "N", meaning: "connections (50)" },
     Flag { name: "mixes", takes: "MIX,...", meaning: "get, set, mixed:PERCENT of gets (get,set)" },
-    Flag { name: "pipelines", takes: "N,...", meaning: "depths of pipelining (1,16,64)" },
+    Flag { name: "pipelines", takes: "N,...", meaning: "depths of pipelining (1,16,64; commands: 1,16)" },
+    Flag { name: "commands", takes: "NAME,...", meaning: "commands: which of them (all)" },
     Flag { name: "clients", takes: "N", meaning: "idle clients of the proxy (10000)" },
     Flag { name: "slotway", takes: "PATH", meaning: "the binary to measure (the one beside this one)" },
     Flag { name: "slotway-args", takes: "ARGS", meaning: "further arguments for it, separated by spaces" },
@@ -54,13 +56,23 @@ fn run() -> Result<(), Failure> {
     let [subcommand] = flags.words() else {
         return Err(Failure::Usage(describe(USAGE, FLAGS)));
     };
-    let default_keys = if subcommand == "loop" { 10_000_000 } else { 1_000_000 };
+    let default_keys = match subcommand.as_str() {
+        "loop" => 10_000_000,
+        "commands" => 100_000,
+        _ => 1_000_000,
+    };
     let plan = plan(&flags, default_keys)?;
     let peers = peers(&flags, plan.value_bytes)?;
     place_this_thread(Cores::from(OTHERS)).during("moving the load to core 1 (two cores are needed)")?;
     let machine = report::machine();
     let tables = match subcommand.as_str() {
         "node" => node::run(&peers, &plan)?,
+        "commands" => {
+            let wanted = flags.get::<String>("commands")?.unwrap_or_default();
+            let wanted: Vec<String> =
+                wanted.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+            commands::run(&peers, &plan, &list::<usize>(&flags, "pipelines", "1,16")?, &wanted)?
+        }
         "proxy" => proxy::run(&peers, &plan)?,
         "memory" => memory::run(&peers, &plan, flags.get_or("clients", 10_000)?)?,
         "loop" => turns::run(&peers, &plan)?,

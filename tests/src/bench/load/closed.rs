@@ -44,7 +44,7 @@ impl ClosedLoop {
             .collect();
         let left = match settings.length {
             Length::For(_) => u64::MAX,
-            Length::Requests(requests) => requests,
+            Length::Requests(requests) | Length::AtMost { requests, .. } => requests,
         };
         let workload = Workload::new(settings.mix, settings.value_bytes, settings.keys, settings.seed);
         let (pipeline, length) = (settings.pipeline.max(1), settings.length);
@@ -57,7 +57,7 @@ impl ClosedLoop {
         let cpu_before = thread_cpu_time().during("reading the thread's clock")?;
         let started = Instant::now();
         let end = match self.length {
-            Length::For(duration) => Some(started + duration),
+            Length::For(duration) | Length::AtMost { duration, .. } => Some(started + duration),
             Length::Requests(_) => None,
         };
         let mut live = 0;
@@ -194,6 +194,16 @@ mod tests {
         assert!(outcome.elapsed >= Duration::from_millis(50));
         assert_eq!(outcome.operations % 4, 0);
         outcome.must_be_clean("the server").unwrap();
+    }
+
+    #[test]
+    fn a_load_with_both_bounds_ends_at_the_first() {
+        for (requests, duration) in [(30, Duration::from_secs(60)), (u64::MAX, Duration::from_millis(20))] {
+            let length = Length::AtMost { requests, duration };
+            let outcome = ClosedLoop::connect(&settings(length, Mix::Get)).unwrap().run().unwrap();
+            assert!(outcome.operations <= requests && outcome.elapsed < Duration::from_secs(30));
+            outcome.must_be_clean("the server").unwrap();
+        }
     }
 
     #[test]

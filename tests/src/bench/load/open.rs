@@ -84,9 +84,11 @@ impl OpenLoop {
             .map(|connection| Lane { connection: Some(connection), made: 0, answered: 0 })
             .collect();
         let schedule = Schedule { per_second, lanes: lanes.len() as u64 };
+        let due_in = |duration: Duration| schedule.due_by(duration.saturating_sub(Duration::from_nanos(1)));
         let total = match settings.length {
-            Length::For(duration) => schedule.due_by(duration.saturating_sub(Duration::from_nanos(1))),
+            Length::For(duration) => due_in(duration),
             Length::Requests(requests) => requests,
+            Length::AtMost { requests, duration } => requests.min(due_in(duration)),
         };
         let workload = Workload::new(settings.mix, settings.value_bytes, settings.keys, settings.seed);
         let lateness = Histogram::default();
