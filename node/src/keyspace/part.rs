@@ -101,7 +101,7 @@ impl Part {
         self.lines.len()
     }
 
-    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> + Clone {
         self.lines.iter().flat_map(|line| line.0.iter().flatten())
     }
 
@@ -167,11 +167,6 @@ impl Part {
     /// Adds an entry whose key is not there; gives it back if its home and the next line are full.
     pub(super) fn push(&mut self, hash: u64, mut entry: Entry) -> Result<(), Entry> {
         entry.set_tag(tag_of(hash));
-        self.place(entry)
-    }
-
-    /// As [`Part::push`], for an entry that has its tag already.
-    fn place(&mut self, entry: Entry) -> Result<(), Entry> {
         let line = home(entry.tag(), self.lines.len());
         for line in [line, next(line, self.lines.len())] {
             if let Some(free) = self.lines[line].0.iter_mut().find(|place| place.is_none()) {
@@ -225,16 +220,11 @@ impl Part {
         }
     }
 
-    /// Whether all entries would fit into so many lines.
-    pub(super) fn would_fit(&self, lines: usize) -> bool {
-        would_fit(self.entries(), lines)
-    }
-
-    /// Moves all entries into an empty part in which they fit; header and all.
-    pub(super) fn move_into(&mut self, other: &mut Part) {
+    /// Moves all entries into another part, whose layout was made for them; header and all.
+    pub(super) fn move_into(&mut self, other: &mut Part, layout: &mut Layout) {
         for line in &mut self.lines {
             for entry in line.0.iter_mut().filter_map(Option::take) {
-                assert!(other.place(entry).is_ok(), "it was seen that all entries fit");
+                other.add(layout, entry);
             }
         }
         other.header.earliest = other.header.earliest.min(self.header.earliest);
@@ -242,17 +232,22 @@ impl Part {
         self.header.entries = 0;
     }
 
+    /// Adds one of the entries that the layout was made for.
+    pub(super) fn add(&mut self, layout: &mut Layout, entry: Entry) {
+        let line = layout.line_of(&entry);
+        let free = self.lines[line].0.iter_mut().find(|place| place.is_none());
+        *free.expect("a layout gives no line more entries than it has places") = Some(entry);
+        self.header.entries += 1;
+    }
+
     /// Takes out the entries of the upper half of the range, which keeps the lower half. The header of the upper half
     /// comes along; its entries are counted when they are added to it.
-    pub(super) fn split(&mut self, seed: &Seed) -> (Header, Vec<(u64, Entry)>) {
+    pub(super) fn split(&mut self, seed: &Seed) -> (Header, Vec<Entry>) {
         self.entries().for_each(Entry::prefetch);
         let bit = 1 << (u64::BITS - 1 - self.depth());
         self.header.depth += 1;
         let mut upper = Vec::with_capacity(self.len());
-        self.drain(
-            |entry| seed.hash(entry.key()) & bit != 0,
-            |entry| upper.push((seed.hash(entry.key()), entry)),
-        );
+        self.drain(|entry| seed.hash(entry.key()) & bit != 0, |entry| upper.push(entry));
         let (earliest, due) = (self.header.earliest, self.header.due);
         (Header { earliest, due, ..Header::new(self.depth()) }, upper)
     }
@@ -326,15 +321,124 @@ impl Line {
     }
 }
 
-/// Whether entries fit into so many lines, if they are placed in this order.
-pub(super) fn would_fit<'e>(entries: impl Iterator<Item = &'e Entry>, lines: usize) -> bool {
-    let mut used = [0; LINES_MAX];
-    for entry in entries {
-        let line = home(entry.tag(), lines);
-        match [line, next(line, lines)].into_iter().find(|&line| used[line] < LINE_ENTRIES) {
-            Some(line) => used[line] += 1,
-            None => return false,
+/// Which entries of a set stand at home and which in the next line, so that none is left over.
+///
+/// To place them as they come is not enough: an entry that could have stood at home would take, in the next line, the
+/// place of one that has no other. So the homes are counted first. A home with more entries than places leaves some to the
+/// next line, which keeps places for them and may have to leave some of its own. There is such a layout whenever there is any
+/// at all; in particular for every part of a set that stood in as many lines before.
+pub(super) struct Layout {
+    pub(super) lines: usize,
+    /// How many entries each line still takes of those that have their home there.
+    at_home: [usize; LINES_MAX],
+}
+
+impl Layout {
+    /// In parts of so many lines. None: they do not fit.
+    pub(super) fn of<'e>(entries: impl Iterator<Item = &'e Entry>, lines: usize) -> Option<Layout> {
+        let mut homes = [0; LINES_MAX];
+        for entry in entries {
+            homes[home(entry.tag(), lines)] += 1;
+        }
+        if homes.iter().sum::<usize>() > lines * LINE_ENTRIES {
+            return None;
+        }
+        let mut at_home = [0; LINES_MAX];
+        let mut left_over = 0;
+        // The first round does not know yet what the last line leaves to the first. Some line leaves nothing, as there
+        // are places for all; from there on the second round is right.
+        for _ in 0..2 {
+            for line in 0..lines {
+                at_home[line] = homes[line].min(LINE_ENTRIES.checked_sub(left_over)?);
+                left_over = homes[line] - at_home[line];
+            }
+        }
+        (left_over <= LINE_ENTRIES && (lines > 1 || left_over == 0)).then_some(Layout { lines, at_home })
+    }
+
+    /// The line of the next entry: call it once for each.
+    fn line_of(&mut self, entry: &Entry) -> usize {
+        let line = home(entry.tag(), self.lines);
+        match self.at_home[line].checked_sub(1) {
+            Some(left) => {
+                self.at_home[line] = left;
+                line
+            }
+            None => next(line, self.lines),
         }
     }
-    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyspace::entry::Form;
+    use crate::keyspace::seed::Random;
+
+    /// An entry whose home is `line` of a part of `lines`.
+    fn entry_of(line: usize, lines: usize) -> Entry {
+        let mut entry = Entry::new(b"key", Form::Text, b"");
+        entry.set_tag(u16::try_from((line * 65_536).div_ceil(lines)).unwrap());
+        assert_eq!(home(entry.tag(), lines), line);
+        entry
+    }
+
+    /// Places entries of these homes in a part of `LINES` lines, and says how many stand in each.
+    fn lines_of<const LINES: usize>(homes: &[usize]) -> Option<Vec<usize>> {
+        let entries: Vec<Entry> = homes.iter().map(|&line| entry_of(line, LINES)).collect();
+        let mut layout = Layout::of(entries.iter(), LINES)?;
+        let mut part = Part::<[Line; LINES]>::new(Header::new(0));
+        let part: &mut Part = &mut part;
+        entries.into_iter().for_each(|entry| part.add(&mut layout, entry));
+        for (line, places) in part.lines.iter().enumerate() {
+            for entry in places.0.iter().flatten() {
+                let home = home(entry.tag(), LINES);
+                assert!(home == line || next(home, LINES) == line && part.lines[home].is_full());
+            }
+        }
+        Some(part.lines.iter().map(|line| line.0.iter().flatten().count()).collect())
+    }
+
+    #[test]
+    fn an_entry_that_can_stand_at_home_does_not_take_the_only_place_of_another() {
+        let mut homes = vec![1; 8];
+        homes.extend([0; 9]);
+        assert_eq!(lines_of::<3>(&homes), Some(vec![8, 8, 1]));
+        // Around the end: what the last line leaves over stands in the first.
+        let mut homes = vec![0; 8];
+        homes.extend([2; 9]);
+        assert_eq!(lines_of::<3>(&homes), Some(vec![8, 1, 8]));
+        assert_eq!(lines_of::<1>(&[0; 8]), Some(vec![8]));
+        assert_eq!(lines_of::<1>(&[0; 9]), None);
+        assert_eq!(lines_of::<3>(&[1; 16]), Some(vec![0, 8, 8]));
+        assert_eq!(lines_of::<3>(&[1; 17]), None);
+        assert_eq!(lines_of::<2>(&[0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1]), Some(vec![8, 8]));
+    }
+
+    /// What a split relies on: with ten million keys it happens that hardly any order but one would do.
+    #[test]
+    fn what_stood_in_a_part_fits_again_in_any_order_and_without_any_of_its_entries() {
+        let mut random = Random::new(7);
+        for round in 0..20_000 {
+            let mut part = Part::<[Line; LINES_MAX]>::new(Header::new(0));
+            let part: &mut Part = &mut part;
+            // Most in a few lines, and these around the end.
+            let (first, width) = (random.index(LINES_MAX), 2 + random.index(LINES_MAX - 1));
+            loop {
+                let line = (first + random.index(width)) % LINES_MAX;
+                let tag = entry_of(line, LINES_MAX).tag();
+                if part.push(u64::from(tag), entry_of(line, LINES_MAX)).is_err() {
+                    break;
+                }
+            }
+            let kept = 1 + random.index(9);
+            let mut homes = Vec::new();
+            for entry in part.entries() {
+                if random.index(9) < kept {
+                    homes.insert(random.index(homes.len() + 1), home(entry.tag(), LINES_MAX));
+                }
+            }
+            assert!(lines_of::<LINES_MAX>(&homes).is_some(), "round {round}: {homes:?}");
+        }
+    }
 }

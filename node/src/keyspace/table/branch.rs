@@ -4,7 +4,7 @@
 //! each is one allocation and a step down the trie is one cache miss.
 
 use crate::keyspace::entry::{self, Entry};
-use crate::keyspace::part::{self, Header, Line, MERGE_ENTRIES, Part};
+use crate::keyspace::part::{Header, Layout, Line, MERGE_ENTRIES, Part};
 use crate::keyspace::seed::Seed;
 
 /// Places of the largest directory: 2^12, 64 KiB. Doubling to it is the longest step an insert ever takes.
@@ -112,9 +112,9 @@ fn owner_of(places: &[Node], used: u32, hash: u64) -> usize {
     place
 }
 
-/// The smallest part that entries fit into.
-fn lines_for<'e>(entries: impl Iterator<Item = &'e Entry> + Clone) -> Option<usize> {
-    PART_LINES.iter().copied().find(|&lines| part::would_fit(entries.clone(), lines))
+/// The layout of entries in the smallest part that they fit into.
+fn smallest<'e>(entries: impl Iterator<Item = &'e Entry> + Clone) -> Option<Layout> {
+    PART_LINES.iter().find_map(|&lines| Layout::of(entries.clone(), lines))
 }
 
 impl Node {
@@ -196,25 +196,26 @@ impl Node {
     /// Gives a part more lines; false: it has them all, or this is no part.
     fn grow(&mut self) -> bool {
         let OpenMut::Part(part) = self.open_mut() else { return false };
-        let larger = PART_LINES.iter().copied().find(|&lines| lines > part.lines() && part.would_fit(lines));
-        larger.is_some_and(|lines| self.resize(lines))
+        let larger = PART_LINES.iter().filter(|&&lines| lines > part.lines());
+        let layout = larger.into_iter().find_map(|&lines| Layout::of(part.entries(), lines));
+        layout.is_some_and(|layout| self.resize(layout))
     }
 
     /// Gives a part no more lines than it needs. Anything else stays.
     fn shrink(&mut self) {
         if let OpenMut::Part(part) = self.open_mut()
-            && let Some(lines) = lines_for_part(part).filter(|&lines| lines < part.lines())
+            && let Some(layout) = smallest(part.entries()).filter(|layout| layout.lines < part.lines())
         {
-            self.resize(lines);
+            self.resize(layout);
         }
     }
 
-    /// Moves a part into one of other size in which its entries fit.
-    fn resize(&mut self, lines: usize) -> bool {
+    /// Moves a part into one of other size.
+    fn resize(&mut self, mut layout: Layout) -> bool {
         let OpenMut::Part(part) = self.open_mut() else { return false };
-        let mut resized = Node::empty_part(Header::new(part.depth()), lines);
+        let mut resized = Node::empty_part(Header::new(part.depth()), layout.lines);
         if let OpenMut::Part(other) = resized.open_mut() {
-            part.move_into(other);
+            part.move_into(other, &mut layout);
         }
         *self = resized;
         true
@@ -232,13 +233,10 @@ impl Node {
         };
         let (header, entries) = part.split(seed);
         let half = 1 << (below - part.depth());
-        let lines =
-            lines_for(entries.iter().map(|(_, entry)| entry)).expect("they fitted together with others");
-        let mut upper = Node::empty_part(header, lines);
+        let mut layout = smallest(entries.iter()).expect("they stood in one part together with others");
+        let mut upper = Node::empty_part(header, layout.lines);
         if let OpenMut::Part(part) = upper.open_mut() {
-            for (hash, entry) in entries {
-                assert!(part.push(hash, entry).is_ok(), "it was seen that all entries fit");
-            }
+            entries.into_iter().for_each(|entry| part.add(&mut layout, entry));
         }
         debug_assert!(matches!(places[owner + half], Node::Same), "the upper half had no owner of its own");
         places[owner + half] = upper;
@@ -282,10 +280,6 @@ impl Node {
     }
 }
 
-fn lines_for_part(part: &Part) -> Option<usize> {
-    PART_LINES.iter().copied().find(|&lines| part.would_fit(lines))
-}
-
 /// Merges two neighbours of equal width if they are parts with few entries; false: they are not.
 fn merge_parts(places: &mut [Node], lower: usize, upper: usize) -> bool {
     let (Open::Part(one), Open::Part(other)) = (places[lower].open(), places[upper].open()) else {
@@ -294,13 +288,12 @@ fn merge_parts(places: &mut [Node], lower: usize, upper: usize) -> bool {
     if one.depth() != other.depth() || one.len() + other.len() > MERGE_ENTRIES {
         return false;
     }
-    let both: Vec<&Entry> = one.entries().chain(other.entries()).collect();
-    let Some(lines) = lines_for(both.iter().copied()) else { return false };
-    let mut merged = Node::empty_part(Header::new(one.depth() - 1), lines);
+    let Some(mut layout) = smallest(one.entries().chain(other.entries())) else { return false };
+    let mut merged = Node::empty_part(Header::new(one.depth() - 1), layout.lines);
     let parts = [lower, upper].map(|place| std::mem::replace(&mut places[place], Node::Same));
     for mut part in parts {
         if let (OpenMut::Part(part), OpenMut::Part(merged)) = (part.open_mut(), merged.open_mut()) {
-            part.move_into(merged);
+            part.move_into(merged, &mut layout);
         }
     }
     places[lower] = merged;
