@@ -49,9 +49,8 @@ impl Run {
     /// Nothing here may be queued.
     fn leave_transactions(&mut self) {
         for by in Client::ALL {
-            let discard = Question { by, ..Question::new(Compare::Bytes, ["DISCARD"]) };
-            if self.pair.place.asks(&discard.words) {
-                self.check(&[discard]);
+            if self.is_queueing(by) {
+                self.check(&[Question { by, ..Question::new(Compare::Bytes, ["DISCARD"]) }]);
             }
         }
     }

@@ -20,6 +20,8 @@ pub enum Compare {
     Time,
     /// Equally many elements; or the same error; or both something that is neither.
     Shape,
+    /// A page of a scan: the same elements in any order, if both sides found everything at once.
+    Scan,
     /// SPOP: chance decides. What the system under test took is taken from the other, too.
     Popped,
     /// Asked again until both say 0: the moment of expiry differs.

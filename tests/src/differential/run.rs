@@ -226,6 +226,11 @@ impl Run {
         Ok(answers)
     }
 
+    /// Between MULTI and EXEC.
+    pub(super) fn is_queueing(&self, client: Client) -> bool {
+        self.queued[client.index()].is_some()
+    }
+
     /// EXEC's elements are compared as what was queued wants it.
     fn judge(&mut self, question: &Question, ours: &[u8], theirs: &[u8]) -> bool {
         let queued = &mut self.queued[question.by.index()];

@@ -1,7 +1,7 @@
 //! Hashes: fields, numbers in fields, what chance picks of them.
 
 use super::Group;
-use crate::differential::question::Compare::{AnyOrder, Bytes, Nothing, Pairs, Shape};
+use crate::differential::question::Compare::{AnyOrder, Bytes, Nothing, Pairs, Scan, Shape};
 use crate::differential::source::{Row, Source};
 
 pub const GROUP: Group = Group { name: "hashes", grammar: GRAMMAR, words, chosen: CHOSEN };
@@ -22,7 +22,7 @@ const GRAMMAR: &[Row] = &[
     (3, Shape, "HRANDFIELD <hash> <count> [WITHVALUES]"),
     (1, Nothing, "HRANDFIELD <hash>"),
     (1, Bytes, "HSCAN <hash> <badcursor> [<scanopt>]"),
-    (3, Bytes, "HSCAN <packed> 0 [<scanopt>] [<scanopt>]"),
+    (3, Scan, "HSCAN <packed> 0 [<scanopt>] [<scanopt>]"),
     (3, Bytes, "(HSET|HGET|GET|STRLEN|HDEL|TYPE|EXISTS) <packed> f"),
     (3, Bytes, "HSET <packed> <field> <integer>"),
     (

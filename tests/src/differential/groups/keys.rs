@@ -8,6 +8,10 @@ pub const GROUP: Group = Group { name: "keys", grammar: GRAMMAR, words, chosen: 
 
 const GRAMMAR: &[Row] = &[
     (6, Bytes, "SET <key> <value>"),
+    (3, Bytes, "RPUSH <key> <value>+"),
+    (3, Bytes, "SADD <key> <value>+"),
+    (3, Bytes, "ZADD <key> <integer> <value>"),
+    (3, Bytes, "HSET <key> <field> <value>"),
     (4, Bytes, "(DEL|UNLINK|EXISTS|TOUCH) <key> <key>*"),
     (3, Bytes, "TYPE <key>"),
     (6, Bytes, "(EXPIRE|PEXPIRE) <key> <time> [<expopt>] [<expopt>]"),
@@ -28,7 +32,7 @@ const GRAMMAR: &[Row] = &[
     (1, Bytes, "SCAN 0 [<scanopt>] NONSENSE x"),
     (1, Bytes, "(FLUSHDB|FLUSHALL) (x|ASYNC|SYNC)"),
     (1, Bytes, "FLUSHDB ASYNC x"),
-    (1, Bytes, "(EXPIRE|TYPE|RENAME|COPY|PERSIST|DEL|SCAN|TOUCH|MOVE|OBJECT) <key>*"),
+    (1, Bytes, "(EXPIRE|TYPE|RENAME|COPY|PERSIST|DEL|TOUCH|MOVE|OBJECT) <key>*"),
 ];
 
 fn words(source: &mut Source, name: &str) -> Option<Vec<Vec<u8>>> {
