@@ -214,7 +214,7 @@ HashMaxListpackEntries "hash-max-listpack-entries" [Redis N Live Acts], "512", i
     "Fields up to which a hash is packed into one allocation";
 HashMaxListpackValue "hash-max-listpack-value" [Redis N Live Acts], "64", SIZE,
     "Bytes of the longest field or value in a packed hash";
-HllSparseMaxBytes "hll-sparse-max-bytes" [Redis N Live Accepted], "3000", SIZE,
+HllSparseMaxBytes "hll-sparse-max-bytes" [Redis N Live Acts], "3000", SIZE,
     "Bytes up to which a HyperLogLog is kept sparse";
 Hz "hz" [Redis N Live Acts], "10", Kind::Clamped { min: 1, max: 500 },
     "Rounds of background work per second, 1 to 500";

@@ -9,6 +9,7 @@ use crate::handlers::command;
 use crate::handlers::config;
 use crate::handlers::connection;
 use crate::handlers::hashes;
+use crate::handlers::hyperloglog;
 use crate::handlers::info;
 use crate::handlers::internal;
 use crate::handlers::keys;
@@ -121,6 +122,11 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::Sscan => Data(sets::sscan),
         Id::Sunion => Data(sets::sunion),
         Id::Sunionstore => Data(sets::sunionstore),
+        Id::Pfadd => Data(hyperloglog::pfadd),
+        Id::Pfcount => Data(hyperloglog::pfcount),
+        Id::Pfdebug => Data(hyperloglog::pfdebug),
+        Id::Pfmerge => Data(hyperloglog::pfmerge),
+        Id::Pfselftest => Data(hyperloglog::pfselftest),
         Id::Auth => Server(connection::auth),
         Id::Echo => Server(connection::echo),
         Id::Hello => Server(connection::hello),
@@ -219,7 +225,6 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::Bitcount | Id::Bitfield | Id::BitfieldRo | Id::Bitop | Id::Bitpos | Id::Getbit | Id::Setbit => {
             Missing
         }
-        Id::Pfadd | Id::Pfcount | Id::Pfdebug | Id::Pfmerge | Id::Pfselftest => Missing,
         Id::Geoadd
         | Id::Geodist
         | Id::Geohash

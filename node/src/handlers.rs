@@ -1,6 +1,7 @@
 //! One function per command, in the groups of Redis's documentation.
 
 pub(crate) mod hashes;
+pub(crate) mod hyperloglog;
 pub(crate) mod keys;
 pub(crate) mod lists;
 pub(crate) mod sets;

@@ -20,6 +20,7 @@ pub(crate) mod call;
 mod server_call;
 
 pub(crate) mod handlers;
+mod hyperloglog;
 
 pub(crate) mod keyspace;
 

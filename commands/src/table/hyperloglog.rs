@@ -15,13 +15,13 @@ const ONE_NODE: &str = "this command is not available through a proxy; send it t
 #[rustfmt::skip]
 pub(crate) const ROWS: &[Command] = &[
     command(Id::Pfadd, "pfadd", -2, "2.8.9").flags(&[Write, Denyoom, Fast]).acl(&[Category::Hyperloglog])
-        .keys(&[key(1, &[Rw, Insert])]).proxy(OneSlot).replay(Same),
+        .keys(&[key(1, &[Rw, Insert])]).proxy(OneSlot).replay(Same).here(),
     command(Id::Pfcount, "pfcount", -2, "2.8.9").flags(&[Readonly, MayReplicate]).acl(&[Category::Hyperloglog])
-        .keys(&[keys(1, -1, 1, &[Rw, Access])]).proxy(OneSlot),
+        .keys(&[keys(1, -1, 1, &[Rw, Access])]).proxy(OneSlot).here(),
     command(Id::Pfdebug, "pfdebug", 3, "2.8.9").flags(&[Write, Denyoom, Admin]).acl(&[Category::Hyperloglog])
-        .keys(&[key(2, &[Rw, Access])]).proxy(Refused(ONE_NODE)).replay(Kept),
+        .keys(&[key(2, &[Rw, Access])]).proxy(Refused(ONE_NODE)).replay(Kept).here(),
     command(Id::Pfmerge, "pfmerge", -2, "2.8.9").flags(&[Write, Denyoom]).acl(&[Category::Hyperloglog])
-        .keys(&[key(1, &[Rw, Access, Insert]), keys(2, -1, 1, &[Ro, Access])]).proxy(OneSlot).replay(Same),
+        .keys(&[key(1, &[Rw, Access, Insert]), keys(2, -1, 1, &[Ro, Access])]).proxy(OneSlot).replay(Same).here(),
     command(Id::Pfselftest, "pfselftest", 1, "2.8.9").flags(&[Admin]).acl(&[Category::Hyperloglog])
-        .proxy(Refused(ONE_NODE)),
+        .proxy(Refused(ONE_NODE)).here(),
 ];

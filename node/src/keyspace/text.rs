@@ -81,6 +81,19 @@ impl Entry {
         old
     }
 
+    /// The bytes of a string that is changed in place.
+    pub(crate) fn text_mut(&mut self) -> Option<&mut [u8]> {
+        self.text()?;
+        self.set_mark(Origin::Edited.mark());
+        match self.form() {
+            Form::Text => self.bytes_mut(),
+            _ => match self.object_mut() {
+                Some(Object::Text(text)) => Some(Arc::make_mut(text).as_mut_slice()),
+                _ => None,
+            },
+        }
+    }
+
     /// Appends to a string; returns its new length.
     pub(crate) fn append_text(&mut self, tail: &[u8]) -> usize {
         let len = self.text().map_or(0, <[u8]>::len);

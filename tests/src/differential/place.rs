@@ -28,6 +28,7 @@ const PROXY: &[Place] = &[WholeDatabase, OneHashTag, FreeKeys];
 /// Commands that are not asked in some places, and why. What a proxy answers to them has tests of its own.
 const LEFT_OUT: &[(&[Place], &[&str], &str)] = &[
     (PROXY, &["select", "swapdb", "move"], "behind a proxy a database is a place of its own"),
+    (PROXY, &["pfdebug", "pfselftest"], "it speaks of one node's inside: a proxy refuses it"),
     (
         PROXY,
         &[
