@@ -38,10 +38,7 @@ fn words(source: &mut Source, name: &str) -> Option<Vec<Vec<u8>>> {
             let len: u64 = std::str::from_utf8(&len[0]).ok()?.parse().ok()?;
             Some((from..from + len).map(|number| number.to_string().into_bytes()).collect())
         }
-        "place" => Some(
-            source
-                .one_of(&["0", "4", "5", "8", "15", "16", "17", "18", "20", "100", "5000", "12303", "12304"]),
-        ),
+        "place" => Some(source.one_of(&["0", "4", "5", "8", "15", "5000", "12303", "12304"])),
         "odd" => {
             let len = 1 + source.below(4);
             Some(vec![(0..len).map(|_| u8::try_from(source.below(256)).unwrap_or(0)).collect()])
@@ -51,7 +48,8 @@ fn words(source: &mut Source, name: &str) -> Option<Vec<Vec<u8>>> {
     }
 }
 
-/// A string that calls itself a HyperLogLog, and is one now and then.
+/// A string that calls itself a HyperLogLog, and is one now and then. No run of two bytes lacks its second where PFADD
+/// might come to it: what Redis reads there is what another string left behind its own end.
 fn broken(source: &mut Source) -> Vec<u8> {
     let mut text = b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80".to_vec();
     let (runs, mut left) = (source.below(30), 16_384);
@@ -67,23 +65,16 @@ fn broken(source: &mut Source) -> Vec<u8> {
         text.extend(bytes);
         left = i64::saturating_sub(left, len.cast_signed());
     }
-    // Exactly as many registers as there must be, one too few, one too many, or no end at all.
-    let rest = left
-        + source.one_of(&["0", "0", "-1", "1"])[0].first().map_or(0, |digit| match digit {
-            b'-' => -1,
-            b'1' => 1,
-            _ => 0,
-        });
+    // Exactly as many registers as there must be, one too few, or one too many.
+    let rest = left + [0, 0, -1, 1][source.index(4)];
     if let Ok(rest) = u64::try_from(rest)
         && rest > 0
-        && source.below(8) > 0
     {
         text.extend(zeros(rest.min(16_384)).0);
     }
     match source.below(12) {
-        0 => text.truncate(text.len() - 1),
-        1 => text.push(0x7F),
-        2 => text[4] = byte(source.below(4)),
+        0 => text.push(0x7F),
+        1 => text[4] = byte(source.below(4)),
         _ => {}
     }
     text
