@@ -6,6 +6,7 @@ use slotway_resp::write;
 use crate::{Id, row::Command};
 
 /// What stands behind a container's name, for those that have handlers.
+#[allow(clippy::too_many_lines, reason = "a list, not a procedure")]
 fn entries(container: Id) -> &'static [(&'static str, &'static str)] {
     match container {
         Id::Client => &[
@@ -18,11 +19,16 @@ fn entries(container: Id) -> &'static [(&'static str, &'static str)] {
                 "Closes the connections that match ID, TYPE, ADDR, LADDR, USER, MAXAGE, SKIPME.",
             ),
             ("LIST [TYPE <type>|ID <id> [<id> ...]]", "A line for each connection."),
+            ("CACHING (YES|NO)", "Whether the keys of the next command are tracked."),
+            ("GETREDIR", "Which connection gets the messages of tracking."),
             ("NO-EVICT (ON|OFF)", "Whether this connection may be closed to free memory."),
             ("NO-TOUCH (ON|OFF)", "Whether reads of this connection count as access to keys."),
+            ("PAUSE <milliseconds> [WRITE|ALL]", "Lets all commands, or those that write, wait."),
             ("REPLY (ON|OFF|SKIP)", "Whether this connection gets replies."),
             ("SETINFO <attribute> <value>", "Sets LIB-NAME or LIB-VER of this connection."),
             ("SETNAME <name>", "Names this connection."),
+            ("TRACKINGINFO", "How this connection is tracked."),
+            ("UNPAUSE", "Ends a pause."),
         ],
         Id::Cluster => &[
             ("COUNTKEYSINSLOT <slot>", "The number of keys in a slot."),
@@ -48,11 +54,37 @@ fn entries(container: Id) -> &'static [(&'static str, &'static str)] {
             ("RESETSTAT", "Starts the statistics of INFO anew."),
             ("SET <name> <value> [<name> <value> ...]", "Changes settings, all or none."),
         ],
+        Id::Latency => &[
+            ("DOCTOR", "What was slow, in words."),
+            ("GRAPH <event>", "The samples of an event, drawn."),
+            ("HISTOGRAM [<command> ...]", "How many calls took how many microseconds."),
+            ("HISTORY <event>", "The samples of an event: time and milliseconds."),
+            ("LATEST", "The last sample and the worst of every event."),
+            ("RESET [<event> ...]", "Forgets samples."),
+        ],
+        Id::Memory => &[
+            ("DOCTOR", "How the use of memory is, in words."),
+            ("MALLOC-STATS", "What the allocator says of itself."),
+            ("PURGE", "Gives unused memory back to the system."),
+            ("STATS", "What memory is used for."),
+            (
+                "USAGE <key> [SAMPLES <count>]",
+                "Bytes of a key with its value, judged by some elements; 0: by all.",
+            ),
+        ],
         Id::Object => &[
             ("ENCODING <key>", "How the value of a key is stored."),
             ("FREQ <key>", "How often a key is used, on a logarithmic scale."),
             ("IDLETIME <key>", "Seconds since a key was used."),
             ("REFCOUNT <key>", "How many references the value of a key has."),
+        ],
+        Id::Slowlog => &[
+            (
+                "GET [<count>]",
+                "The newest slow commands (10; -1: all): number, time, microseconds, words, client.",
+            ),
+            ("LEN", "How many there are."),
+            ("RESET", "Forgets them."),
         ],
         _ => &[],
     }

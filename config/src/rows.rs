@@ -228,11 +228,11 @@ JemallocBgThread "jemalloc-bg-thread" [Redis N Live Accepted], "yes", FLAG,
     "Let jemalloc return memory on a thread of its own";
 KeyLoadDelay "key-load-delay" [Redis N Hidden Accepted], "0", int(i32::MIN as i64, I32),
     "For tests: microseconds to wait after each key that is loaded";
-LatencyMonitorThreshold "latency-monitor-threshold" [Redis N Live Accepted], "0", int(0, I64),
+LatencyMonitorThreshold "latency-monitor-threshold" [Redis N Live Acts], "0", int(0, I64),
     "Milliseconds from which LATENCY notes an event; 0: off";
-LatencyTracking "latency-tracking" [Redis N Live Accepted], "yes", FLAG,
+LatencyTracking "latency-tracking" [Redis N Live Acts], "yes", FLAG,
     "Keep a histogram of times per command";
-LatencyTrackingInfoPercentiles "latency-tracking-info-percentiles" [Redis N Live Accepted], "50 99 99.9",
+LatencyTrackingInfoPercentiles "latency-tracking-info-percentiles" [Redis N Live Acts], "50 99 99.9",
     Kind::Percentiles,
     "Percentiles that INFO latencystats shows";
 LazyfreeLazyEviction "lazyfree-lazy-eviction" [Redis N Live Accepted], "no", FLAG,
@@ -376,9 +376,9 @@ ShutdownOnSigterm "shutdown-on-sigterm" [Redis N Live Accepted], "default", ON_S
     "How SIGTERM ends the server";
 ShutdownTimeout "shutdown-timeout" [Redis NP Live Accepted], "10", COUNT,
     "Seconds that the end may wait for what is still in flight";
-SlowlogLogSlowerThan "slowlog-log-slower-than" [Redis N Live Accepted], "10000", int(-1, I64),
+SlowlogLogSlowerThan "slowlog-log-slower-than" [Redis N Live Acts], "10000", int(-1, I64),
     "Microseconds from which SLOWLOG notes a command; 0: all, -1: none";
-SlowlogMaxLen "slowlog-max-len" [Redis N Live Accepted], "128", int(0, I64),
+SlowlogMaxLen "slowlog-max-len" [Redis N Live Acts], "128", int(0, I64),
     "Entries that SLOWLOG keeps";
 SocketMarkId "socket-mark-id" [Redis N AtStart Accepted], "0", int(0, u32::MAX as i64),
     "Mark of the sockets for the packet filter; 0: none";

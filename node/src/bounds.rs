@@ -10,6 +10,9 @@ use crate::keyspace;
 use crate::keyspace::eviction::Policy;
 use crate::keyspace::usage::Usage;
 
+/// Commands may be timed together unless SLOWLOG is to note shorter ones than this: a group of them is never so long.
+const TOGETHER_FROM_NANOS: u64 = 1_000_000;
+
 /// Limits of clients, as numbers.
 #[derive(Debug, Clone)]
 pub(crate) struct Bounds {
@@ -29,6 +32,17 @@ pub(crate) struct Bounds {
     pub(crate) eviction_time_max: Option<Duration>,
     /// What all clients' buffers may hold together; 0: no limit.
     pub(crate) clients_bytes_max: usize,
+    /// Nanoseconds from which SLOWLOG notes a command.
+    pub(crate) slow_nanos: u64,
+    pub(crate) slow_log_len_max: usize,
+    /// Nanoseconds from which LATENCY notes an event.
+    pub(crate) latency_nanos: u64,
+    /// The lesser of the two.
+    pub(crate) notable_nanos: u64,
+    /// SLOWLOG wants to know of commands so short that they must not be timed together.
+    pub(crate) times_one_by_one: bool,
+    /// `latency-tracking`
+    pub(crate) tracks_latency: bool,
     /// How often housekeeping runs each second.
     pub(crate) hz: u32,
 }
@@ -36,6 +50,14 @@ pub(crate) struct Bounds {
 impl Bounds {
     pub(crate) fn of(settings: &Settings) -> Bounds {
         let requests = Limits { bulk_bytes_max: bytes(settings, Key::ProtoMaxBulkLen), ..Limits::CLIENT };
+        let slow_nanos = match settings.integer(Key::SlowlogLogSlowerThan) {
+            micros if micros < 0 => u64::MAX,
+            micros => micros.unsigned_abs().saturating_mul(1000),
+        };
+        let latency_nanos = match number(settings, Key::LatencyMonitorThreshold) {
+            0 => u64::MAX,
+            millis => millis.saturating_mul(1_000_000),
+        };
         let seconds = |key| u64::try_from(settings.integer(key)).ok().filter(|&seconds| seconds > 0);
         Bounds {
             requests,
@@ -47,6 +69,12 @@ impl Bounds {
             memory_bytes_max: settings.bytes(Key::Maxmemory),
             eviction_time_max: eviction_time(settings.integer(Key::MaxmemoryEvictionTenacity)),
             clients_bytes_max: clients_bytes(settings),
+            slow_nanos,
+            slow_log_len_max: settings.count(Key::SlowlogMaxLen),
+            latency_nanos,
+            notable_nanos: slow_nanos.min(latency_nanos),
+            times_one_by_one: slow_nanos < TOGETHER_FROM_NANOS,
+            tracks_latency: settings.flag(Key::LatencyTracking),
             password_set: !settings.text(Key::Requirepass).is_empty(),
             hz: u32::try_from(settings.integer(Key::Hz)).unwrap_or(10),
         }

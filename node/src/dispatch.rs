@@ -13,9 +13,11 @@ use crate::handlers::hyperloglog;
 use crate::handlers::info;
 use crate::handlers::internal;
 use crate::handlers::keys;
+use crate::handlers::latency;
 use crate::handlers::lists;
 use crate::handlers::server;
 use crate::handlers::sets;
+use crate::handlers::slowlog;
 use crate::handlers::strings;
 use crate::handlers::transactions;
 use crate::server_call::ServerCall;
@@ -135,7 +137,6 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::Reset => Server(connection::reset),
         Id::Select => Server(connection::select),
         Id::ClientGetname => Server(client::getname),
-        Id::ClientHelp => Server(client::help),
         Id::ClientId => Server(client::id),
         Id::ClientInfo => Server(client::info),
         Id::ClientKill => Server(client::kill),
@@ -248,19 +249,17 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::MemoryPurge
         | Id::MemoryStats
         | Id::MemoryUsage => Missing,
-        Id::Latency
-        | Id::LatencyDoctor
-        | Id::LatencyGraph
-        | Id::LatencyHelp
-        | Id::LatencyHistogram
-        | Id::LatencyHistory
-        | Id::LatencyLatest
-        | Id::LatencyReset
-        | Id::Slowlog
-        | Id::SlowlogGet
-        | Id::SlowlogHelp
-        | Id::SlowlogLen
-        | Id::SlowlogReset => Missing,
+        Id::LatencyDoctor => Server(latency::doctor),
+        Id::LatencyGraph => Server(latency::graph),
+        Id::LatencyHistogram => Server(latency::histogram),
+        Id::LatencyHistory => Server(latency::history),
+        Id::LatencyLatest => Server(latency::latest),
+        Id::LatencyReset => Server(latency::reset),
+        Id::SlowlogGet => Server(slowlog::get),
+        Id::ClientHelp | Id::LatencyHelp | Id::SlowlogHelp => Server(server::help),
+        Id::SlowlogLen => Server(slowlog::len),
+        Id::SlowlogReset => Server(slowlog::reset),
+        Id::Latency | Id::Slowlog => Missing,
         Id::Client
         | Id::ClientCaching
         | Id::ClientGetredir

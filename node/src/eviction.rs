@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{call::Millis, node::Node};
+use crate::{call::Millis, latency::Event, node::Node, timing};
 
 /// Keys after which the clock is looked at.
 const KEYS_PER_LOOK: u32 = 16;
@@ -78,6 +78,12 @@ fn evict(node: &mut Node, now: Millis) -> Outcome {
     node.exceeded.begin();
     #[allow(clippy::disallowed_methods, reason = "a shell: bounds its own work by the clock")]
     let started = Instant::now();
+    let outcome = evict_until(node, now, started);
+    timing::note_event(node, Event::Eviction, started.elapsed(), now);
+    outcome
+}
+
+fn evict_until(node: &mut Node, now: Millis, started: Instant) -> Outcome {
     let mut evicted: u32 = 0;
     while is_above(node) {
         if !node.keyspace.evict(now) {

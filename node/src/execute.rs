@@ -2,7 +2,7 @@
 //!
 //! The order of the questions is Redis's: is there such a command, has it the right number of words, has the
 //! client authenticated, are the keys ours, is there memory. Stands on the path of every request: allocates nothing unless it
-//! refuses, reads no clock.
+//! refuses, and reads the clock as seldom as [`timing`] can.
 //!
 //! Between MULTI and EXEC the same questions are asked, and then the request is queued instead of run.
 
@@ -20,6 +20,7 @@ use crate::{
     membership::MANAGED,
     node::Node,
     server_call::ServerCall,
+    timing,
 };
 
 /// What was looked up about a request before its turn.
@@ -138,6 +139,7 @@ fn call(
     out: &mut Vec<u8>,
 ) -> Done {
     node.statistics.called(row.id);
+    let span = timing::begin(node, row, request, now);
     let done = match dispatch::of(row.id) {
         Handler::Data(act) => {
             let (database, version) = (client.database.get(), client.version.get());
@@ -158,6 +160,7 @@ fn call(
         }
         Handler::Missing => Err(text(errors::unknown_command(request).text)),
     };
+    timing::end(node, client, row, request, span, now);
     if done.is_err() {
         node.statistics.failed(row.id);
     }

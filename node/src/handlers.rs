@@ -14,7 +14,9 @@ pub(crate) mod config;
 pub(crate) mod connection;
 pub(crate) mod info;
 pub(crate) mod internal;
+pub(crate) mod latency;
 pub(crate) mod server;
+pub(crate) mod slowlog;
 pub(crate) mod transactions;
 
 mod arguments;

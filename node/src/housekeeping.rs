@@ -14,10 +14,12 @@ use crate::{
     call::Millis,
     client::{Client, ClientId, Fate},
     eviction::{self, Outcome},
+    latency::Event,
     metrics::Published,
     node::{self, Node},
     output::is_over_limit,
     thread::Thread,
+    timing,
 };
 
 /// Entries looked at in one piece of active expiry: well below a millisecond.
@@ -52,9 +54,11 @@ async fn expire(thread: &Thread, budget: Duration) {
     let started = Instant::now();
     loop {
         let (more, garbage) = {
-            let keyspace = &mut thread.node.borrow_mut().keyspace;
-            let cycle = keyspace.expire_cycle(node::now(), EXPIRY_ENTRIES);
-            (cycle.more, keyspace.take_garbage())
+            let node = &mut *thread.node.borrow_mut();
+            let (began, now) = (started.elapsed(), node::now());
+            let cycle = node.keyspace.expire_cycle(now, EXPIRY_ENTRIES);
+            timing::note_event(node, Event::Expiry, started.elapsed() - began, now);
+            (cycle.more, node.keyspace.take_garbage())
         };
         if let Some(garbage) = garbage {
             thread.collect(garbage);

@@ -15,6 +15,7 @@ mod output;
 mod dispatch;
 mod eviction;
 mod execute;
+mod timing;
 
 pub(crate) mod call;
 mod server_call;
@@ -26,10 +27,13 @@ pub(crate) mod keyspace;
 
 mod bounds;
 mod client;
+mod histogram;
 mod identity;
+mod latency;
 mod membership;
 mod memory;
 mod node;
+mod slow_log;
 mod statistics;
 mod transaction;
 

@@ -13,9 +13,12 @@ use crate::{
     eviction::Exceeded,
     identity::Identity,
     keyspace::Keyspace,
+    latency::Latency,
     membership::Membership,
     memory::Memory,
+    slow_log::SlowLog,
     statistics::Statistics,
+    timing::Timing,
     transaction,
 };
 
@@ -30,6 +33,9 @@ pub(crate) struct Node {
     pub(crate) bounds: Bounds,
     pub(crate) membership: Membership,
     pub(crate) memory: Memory,
+    pub(crate) timing: Timing,
+    pub(crate) slow_log: SlowLog,
+    pub(crate) latency: Latency,
     /// How long memory was above `maxmemory`.
     pub(crate) exceeded: Exceeded,
     pub(crate) identity: Identity,
@@ -62,6 +68,9 @@ impl Node {
             settings,
             membership,
             memory: Memory::new(),
+            timing: Timing::new(),
+            slow_log: SlowLog::default(),
+            latency: Latency::default(),
             exceeded: Exceeded::default(),
             identity,
             secret,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use slotway_commands::Id;
 
-use crate::call::Millis;
+use crate::{call::Millis, histogram::Histogram};
 
 /// How many samples a rate is made of.
 const SAMPLES: usize = 16;
@@ -23,6 +23,8 @@ pub(crate) struct Uses {
     pub(crate) rejected: u64,
     /// Ran and answered an error.
     pub(crate) failed: u64,
+    /// What those that ran took together.
+    pub(crate) nanos: u64,
 }
 
 /// All counters since the start, or since CONFIG RESETSTAT.
@@ -46,6 +48,8 @@ pub(crate) struct Statistics {
     /// Greatest number of clients' bytes that waited at once for one client.
     pub(crate) output_bytes_peak: usize,
     uses: Vec<Uses>,
+    /// Of commands that were timed while `latency-tracking` was on.
+    histograms: Vec<Option<Histogram>>,
     errors_by_code: BTreeMap<String, u64>,
     commands_rate: Rate,
     input_rate: Rate,
@@ -72,6 +76,7 @@ impl Statistics {
             denied_logins: 0,
             output_bytes_peak: 0,
             uses: vec![Uses::default(); Id::COUNT],
+            histograms: vec![None; Id::COUNT],
             errors_by_code: BTreeMap::new(),
             commands_rate: Rate::default(),
             input_rate: Rate::default(),
@@ -90,6 +95,21 @@ impl Statistics {
     pub(crate) fn called(&mut self, id: Id) {
         self.commands += 1;
         self.uses[id.index()].calls += 1;
+    }
+
+    /// It took so long, as many times.
+    pub(crate) fn took(&mut self, id: Id, nanos: u64, times: u64) {
+        self.uses[id.index()].nanos += nanos * times;
+    }
+
+    /// The same, for the distribution of its times.
+    pub(crate) fn track(&mut self, id: Id, nanos: u64, times: u64) {
+        self.histograms[id.index()].get_or_insert_default().record(nanos, times);
+    }
+
+    /// How long a command takes; None: not known.
+    pub(crate) fn histogram(&self, id: Id) -> Option<&Histogram> {
+        self.histograms[id.index()].as_ref()
     }
 
     /// It ran and answered an error.

@@ -63,7 +63,13 @@ pub(crate) fn run(case: &mut Case<'_>) -> Next {
         | C::ClientReply
         | C::ClientNoEvict
         | C::ClientNoTouch => clients::run(case),
-        C::ClientHelp | C::ClusterHelp | C::ConfigHelp | C::ObjectHelp => {
+        C::ClientHelp
+        | C::ClusterHelp
+        | C::ConfigHelp
+        | C::LatencyHelp
+        | C::MemoryHelp
+        | C::ObjectHelp
+        | C::SlowlogHelp => {
             let command = case.command;
             case.say(|out| help::answer(command, out));
         }

@@ -81,20 +81,26 @@ pub(crate) const ROWS: &[Command] = &[
     command(Id::Lastsave, "lastsave", 1, "1.0.0").flags(&[Loading, Stale, Fast])
         .acl(&[Category::Admin, Category::Dangerous]).tips(&["nondeterministic_output"])
         .proxy(EveryShard(MergeRule::Min)),
-    command(Id::Latency, "latency", -2, "2.8.13"),
+    command(Id::Latency, "latency", -2, "2.8.13").here(),
     command(Id::LatencyDoctor, "latency|doctor", 2, "2.8.13").flags(&[Admin, Noscript, Loading, Stale])
-        .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
+        .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"])
+        .proxy(Refused(ONE_NODE)).here(),
     command(Id::LatencyGraph, "latency|graph", 3, "2.8.13").flags(&[Admin, Noscript, Loading, Stale])
-        .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
-    command(Id::LatencyHelp, "latency|help", 2, "2.8.13").flags(&[Loading, Stale]),
+        .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"])
+        .proxy(Refused(ONE_NODE)).here(),
+    command(Id::LatencyHelp, "latency|help", 2, "2.8.13").flags(&[Loading, Stale]).here(),
     command(Id::LatencyHistogram, "latency|histogram", -2, "7.0.0").flags(&[Admin, Noscript, Loading, Stale])
-        .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
+        .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"])
+        .proxy(Refused(ONE_NODE)).here(),
     command(Id::LatencyHistory, "latency|history", 3, "2.8.13").flags(&[Admin, Noscript, Loading, Stale])
-        .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
+        .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"])
+        .proxy(Refused(ONE_NODE)).here(),
     command(Id::LatencyLatest, "latency|latest", 2, "2.8.13").flags(&[Admin, Noscript, Loading, Stale])
-        .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
+        .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"])
+        .proxy(Refused(ONE_NODE)).here(),
     command(Id::LatencyReset, "latency|reset", -2, "2.8.13").flags(&[Admin, Noscript, Loading, Stale])
-        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+        .proxy(EveryShard(MergeRule::Sum)).here(),
     command(Id::Lolwut, "lolwut", -1, "5.0.0").flags(&[Readonly, Fast]),
     command(Id::Memory, "memory", -2, "4.0.0"),
     command(Id::MemoryDoctor, "memory|doctor", 2, "4.0.0")
@@ -135,14 +141,17 @@ pub(crate) const ROWS: &[Command] = &[
         .proxy(Refused(PROCESS)).here(),
     command(Id::Slaveof, "slaveof", 3, "1.0.0").flags(&[Admin, Noscript, Stale, NoAsyncLoading]).deprecated("5.0.0")
         .proxy(Refused(TOPOLOGY)),
-    command(Id::Slowlog, "slowlog", -2, "2.2.12"),
+    command(Id::Slowlog, "slowlog", -2, "2.2.12").here(),
     command(Id::SlowlogGet, "slowlog|get", -2, "2.2.12").flags(&[Admin, Loading, Stale])
-        .tips(&["request_policy:all_nodes", "nondeterministic_output"]),
-    command(Id::SlowlogHelp, "slowlog|help", 2, "6.2.0").flags(&[Loading, Stale]),
+        .tips(&["request_policy:all_nodes", "nondeterministic_output"])
+        .proxy(EveryShard(MergeRule::Concat)).here(),
+    command(Id::SlowlogHelp, "slowlog|help", 2, "6.2.0").flags(&[Loading, Stale]).here(),
     command(Id::SlowlogLen, "slowlog|len", 2, "2.2.12").flags(&[Admin, Loading, Stale])
-        .tips(&["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"]),
+        .tips(&["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"])
+        .proxy(EveryShard(MergeRule::Sum)).here(),
     command(Id::SlowlogReset, "slowlog|reset", 2, "2.2.12").flags(&[Admin, Loading, Stale])
-        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+        .proxy(EveryShard(MergeRule::AllOk)).here(),
     command(Id::Swapdb, "swapdb", 3, "4.0.0").flags(&[Write, Fast]).acl(&[Category::Keyspace, Category::Dangerous])
         .proxy(Refused(DATABASES)).replay(Same).here(),
     command(Id::Sync, "sync", 1, "1.0.0").flags(&[Admin, Noscript, NoAsyncLoading, NoMulti]).proxy(Refused(STREAM)),

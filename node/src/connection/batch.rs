@@ -15,6 +15,7 @@ use crate::{
     execute::{Found, execute},
     keyspace::Keyspace,
     node::Node,
+    timing,
 };
 
 /// What became of the bytes.
@@ -95,6 +96,21 @@ fn find_group(
 
 /// Runs the group; false: the turn is over.
 fn run_group(
+    node: &mut Node,
+    client: &Client,
+    desk: &mut Desk,
+    bytes: &[u8],
+    parser: &Parser,
+    now: Millis,
+    served: &mut Served,
+) -> bool {
+    timing::begin_group(node, desk.group.len());
+    let goes_on = run_each(node, client, desk, bytes, parser, now, served);
+    timing::end_group(node, now);
+    goes_on
+}
+
+fn run_each(
     node: &mut Node,
     client: &Client,
     desk: &mut Desk,

@@ -4,10 +4,7 @@ use std::{fmt::Write, rc::Rc};
 
 use slotway_resp::write;
 
-use super::{
-    connection::{SYNTAX, integer},
-    help::write_help,
-};
+use super::connection::{SYNTAX, integer};
 use crate::{
     call::{Done, Refusal},
     client::{Client, ClientId, Fate, Replies, Standing},
@@ -256,28 +253,4 @@ fn kill_covered(call: &ServerCall<'_>, filter: &Filter) -> i64 {
         tracing::info!(by = call.client.id.0, "CLIENT KILL closes{ids}");
     }
     i64::try_from(covered.len()).unwrap_or(i64::MAX)
-}
-
-pub(crate) fn help(call: &mut ServerCall<'_>) -> Done {
-    write_help(
-        call.out,
-        "CLIENT",
-        &[
-            ("GETNAME", "The name of this connection."),
-            ("ID", "The number of this connection."),
-            ("INFO", "What the server knows of this connection."),
-            ("KILL <ip:port>", "Close the connection from this address."),
-            ("KILL <option> <value> [...]", "Close the connections that all options cover:"),
-            ("    ADDR <ip:port>, LADDR <ip:port>", "their own address, the address they connected to,"),
-            ("    ID <id>, TYPE <type>, USER <user>", "their number, type and user;"),
-            ("    SKIPME (YES|NO)", "whether this one is spared (default: yes)."),
-            ("LIST [TYPE <type>|ID <id> ...]", "What the server knows of all connections, or of these."),
-            ("NO-EVICT (ON|OFF)", "Spare this connection when clients use too much memory."),
-            ("NO-TOUCH (ON|OFF)", "Let commands of this connection leave the age of keys alone."),
-            ("REPLY (ON|OFF|SKIP)", "Whether commands of this connection, or the next one, are answered."),
-            ("SETINFO <option> <value>", "LIB-NAME and LIB-VER of the client library."),
-            ("SETNAME <name>", "Name this connection."),
-        ],
-    );
-    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use slotway_commands::{help, lookup};
 use slotway_config::Key;
 use slotway_resp::write;
 
@@ -20,6 +21,14 @@ pub(crate) fn time(call: &mut ServerCall<'_>) -> Done {
     write::array(call.out, 2);
     write::bulk_integer(call.out, i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX));
     write::bulk_integer(call.out, i64::from(since_1970.subsec_micros()));
+    Ok(())
+}
+
+/// HELP of a container.
+pub(crate) fn help(call: &mut ServerCall<'_>) -> Done {
+    if let Ok(row) = lookup::resolve(call.request) {
+        help::answer(row, call.out);
+    }
     Ok(())
 }
 

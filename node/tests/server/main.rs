@@ -6,6 +6,7 @@ mod support;
 
 mod clients;
 mod cluster;
+mod durations;
 mod limits;
 mod login;
 mod memory;

@@ -6,7 +6,7 @@ use slotway_cluster::{Database, slot::DATABASES};
 use slotway_commands::info::{REDIS_VERSION, human};
 use slotway_config::Key;
 
-use crate::{call::Millis, memory::Reading, node::Node};
+use crate::{call::Millis, handlers::latency, memory::Reading, node::Node, statistics::Uses};
 
 /// Fields of things that this version does not have, or that are not in use: Redis's value for "none".
 const NOT_IN_USE: &[(&str, &str)] = &[
@@ -155,10 +155,18 @@ impl<'a> Facts<'a> {
         match pattern {
             "db*" => (0..DATABASES).filter_map(|number| self.database(Database(number))).collect(),
             "cmdstat_*" => self.node.statistics.uses().map(|(row, uses)| {
-                let (calls, rejected, failed) = (uses.calls, uses.rejected, uses.failed);
-                let value = format!("calls={calls},usec=0,usec_per_call=0.00,rejected_calls={rejected},failed_calls={failed}");
+                let Uses { calls, rejected, failed, nanos } = uses;
+                let micros = nanos / 1000;
+                let each = ratio(nanos, calls * 1000);
+                let value = format!("calls={calls},usec={micros},usec_per_call={each},rejected_calls={rejected},failed_calls={failed}");
                 (format!("cmdstat_{}", row.name), value)
             }).collect(),
+            "latency_percentiles_usec_*" => {
+                let percentiles = self.node.settings.latency_percentiles();
+                let statistics = &self.node.statistics;
+                let timed = statistics.uses().filter_map(|(row, _)| Some((row.id, statistics.histogram(row.id)?)));
+                timed.map(|(id, histogram)| latency::percentiles(id, histogram, percentiles)).collect()
+            }
             "errorstat_*" => {
                 let counts = self.node.statistics.errors_by_code();
                 counts.map(|(code, count)| (format!("errorstat_{code}"), format!("count={count}"))).collect()
