@@ -94,7 +94,8 @@ impl Place {
             return false;
         }
         let request = OwnedRequest::new(words);
-        let Some(row) = lookup::find_in(request.view()) else { return false };
+        // With too few words it is refused before anybody looks for keys.
+        let Ok(row) = lookup::resolve(request.view()) else { return false };
         if matches!(row.proxy, Policy::Split(_)) {
             return false;
         }

@@ -30,8 +30,9 @@ const NODE_BATCHES: usize = 600;
 const PROXY_BATCHES: usize = 180;
 const REDIS_BATCHES: usize = 120;
 
-/// Seeds: `SLOTWAY_DIFFERENTIAL_SEEDS=1-20` (or `17`); one in the gate.
+/// Which seeds, if not those of the gate: `SLOTWAY_DIFFERENTIAL_SEEDS=1-20` (or `17`).
 const SEEDS: &str = "SLOTWAY_DIFFERENTIAL_SEEDS";
+const SEEDS_OF_THE_GATE: &str = "1-3";
 
 /// The group's requests on a node, in both versions of the protocol.
 pub fn on_a_node(group: &'static Group) {
@@ -76,7 +77,7 @@ pub fn on_two_of_redis(group: &'static Group) {
 }
 
 fn seeds() -> RangeInclusive<u64> {
-    let text = std::env::var(SEEDS).unwrap_or_else(|_| "1".to_owned());
+    let text = std::env::var(SEEDS).unwrap_or_else(|_| SEEDS_OF_THE_GATE.to_owned());
     let (first, last) = text.split_once('-').unwrap_or((&text, &text));
     match (first.parse(), last.parse()) {
         (Ok(first), Ok(last)) => first..=last,
