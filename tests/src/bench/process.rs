@@ -25,6 +25,8 @@ pub struct Process {
     name: String,
     child: Child,
     port: u16,
+    /// What it writes.
+    log: PathBuf,
 }
 
 impl Process {
@@ -47,8 +49,8 @@ impl Process {
             io::ErrorKind::NotFound => missing(name, &command),
             _ => Failure::System { doing: format!("starting {name}"), error },
         })?;
-        let mut process = Process { name: name.to_owned(), child, port };
-        process.wait_until_it_answers(&log)?;
+        let mut process = Process { name: name.to_owned(), child, port, log };
+        process.wait_until_it_answers()?;
         Ok(process)
     }
 
@@ -67,7 +69,7 @@ impl Process {
         self.port
     }
 
-    fn wait_until_it_answers(&mut self, log: &Path) -> Result<(), Failure> {
+    fn wait_until_it_answers(&mut self) -> Result<(), Failure> {
         let deadline = Instant::now() + START_MAX;
         loop {
             let error = match ask(self.port, &["PING"]) {
@@ -85,16 +87,24 @@ impl Process {
                     continue;
                 }
             };
-            let text = fs::read_to_string(log).unwrap_or_default();
-            let last: Vec<&str> = text.lines().rev().take(20).collect();
-            let log = last.into_iter().rev().collect::<Vec<_>>().join("\n");
-            return Err(Failure::DidNotStart { name: self.name.clone(), why, log });
+            return Err(Failure::DidNotStart { name: self.name.clone(), why, log: self.last_words() });
         }
+    }
+
+    /// The end of what it wrote.
+    fn last_words(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let last: Vec<&str> = text.lines().rev().take(20).collect();
+        last.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // Whatever went wrong with a measurement, this is why.
+        if let Ok(Some(status)) = self.child.try_wait() {
+            eprintln!("{} had ended by itself: {status}\n{}", self.name, self.last_words());
+        }
         // Both only fail when it has ended already.
         let _ended = self.child.kill();
         let _status = self.child.wait();
