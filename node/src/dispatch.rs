@@ -3,6 +3,7 @@
 use slotway_commands::Id;
 
 use crate::call::{Call, Done};
+use crate::handlers::bits;
 use crate::handlers::client;
 use crate::handlers::cluster;
 use crate::handlers::command;
@@ -223,9 +224,13 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::Zscore
         | Id::Zunion
         | Id::Zunionstore => Missing,
-        Id::Bitcount | Id::Bitfield | Id::BitfieldRo | Id::Bitop | Id::Bitpos | Id::Getbit | Id::Setbit => {
-            Missing
-        }
+        Id::Bitcount => Data(bits::bitcount),
+        Id::Bitfield => Data(bits::bitfield),
+        Id::BitfieldRo => Data(bits::bitfield_ro),
+        Id::Bitop => Data(bits::bitop),
+        Id::Bitpos => Data(bits::bitpos),
+        Id::Getbit => Data(bits::getbit),
+        Id::Setbit => Data(bits::setbit),
         Id::Geoadd
         | Id::Geodist
         | Id::Geohash

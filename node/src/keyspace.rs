@@ -305,6 +305,26 @@ impl Keyspace {
         }
     }
 
+    /// Sets a key to a string that a command has made: no number, no deadline.
+    pub(crate) fn set_made_text(&mut self, key: Key<'_>, text: Vec<u8>, now: Millis) {
+        if self.write(key, now).is_none() {
+            self.insert(key, Entry::with_text(key.bytes, b""), now);
+        }
+        let contents = &mut self.contents[usize::from(key.place.database.0)];
+        let entry = contents.find_mut(key.place, key.bytes).expect("it is there");
+        if let Some(object) = entry.set_owned_text(text, Origin::Edited) {
+            self.garbage.add_object(object);
+        }
+        if entry.deadline().is_some() {
+            self.set_deadline(key, None, now);
+        }
+    }
+
+    /// The entry of a key that was read just now, for a command that looks at several at once.
+    pub(crate) fn find(&self, key: Key<'_>) -> Option<&Entry> {
+        self.contents(key.place.database).find(key.place, key.bytes)
+    }
+
     /// Adds a new entry for a key that is not there, with the entry's deadline if it has one.
     pub(crate) fn insert(&mut self, key: Key<'_>, mut entry: Entry, now: Millis) {
         entry.touch(self.settings.usage.fresh(now));

@@ -68,6 +68,16 @@ impl Entry {
         }
     }
 
+    /// As [`Entry::set_text`] for a text that is the caller's own.
+    pub(crate) fn set_owned_text(&mut self, text: Vec<u8>, origin: Origin) -> Option<Box<Object>> {
+        if text.len() < SHARED_FROM {
+            return self.set_text(&text, origin);
+        }
+        let old = self.set_object(long(text));
+        self.set_mark(origin.mark());
+        old
+    }
+
     /// Replaces whatever the value is; gives back what may be slow to drop.
     pub(crate) fn set_text(&mut self, text: &[u8], origin: Origin) -> Option<Box<Object>> {
         let old = if text.len() < SHARED_FROM {
@@ -102,26 +112,30 @@ impl Entry {
 
     /// Overwrites a part of a string, which is filled up with zeros if it is too short; returns its new length.
     pub(crate) fn write_text(&mut self, offset: usize, bytes: &[u8]) -> usize {
-        let len = self.text().map_or(0, <[u8]>::len);
         let end = offset + bytes.len();
-        let new_len = len.max(end);
+        let text = self.edit_text(end);
+        text[offset..end].copy_from_slice(bytes);
+        text.len()
+    }
+
+    /// A string to be changed in place, filled up with zeros if it is shorter than `len_min`.
+    pub(crate) fn edit_text(&mut self, len_min: usize) -> &mut [u8] {
+        if self.text().is_some_and(|text| text.len() < len_min) {
+            self.lengthen(len_min);
+        }
+        self.text_mut().unwrap_or_default()
+    }
+
+    fn lengthen(&mut self, len: usize) {
         if let Some(Object::Text(text)) = self.object_mut() {
-            let text = Arc::make_mut(text);
-            text.resize(new_len, 0);
-            text[offset..end].copy_from_slice(bytes);
-        } else if new_len < SHARED_FROM {
-            self.resize(new_len);
-            let text = self.bytes_mut().expect("a small string lies in its entry");
-            text[offset..end].copy_from_slice(bytes);
+            grow(Arc::make_mut(text), len);
+        } else if len < SHARED_FROM {
+            self.resize(len);
         } else {
-            let mut text = Vec::with_capacity(new_len);
-            text.extend_from_slice(self.text().unwrap_or_default());
-            text.resize(new_len, 0);
-            text[offset..end].copy_from_slice(bytes);
+            let mut text = self.text().unwrap_or_default().to_vec();
+            grow(&mut text, len);
             drop(self.set_object(long(text)));
         }
-        self.set_mark(Origin::Edited.mark());
-        new_len
     }
 
     pub(crate) fn text_encoding(&self) -> Option<TextEncoding> {
@@ -150,6 +164,22 @@ impl Entry {
             self.set_mark(Origin::Copied.mark());
         }
     }
+}
+
+/// Room that a growing string gets beyond what it needs: as much again, but no more than this.
+const SPARE_BYTES_MAX: usize = 1 << 20;
+
+/// Makes a text longer by zeros. What appends byte by byte seldom moves the text; a long text does not double.
+fn grow(text: &mut Vec<u8>, len: usize) {
+    if len / 2 > text.len() {
+        // Mostly new: zeros that nobody wrote cost no memory until somebody does.
+        let mut longer = vec![0; len];
+        longer[..text.len()].copy_from_slice(text);
+        *text = longer;
+    } else if len > text.capacity() {
+        text.reserve_exact(len - text.len() + len.min(SPARE_BYTES_MAX));
+    }
+    text.resize(len, 0);
 }
 
 fn long(text: Vec<u8>) -> Box<Object> {
@@ -232,6 +262,22 @@ mod tests {
         check(&entry, b"short", TextEncoding::Embedded);
         assert!(entry.set_text(b"3", Origin::Formatted).is_none());
         check(&entry, b"3", TextEncoding::Embedded);
+    }
+
+    #[test]
+    fn a_growing_string_has_room_to_spare_but_a_long_one_does_not_double() {
+        let mut text = Vec::new();
+        let mut moves = 0;
+        while text.len() < 8 * SPARE_BYTES_MAX {
+            let (len, capacity) = (text.len() + 1000, text.capacity());
+            grow(&mut text, len);
+            moves += u32::from(text.capacity() != capacity);
+            assert!(text.capacity() <= 2 * len && text.capacity() <= len + SPARE_BYTES_MAX, "{len}");
+        }
+        assert!(moves < 30, "{moves}");
+        assert!(text.iter().all(|&byte| byte == 0));
+        grow(&mut text, 20 * SPARE_BYTES_MAX);
+        assert_eq!(text.len(), 20 * SPARE_BYTES_MAX);
     }
 
     #[test]

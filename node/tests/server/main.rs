@@ -4,6 +4,7 @@
 
 mod support;
 
+mod bits;
 mod clients;
 mod cluster;
 mod durations;

@@ -46,8 +46,8 @@ impl Run {
         }
     }
 
-    /// Nothing here may be queued.
-    fn leave_transactions(&mut self) {
+    /// Nothing may be queued behind this.
+    pub(super) fn leave_transactions(&mut self) {
         for by in Client::ALL {
             if self.is_queueing(by) {
                 self.check(&[Question { by, ..Question::new(Compare::Bytes, ["DISCARD"]) }]);

@@ -3,6 +3,7 @@
 //! Each row changes a reply of 7.0 into what 7.2 says, or leaves it alone. What 7.2 does not say either is no exception but
 //! a mistake of ours.
 
+use slotway_commands::errors;
 use slotway_resp::{Frame, Version, double, write};
 
 use super::question::is;
@@ -36,6 +37,11 @@ pub const ALL: &[Exception] = &[
         name: "the least rank",
         reason: "7.0 counts from the end with a RANK that has no negative, 7.2 refuses it",
         mend: least_rank,
+    },
+    Exception {
+        name: "bits of no string",
+        reason: "since 7.2 BITCOUNT and BITPOS look at their words first and at the key then; 7.0 the other way round",
+        mend: bits_of_no_string,
     },
 ];
 
@@ -92,6 +98,17 @@ fn encoding(words: &[Vec<u8>], ours: &Frame, theirs: &Frame, new: &str, old: &st
     (asked && differs).then(|| ours.clone())
 }
 
+/// What is wrong with the words counts also where there is no string.
+fn bits_of_no_string(words: &[Vec<u8>], ours: &Frame, theirs: &Frame) -> Option<Frame> {
+    let asked = is(words, "bitcount") || is(words, "bitpos");
+    let wrong_words = [errors::SYNTAX, errors::NOT_INTEGER];
+    let refused =
+        ours.as_error().is_some_and(|text| wrong_words.iter().any(|wrong| wrong.as_bytes() == text));
+    let no_string = matches!(theirs, Frame::Integer(0 | -1))
+        || theirs.as_error().is_some_and(|text| text == errors::WRONGTYPE.as_bytes());
+    (asked && refused && no_string).then(|| ours.clone())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +133,20 @@ mod tests {
         assert!(mended("object encoding s", Frame::bulk("listpack"), Frame::bulk("hashtable")));
         assert!(!mended("OBJECT ENCODING s", Frame::bulk("intset"), Frame::bulk("hashtable")));
         assert!(!mended("GET s", Frame::bulk("listpack"), Frame::bulk("hashtable")));
+    }
+
+    #[test]
+    fn wrong_words_are_refused_before_the_key_is_looked_at() {
+        let syntax = || Frame::Error(errors::SYNTAX.into());
+        assert!(mended("BITCOUNT absent 0", syntax(), Frame::Integer(0)));
+        assert!(mended(
+            "BITPOS list 1 x",
+            Frame::Error(errors::NOT_INTEGER.into()),
+            Frame::Error(errors::WRONGTYPE.into())
+        ));
+        assert!(!mended("BITCOUNT k 0", syntax(), Frame::Integer(5)));
+        assert!(!mended("BITCOUNT k", Frame::Integer(1), Frame::Integer(0)));
+        assert!(!mended("STRLEN absent", syntax(), Frame::Integer(0)));
     }
 
     #[test]

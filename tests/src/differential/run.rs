@@ -94,6 +94,7 @@ fn ask_seeds(group: &'static Group, pair: &Pair, batches: usize) {
             let batch = next_batch(&mut source, &mut next);
             run.check(&batch);
             if nth % EXPIRE_EVERY == 0 {
+                run.leave_transactions();
                 let key = source.any_key();
                 run.check(&[Question::new(Compare::Bytes, [b"PEXPIRE", &key[..], b"1"])]);
                 run.check(&[Question::new(Compare::Gone, [b"EXISTS", &key[..]])]);
