@@ -452,9 +452,9 @@ UseExitOnPanic "use-exit-on-panic" [Redis N Hidden Accepted], "no", FLAG,
     "For tests: end without a core file on an internal error";
 WatchdogPeriod "watchdog-period" [Redis N Hidden Accepted], "0", COUNT,
     "For tests: milliseconds after which a blocked server logs where it is";
-ZsetMaxListpackEntries "zset-max-listpack-entries" [Redis N Live Accepted], "128", int(0, I64),
+ZsetMaxListpackEntries "zset-max-listpack-entries" [Redis N Live Acts], "128", int(0, I64),
     "Members up to which a sorted set is packed into one allocation";
-ZsetMaxListpackValue "zset-max-listpack-value" [Redis N Live Accepted], "64", SIZE,
+ZsetMaxListpackValue "zset-max-listpack-value" [Redis N Live Acts], "64", SIZE,
     "Bytes of the longest member of a packed sorted set";
 }
 

@@ -19,6 +19,7 @@ use crate::handlers::lists;
 use crate::handlers::server;
 use crate::handlers::sets;
 use crate::handlers::slowlog;
+use crate::handlers::sorted_sets;
 use crate::handlers::strings;
 use crate::handlers::transactions;
 use crate::server_call::ServerCall;
@@ -192,38 +193,6 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::Rpoplpush => Data(lists::rpoplpush),
         Id::Rpush => Data(lists::rpush),
         Id::Rpushx => Data(lists::rpushx),
-        Id::Zadd
-        | Id::Zcard
-        | Id::Zcount
-        | Id::Zdiff
-        | Id::Zdiffstore
-        | Id::Zincrby
-        | Id::Zinter
-        | Id::Zintercard
-        | Id::Zinterstore
-        | Id::Zlexcount
-        | Id::Zmpop
-        | Id::Zmscore
-        | Id::Zpopmax
-        | Id::Zpopmin
-        | Id::Zrandmember
-        | Id::Zrange
-        | Id::Zrangebylex
-        | Id::Zrangebyscore
-        | Id::Zrangestore
-        | Id::Zrank
-        | Id::Zrem
-        | Id::Zremrangebylex
-        | Id::Zremrangebyrank
-        | Id::Zremrangebyscore
-        | Id::Zrevrange
-        | Id::Zrevrangebylex
-        | Id::Zrevrangebyscore
-        | Id::Zrevrank
-        | Id::Zscan
-        | Id::Zscore
-        | Id::Zunion
-        | Id::Zunionstore => Missing,
         Id::Bitcount => Data(bits::bitcount),
         Id::Bitfield => Data(bits::bitfield),
         Id::BitfieldRo => Data(bits::bitfield_ro),
@@ -231,6 +200,38 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::Bitpos => Data(bits::bitpos),
         Id::Getbit => Data(bits::getbit),
         Id::Setbit => Data(bits::setbit),
+        Id::Zadd => Data(sorted_sets::zadd),
+        Id::Zcard => Data(sorted_sets::zcard),
+        Id::Zcount => Data(sorted_sets::zcount),
+        Id::Zdiff => Data(sorted_sets::zdiff),
+        Id::Zdiffstore => Data(sorted_sets::zdiffstore),
+        Id::Zincrby => Data(sorted_sets::zincrby),
+        Id::Zinter => Data(sorted_sets::zinter),
+        Id::Zintercard => Data(sorted_sets::zintercard),
+        Id::Zinterstore => Data(sorted_sets::zinterstore),
+        Id::Zlexcount => Data(sorted_sets::zlexcount),
+        Id::Zmpop => Data(sorted_sets::zmpop),
+        Id::Zmscore => Data(sorted_sets::zmscore),
+        Id::Zpopmax => Data(sorted_sets::zpopmax),
+        Id::Zpopmin => Data(sorted_sets::zpopmin),
+        Id::Zrandmember => Data(sorted_sets::zrandmember),
+        Id::Zrange => Data(sorted_sets::zrange),
+        Id::Zrangebylex => Data(sorted_sets::zrangebylex),
+        Id::Zrangebyscore => Data(sorted_sets::zrangebyscore),
+        Id::Zrangestore => Data(sorted_sets::zrangestore),
+        Id::Zrank => Data(sorted_sets::zrank),
+        Id::Zrem => Data(sorted_sets::zrem),
+        Id::Zremrangebylex => Data(sorted_sets::zremrangebylex),
+        Id::Zremrangebyrank => Data(sorted_sets::zremrangebyrank),
+        Id::Zremrangebyscore => Data(sorted_sets::zremrangebyscore),
+        Id::Zrevrange => Data(sorted_sets::zrevrange),
+        Id::Zrevrangebylex => Data(sorted_sets::zrevrangebylex),
+        Id::Zrevrangebyscore => Data(sorted_sets::zrevrangebyscore),
+        Id::Zrevrank => Data(sorted_sets::zrevrank),
+        Id::Zscan => Data(sorted_sets::zscan),
+        Id::Zscore => Data(sorted_sets::zscore),
+        Id::Zunion => Data(sorted_sets::zunion),
+        Id::Zunionstore => Data(sorted_sets::zunionstore),
         Id::Geoadd
         | Id::Geodist
         | Id::Geohash

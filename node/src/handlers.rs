@@ -6,6 +6,7 @@ pub(crate) mod hyperloglog;
 pub(crate) mod keys;
 pub(crate) mod lists;
 pub(crate) mod sets;
+pub(crate) mod sorted_sets;
 pub(crate) mod strings;
 
 pub(crate) mod client;
@@ -21,6 +22,7 @@ pub(crate) mod slowlog;
 pub(crate) mod transactions;
 
 mod arguments;
+mod double;
 mod help;
 mod long_double;
 mod random;

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! | meta 4 | key length 4 | value length 4 | deadline 8, if it has one | key | value |
-//! meta: bits 0-3 form, 4-5 mark, 7 has a deadline, 8-31 use: see [`super::usage`]
+//! meta: bits 0-3 form, 4-5 mark, 6 has a second owner, 7 has a deadline, 8-31 use: see [`super::usage`]
 //! ```
 //!
 //! The value is bytes, or (form `Object`) the eight bytes of a `Box<Object>`. Nothing behind the header is aligned.
@@ -16,10 +16,16 @@
 //! The pointer's upper 16 bits are a tag for whoever keeps entries, so that a part can tell most entries apart without
 //! looking at them. User space has no addresses of more than 48 bits unless a program asks for them.
 //!
+//! A member of a large sorted set is looked up by its bytes and stands in the order of scores, and must not be stored
+//! twice: such an entry has a second owner, a [`Member`], which sees nothing but the key.
+//!
 //! Invariants, which every function here keeps and may rely on:
-//! 1. The pointer's lower 48 bits are the start of a live allocation of `layout(total())`, owned by this entry alone.
+//! 1. The pointer's lower 48 bits are the start of a live allocation of `layout(total())`, owned by this entry alone, or
+//!    by it and one [`Member`] if bit 6 says so. The first of the two to be dropped clears the bit, the other one frees.
 //! 2. The header and the first `total()` bytes are initialised.
-//! 3. With form `Object`, the value's bytes are the pointer of a `Box<Object>` that this entry owns.
+//! 3. With form `Object`, the value's bytes are the pointer of a `Box<Object>` that this entry owns. It has one owner.
+//! 4. While an entry has two owners, neither its allocation nor its key changes, and only the [`Entry`] reads or writes
+//!    the value. Both owners lie in one [`super::sorted_set`], so they go from thread to thread together.
 #![allow(
     unsafe_code,
     reason = "a thin pointer to a header and two byte strings; tested under Miri, see the invariants above"
@@ -34,6 +40,9 @@ use crate::call::Millis;
 
 /// A key with its value: an owned pointer of eight bytes, with a tag in its upper 16 bits.
 pub(crate) struct Entry(NonNull<u8>);
+
+/// The second owner of an entry: it reads the key and keeps it alive.
+pub(super) struct Member(Entry);
 
 const ADDRESS_BITS: u32 = 48;
 const ADDRESS: usize = (1 << ADDRESS_BITS) - 1;
@@ -84,6 +93,7 @@ const POINTER: usize = size_of::<*mut Object>();
 const FORM: u32 = 0xF;
 const MARK_SHIFT: u32 = 4;
 const MARK: u32 = 3 << MARK_SHIFT;
+const SHARED: u32 = 1 << 6;
 const HAS_DEADLINE: u32 = 1 << 7;
 const CLOCK_SHIFT: u32 = 8;
 
@@ -176,6 +186,7 @@ impl Entry {
 
     /// Replaces the value by an object; gives back the object that was there.
     pub(crate) fn set_object(&mut self, object: Box<Object>) -> Option<Box<Object>> {
+        self.assert_alone();
         let old = self.make_room(Form::Object, POINTER);
         self.write_object(object);
         old
@@ -184,6 +195,16 @@ impl Entry {
     /// Takes the object out; the value is then an empty string.
     pub(crate) fn take_object(&mut self) -> Option<Box<Object>> {
         if self.form() == Form::Object { self.make_room(Form::Text, 0) } else { None }
+    }
+
+    /// Gives an entry whose value is bytes its second owner.
+    pub(super) fn share(&mut self) -> Member {
+        let header = self.header();
+        assert!(self.form() != Form::Object && header.meta & SHARED == 0, "bytes have at most two owners");
+        self.set_header(Header { meta: header.meta | SHARED, ..header });
+        let mut second = Entry(self.0);
+        second.set_tag(0);
+        Member(second)
     }
 
     /// Makes a value of bytes longer (by zeros) or shorter. An object has no such length: nothing happens.
@@ -196,6 +217,7 @@ impl Entry {
         let new_total = old_total - old_len + len;
         let value_len = length(len);
         if class(new_total) != class(old_total) {
+            self.assert_alone();
             // Safety: the allocation has layout(old_total) (1); the new size is not 0 and checked by `layout`.
             let moved = unsafe { alloc::realloc(self.start(), layout(old_total), layout(new_total).size()) };
             self.0 = tagged(moved, layout(new_total), self.tag());
@@ -334,12 +356,18 @@ impl Entry {
 
     /// Frees the allocation without dropping an object in it, and takes over that of `other`; the tag stays.
     fn replace(&mut self, mut other: Entry) {
+        self.assert_alone();
         other.set_tag(self.tag());
         let old_layout = layout(self.total());
-        // Safety: the allocation has that layout (1) and is not used again.
+        // Safety: the allocation has that layout, no second owner (1), and is not used again.
         unsafe { alloc::dealloc(self.start(), old_layout) };
         self.0 = other.0;
         std::mem::forget(other);
+    }
+
+    /// Invariant 4: an allocation that a [`Member`] sees too stays where it is.
+    fn assert_alone(&self) {
+        assert_eq!(self.header().meta & SHARED, 0, "an entry with two owners is not moved");
     }
 
     #[inline]
@@ -391,12 +419,23 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
+        let header = self.header();
+        if header.meta & SHARED != 0 {
+            return self.set_header(Header { meta: header.meta & !SHARED, ..header });
+        }
         if self.form() == Form::Object {
             // Safety: invariant 3; the entry is not used again.
             drop(unsafe { Box::from_raw(self.read_object()) });
         }
         // Safety: invariant 1; the entry is not used again.
         unsafe { alloc::dealloc(self.start(), layout(self.total())) };
+    }
+}
+
+impl Member {
+    #[inline]
+    pub(super) fn key(&self) -> &[u8] {
+        self.0.key()
     }
 }
 

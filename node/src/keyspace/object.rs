@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::entry::{Entry, Form, Value};
 use super::list::Chunks;
 use super::seed::Seed;
-use super::sorted_set::SortedSet;
+use super::sorted_set::Indexed;
 use super::table::Table;
 
 /// A value behind a pointer of its own.
@@ -19,7 +19,7 @@ pub(crate) enum Object {
     /// A set of many or long members: a table of entries, a member as key and no value.
     Set(Table),
     /// A sorted set of many or long members.
-    SortedSet(Box<SortedSet>),
+    SortedSet(Box<Indexed>),
 }
 
 /// What a counted string costs beside its bytes: two counts and the vector.

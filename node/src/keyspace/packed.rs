@@ -126,8 +126,9 @@ pub(super) fn remove(entry: &mut Entry, at: Pair) {
 }
 
 /// Replaces a range of the value's bytes by `len` others, which the caller writes.
-fn splice(entry: &mut Entry, start: usize, end: usize, len: usize) -> &mut [u8] {
-    assert!(matches!(entry.form(), Form::PackedHash | Form::PackedSet), "only what is packed is spliced");
+pub(super) fn splice(entry: &mut Entry, start: usize, end: usize, len: usize) -> &mut [u8] {
+    let is_packed = matches!(entry.form(), Form::PackedHash | Form::PackedSet | Form::PackedSortedSet);
+    assert!(is_packed, "only what is packed is spliced");
     let old_len = entry.bytes_mut().map_or(0, |bytes| bytes.len());
     let new_len = old_len - (end - start) + len;
     if new_len > old_len {
@@ -196,7 +197,7 @@ fn skip_string(bytes: &[u8], start: usize) -> usize {
 }
 
 /// A length and where the bytes behind it begin.
-fn read_length(bytes: &[u8], start: usize) -> (usize, usize) {
+pub(super) fn read_length(bytes: &[u8], start: usize) -> (usize, usize) {
     let mut len = 0;
     let mut at = start;
     loop {

@@ -58,13 +58,22 @@ fn scores(words: &[Vec<u8>], ours: &Frame, theirs: &Frame) -> Option<Frame> {
     (prints && ours != theirs).then(|| shortest(theirs))
 }
 
-/// More digits than this only a number has that was printed with 17.
-const DIGITS: usize = 16;
+/// Whether 7.0 may have printed a score so, and 7.2 otherwise: 16 or 17 digits, or an exponent of at least two. Members
+/// are seldom so.
+fn is_long(text: &str) -> bool {
+    let (mantissa, exponent) =
+        text.split_once('e').map_or((text, None), |(mantissa, exponent)| (mantissa, Some(exponent)));
+    let digits = mantissa.trim_start_matches(['-', '0', '.']).bytes().filter(u8::is_ascii_digit).count();
+    match exponent {
+        Some(exponent) => digits <= 17 && exponent.len() >= 3 && exponent.starts_with(['-', '+']),
+        None => (16..=17).contains(&digits),
+    }
+}
 
 fn shortest(frame: &Frame) -> Frame {
     let all = |elements: &[Frame]| elements.iter().map(shortest).collect();
     match frame {
-        Frame::Bulk(text) if text.len() > DIGITS || text.contains(&b'e') => match double::parse(text) {
+        Frame::Bulk(text) if std::str::from_utf8(text).is_ok_and(is_long) => match double::parse(text) {
             Some(number) => printed(number),
             None => frame.clone(),
         },
@@ -125,6 +134,12 @@ mod tests {
         assert!(!mended("ZSCORE z a", Frame::bulk("0.100000000000000010"), long()), "longer than in 7.0");
         assert!(!mended("ZSCORE z a", Frame::bulk("0.2"), long()));
         assert!(!mended("GET k", Frame::bulk("0.1"), long()));
+        assert!(mended("ZSCORE z a", Frame::bulk("1e-7"), Frame::bulk("9.9999999999999995e-08")));
+        assert!(!mended(
+            "ZRANGE z 0 0",
+            Frame::bulk("9.223372036854776e+18"),
+            Frame::bulk("9223372036854775807")
+        ));
     }
 
     #[test]

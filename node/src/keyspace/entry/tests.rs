@@ -123,3 +123,32 @@ fn an_empty_key_and_an_empty_value_are_entries() {
     let entry = Entry::new(b"", Form::Text, b"");
     assert_eq!((entry.key(), text(&entry), entry.allocated()), (&b""[..], &b""[..], 16));
 }
+
+#[test]
+fn an_entry_with_two_owners_lives_until_both_are_gone() {
+    for entry_goes_first in [true, false] {
+        let mut entry = Entry::new(b"member", Form::Text, &[1; 8]);
+        entry.set_tag(77);
+        let member = entry.share();
+        entry.bytes_mut().unwrap().copy_from_slice(&[2; 8]);
+        entry.touch(9);
+        assert_eq!((member.key(), entry.key(), text(&entry)), (&b"member"[..], &b"member"[..], &[2; 8][..]));
+        if entry_goes_first {
+            drop(entry);
+            assert_eq!(member.key(), b"member");
+        } else {
+            drop(member);
+            // Alone again, it may move.
+            entry.set_bytes(Form::Text, &[3; 100]);
+            assert_eq!((entry.key(), entry.tag()), (&b"member"[..], 77));
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "two owners is not moved")]
+fn an_entry_with_two_owners_keeps_its_key() {
+    let mut entry = Entry::new(b"member", Form::Text, &[1; 8]);
+    let _member = entry.share();
+    entry.set_key(b"another key, longer than the first was");
+}
