@@ -283,6 +283,11 @@ pub fn cross_slot(one: &[u8], other: &[u8]) -> Vec<u8> {
     [CROSSSLOT.as_bytes(), b" (", one, b", ", other, hint].concat()
 }
 
+/// A command between MULTI and EXEC that concerns several shards. `name` is the row's.
+pub fn not_atomic(name: &str) -> String {
+    format!("ERR '{name}' concerns every shard and cannot be atomic with other commands through a proxy")
+}
+
 /// A command that does not go through a proxy; `reason` is the row's.
 pub fn refused(reason: &str) -> String {
     format!("ERR {reason}")

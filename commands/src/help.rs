@@ -86,6 +86,10 @@ fn entries(container: Id) -> &'static [(&'static str, &'static str)] {
             ("LEN", "How many there are."),
             ("RESET", "Forgets them."),
         ],
+        Id::Proxy => &[(
+            "EXPLAIN <full-command>",
+            "How a request would be routed, split and merged, and what atomicity it has.",
+        )],
         _ => &[],
     }
 }

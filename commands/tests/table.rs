@@ -90,6 +90,7 @@ fn policies_are_possible() {
                 let adds_up = !matches!(rule, MergeRule::Concat | MergeRule::Random | MergeRule::SumFields);
                 assert!(!row.is_write() || adds_up, "{name}");
             }
+            Policy::Transaction => assert!(row.group == Group::Transactions && !row.is_write(), "{name}"),
             Policy::Leased => assert!(row.is_blocking() || !row.is_write(), "{name}"),
         }
         let leases = matches!(row.proxy, Policy::Leased | Policy::LeasedWith(_));

@@ -489,7 +489,7 @@ Join "join" [Program P AtStart Accepted], "", Kind::Addresses,
     "Control ports of proxies whose group to join";
 BackendKind "kind" [Program P AtStart Acts], "auto", choice(&["auto", "slotway", "redis", "cluster"]),
     "What the backends are; auto: ask them";
-LeasedLinksPerNodeMax "leased-links-per-node-max" [Limits P Live Accepted], "256", int(1, 65_536),
+LeasedLinksPerNodeMax "leased-links-per-node-max" [Limits P Live Acts], "256", int(1, 65_536),
     "Links per data thread and node that may be leased to single clients";
 LinkIdleCloseS "link-idle-close-s" [Limits P Live Acts], "300", int(1, 86_400),
     "Seconds without a request after which a link is closed";

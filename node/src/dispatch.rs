@@ -174,6 +174,7 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::ClusterNodes => Server(cluster::nodes),
         Id::ClusterShards => Server(cluster::shards),
         Id::ClusterSlots => Server(cluster::slots),
+        Id::ProxyExplain | Id::ProxyHelp => Server(internal::proxy),
         Id::SlotwayState => Server(internal::state),
         Id::SlotwayTopology => Server(internal::topology),
         Id::Lindex => Data(lists::lindex),
@@ -350,8 +351,6 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::Monitor
         | Id::Object
         | Id::Proxy
-        | Id::ProxyExplain
-        | Id::ProxyHelp
         | Id::Psubscribe
         | Id::Psync
         | Id::Publish

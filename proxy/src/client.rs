@@ -17,8 +17,10 @@ use slotway_resp::Version;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::{
+    lease::Lease,
     replies::{Heard, Replies},
     thread::Thread,
+    transaction::{self, Spot, Transaction},
 };
 
 pub(crate) mod card;
@@ -68,6 +70,13 @@ pub(crate) struct Identity {
     pub(crate) library_version: Vec<u8>,
 }
 
+/// A link that is the client's own.
+pub(crate) struct Leased {
+    pub(crate) lease: Lease,
+    /// What it watches.
+    pub(crate) watch: Option<Spot>,
+}
+
 pub(crate) struct Client {
     pub(crate) id: u64,
     pub(crate) peer: SocketAddr,
@@ -85,6 +94,13 @@ pub(crate) struct Client {
     pub(crate) identity: RefCell<Identity>,
     pub(crate) last_command: Cell<Option<Id>>,
     pub(crate) unparsed_bytes: Cell<usize>,
+
+    /// Whether there is one of the next two: nearly no client has either, and every request asks.
+    pub(crate) apart: Cell<bool>,
+    /// Between MULTI and EXEC.
+    pub(crate) transaction: RefCell<Option<Box<Transaction>>>,
+    /// A link of its own, and what it is for.
+    pub(crate) lease: RefCell<Option<Box<Leased>>>,
 
     pub(crate) replies: RefCell<Replies>,
     pub(crate) fate: Cell<Fate>,
@@ -119,6 +135,9 @@ impl Client {
             identity: RefCell::default(),
             last_command: Cell::new(None),
             unparsed_bytes: Cell::new(0),
+            apart: Cell::new(false),
+            transaction: RefCell::default(),
+            lease: RefCell::default(),
             replies: RefCell::default(),
             fate: Cell::new(Fate::Open),
             marked: Cell::new(false),
@@ -241,6 +260,7 @@ impl Client {
     /// The connection has ended: closes the socket at once, whoever still holds the client (links drop replies to it).
     fn end(&self, thread: &Thread) {
         self.fate.set(Fate::CloseNow);
+        transaction::abandon(thread, self);
         self.writer.take();
         let mut replies = self.replies.take();
         thread.recycle(replies.output());

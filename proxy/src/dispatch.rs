@@ -13,11 +13,12 @@ use slotway_resp::{Request, write};
 use crate::{
     client::Client,
     errors, every_shard,
-    link::Errand,
+    link::{Errand, Link},
     local,
     replies::{Heard, Replies},
     split,
     thread::Thread,
+    transaction,
 };
 
 /// What the client's task does next.
@@ -60,6 +61,9 @@ pub(crate) fn run(
                 return Next::CloseNow;
             }
             thread.counters.unknown.add(1);
+            if client.apart.get() {
+                transaction::refused(client);
+            }
             replies.say(client.heard(), |out| write::error(out, &error.text));
             return Next::Request;
         }
@@ -68,6 +72,9 @@ pub(crate) fn run(
     if !client.authenticated.get() && !command.is_no_auth() {
         replies.say(client.heard(), |out| write::error(out, slotway_commands::errors::NOAUTH.as_bytes()));
         return Next::Request;
+    }
+    if client.apart.get() && transaction::is_queued(client, command.id) {
+        return transaction::queue(thread, client, replies, command, request);
     }
     // A list of all clients is large, so a client gets one after the other; and it may be among those that it kills.
     let alone = matches!(command.id, Id::ClientList | Id::ClientKill);
@@ -92,6 +99,7 @@ pub(crate) fn run(
             Next::Request => {}
             next => return next,
         },
+        Policy::Transaction => return transaction::run(&mut case),
         Policy::Refused(reason) => case.refuse(format!("ERR {reason}").as_bytes()),
     }
     if alone && case.replies.outstanding() > 0 { Next::AfterThis } else { Next::Request }
@@ -118,10 +126,25 @@ impl<'a> Case<'a> {
 
     /// Sends the request as it is to the primary of the shard with this index.
     pub(crate) fn send_to_shard(&mut self, shard: usize) {
-        let link = self.thread.link(shard, self.client.version.get(), self.client.database.get());
+        let link = self.link(shard);
         let ticket = self.replies.expect(self.heard);
         let errand = Errand { client: self.client, command: self.command, ticket, part: None };
         link.send(self.thread, self.replies, errand, self.request);
+    }
+
+    /// The link on which the client's requests to the primary of this shard travel: its own one, if it leads there.
+    pub(crate) fn link(&self, shard: usize) -> Rc<Link> {
+        let (version, database) = (self.client.version.get(), self.client.database.get());
+        if self.client.apart.get()
+            && let Some(leased) = &*self.client.lease.borrow()
+        {
+            let link = &leased.lease.link;
+            let fits = link.key.version == version && link.key.database == database;
+            if fits && self.thread.leads_to(link, shard) {
+                return Rc::clone(link);
+            }
+        }
+        self.thread.link(shard, version, database)
     }
 
     /// The slot of a key in the client's database.
@@ -166,12 +189,17 @@ fn any_node(case: &mut Case<'_>) {
 
 /// CLUSTER COUNTKEYSINSLOT and GETKEYSINSLOT: the owner of the slot that word 2 names.
 fn named_slot(case: &mut Case<'_>) {
-    let number = std::str::from_utf8(case.request.word(2)).ok().and_then(|text| text.parse::<i64>().ok());
-    match number.and_then(|number| u16::try_from(number).ok()).and_then(Slot::new) {
-        Some(slot) => case.send_to(slot),
-        None if number.is_some() => case.refuse(b"ERR Invalid slot"),
-        None => case.refuse(slotway_commands::errors::NOT_INTEGER.as_bytes()),
+    match named(case.request) {
+        Ok(slot) => case.send_to(slot),
+        Err(text) => case.refuse(text.as_bytes()),
     }
+}
+
+/// The slot that word 2 names.
+pub(crate) fn named(request: Request<'_>) -> Result<Slot, &'static str> {
+    let number = std::str::from_utf8(request.word(2)).ok().and_then(|text| text.parse::<i64>().ok());
+    let number = number.ok_or(slotway_commands::errors::NOT_INTEGER)?;
+    u16::try_from(number).ok().and_then(Slot::new).ok_or("ERR Invalid slot")
 }
 
 /// Words with which HTTP requests begin: a browser was tricked into talking to a data store.

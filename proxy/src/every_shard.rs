@@ -5,7 +5,7 @@ use slotway_cluster::{
     cursor::{BackendCursor, Cursor},
     topology::Kind,
 };
-use slotway_commands::row::MergeRule;
+use slotway_commands::{Id, row::MergeRule};
 use slotway_resp::{Frame, Limits, write};
 
 use crate::{
@@ -26,13 +26,16 @@ pub(crate) fn run(case: &mut Case<'_>, rule: MergeRule) {
     }
 }
 
+/// Speaks of the selected database only.
+pub(crate) fn is_of_database(id: Id) -> bool {
+    matches!(id, Id::Dbsize | Id::Keys | Id::Flushdb | Id::Randomkey)
+}
+
 /// FLUSHALL and statistics speak of all databases; the others of the selected one, which a whole database keeps on
 /// one shard.
 fn shards_of(case: &Case<'_>) -> Vec<usize> {
-    use slotway_commands::Id;
-    let of_the_database = matches!(case.command.id, Id::Dbsize | Id::Keys | Id::Flushdb | Id::Randomkey);
     let database = case.client.database.get();
-    if of_the_database && !case.thread.placement().is_spread(database) {
+    if is_of_database(case.command.id) && !case.thread.placement().is_spread(database) {
         return case.thread.owner(Placement::home(database)).into_iter().collect();
     }
     (0..case.thread.shard_count()).collect()
@@ -46,7 +49,7 @@ pub(crate) fn fan_out(case: &mut Case<'_>, shards: &[usize], merge: Merge) {
     let gather = Gather::new(shards.len(), merge, case.thread.random());
     let ticket = case.replies.gather(gather, case.heard);
     for (part, &shard) in (0u32..).zip(shards) {
-        let link = case.thread.link(shard, case.client.version.get(), case.client.database.get());
+        let link = case.link(shard);
         let errand = Errand { client: case.client, command: case.command, ticket, part: Some(part) };
         link.send(case.thread, case.replies, errand, case.request);
     }
@@ -83,7 +86,7 @@ fn random_of(case: &mut Case<'_>, shards: &[usize]) {
     let gather = Gather::new(2 * count, Merge::Custom(Box::new(choose)), random);
     let ticket = case.replies.gather(gather, case.heard);
     for (number, &shard) in (0u32..).zip(shards) {
-        let link = case.thread.link(shard, case.client.version.get(), case.client.database.get());
+        let link = case.link(shard);
         let mut part = number;
         for words in [[b"RANDOMKEY".as_slice()], [b"DBSIZE".as_slice()]] {
             let errand = Errand { client: case.client, command: case.command, ticket, part: Some(part) };
@@ -148,7 +151,7 @@ fn scan_page(
     };
     let gather = Gather::new(1, Merge::Custom(Box::new(rewrite)), 0);
     let ticket = case.replies.gather(gather, case.heard);
-    let link = case.thread.link(shard, case.client.version.get(), case.client.database.get());
+    let link = case.link(shard);
     let errand = Errand { client: case.client, command: case.command, ticket, part: Some(0) };
     let request = case.request;
     link.send_with(case.thread, case.replies, errand, |out| {

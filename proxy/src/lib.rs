@@ -2,7 +2,8 @@
 //!
 //! The way of a request, in reading order: [`accept`] hands a connection to a data [`thread`]; [`client`] reads its
 //! requests; [`dispatch`] looks each up and routes it, [`split`] and [`every_shard`] cut it where it concerns several
-//! shards, [`local`] answers what needs no node; a [`link`] carries it to a node; [`replies`] brings the answers back
+//! shards, [`local`] answers what needs no node, [`transaction`] collects what stands between MULTI and EXEC; a
+//! [`link`] (shared, or a client's own by [`lease`]) carries it to a node; [`replies`] brings the answers back
 //! into the client's order, [`gather`] makes one of several; at the end of a [`turn`] everything is written.
 
 mod accept;
@@ -15,7 +16,9 @@ mod dispatch;
 mod every_shard;
 mod local;
 mod split;
+mod transaction;
 
+mod lease;
 mod link;
 mod routes;
 

@@ -1,8 +1,9 @@
-//! A long-lived pipelined connection to one node, shared by all clients of a data thread.
+//! A long-lived pipelined connection to one node, shared by all clients of a data thread or leased to one.
 //!
-//! A link belongs to (data thread, node address, RESP version, database): it never sees a command that would change
-//! its state, because another client's request may be next. Requests go out in the order they were taken on, replies
-//! come back in that order. The decisions stand in [`flight`]; [`drive`] connects, reads and connects again.
+//! A link belongs to (data thread, node address, RESP version, database): a shared one never sees a command that would
+//! change its state, because another client's request may be next. Requests go out in the order they were taken on,
+//! replies come back in that order. The decisions stand in [`flight`] and [`unit`]; [`drive`] connects, reads and
+//! connects again.
 
 use std::{
     borrow::Cow,
@@ -21,13 +22,17 @@ use tokio::net::tcp::OwnedWriteHalf;
 use crate::{
     client::{self, Client},
     errors::{self, INDETERMINATE},
-    link::flight::{Broken, Fate, Flight, fates_after_break},
+    link::{
+        flight::{Broken, Fate, Flight, fates_after_break},
+        unit::{Bound, Unit, Verdict},
+    },
     replies::{Replies, Ticket},
     thread::Thread,
 };
 
 pub(crate) mod drive;
 pub(crate) mod flight;
+pub(crate) mod unit;
 
 /// What a link is for: requests with the same key may share one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -48,6 +53,8 @@ pub(crate) struct Waiter {
     command: &'static Command,
     /// Thread clock, microseconds: when the request was taken on.
     since_us: u64,
+    /// None: one request, one reply, as nearly always.
+    unit: Option<Box<Unit>>,
 }
 
 /// Is there a connection? Each with the time since when (thread clock, microseconds).
@@ -65,8 +72,18 @@ pub(crate) enum State {
     },
 }
 
+/// Who uses a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tenancy {
+    /// Every client of the thread.
+    Shared,
+    /// One client at a time ([`crate::lease`]).
+    Leased,
+}
+
 pub(crate) struct Link {
     pub(crate) key: LinkKey,
+    pub(crate) tenancy: Tenancy,
     /// Named in errors.
     pub(crate) shard: ShardId,
     pub(crate) marked: Cell<bool>,
@@ -82,6 +99,8 @@ pub(crate) struct Link {
     answered: Cell<bool>,
     /// Thread clock, microseconds.
     used_us: Cell<u64>,
+    /// How often what the node's connection knew was lost with it.
+    losses: Cell<u32>,
 }
 
 /// Requests and their bytes.
@@ -101,9 +120,10 @@ pub(crate) struct Errand<'a> {
 }
 
 impl Link {
-    pub(crate) fn new(key: LinkKey, shard: ShardId, now_us: u64) -> Link {
+    pub(crate) fn new(key: LinkKey, shard: ShardId, tenancy: Tenancy, now_us: u64) -> Link {
         Link {
             key,
+            tenancy,
             shard,
             marked: Cell::new(false),
             flight: RefCell::default(),
@@ -114,6 +134,7 @@ impl Link {
             closing: Cell::new(false),
             answered: Cell::new(false),
             used_us: Cell::new(now_us),
+            losses: Cell::new(0),
         }
     }
 
@@ -136,26 +157,59 @@ impl Link {
         errand: Errand<'_>,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
+        if let Err(text) = self.push(thread, errand.waiter(thread, None), write) {
+            errand.answer(replies, &text);
+        }
+    }
+
+    /// As [`Link::send_with`], for what is more than one request or belongs to this connection alone.
+    pub(crate) fn send_unit(
+        self: &Rc<Self>,
+        thread: &Thread,
+        replies: &mut Replies,
+        errand: Errand<'_>,
+        unit: Unit,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        if let Err(text) = self.push(thread, errand.waiter(thread, Some(Box::new(unit))), write) {
+            errand.answer(replies, &text);
+        }
+    }
+
+    /// Sends what no client hears the replies of. Err: it was not taken on; the error a client may be told.
+    pub(crate) fn send_unheard(
+        self: &Rc<Self>,
+        thread: &Thread,
+        command: &'static Command,
+        unit: Unit,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), Vec<u8>> {
+        let (ticket, since_us, unit) = (Ticket::default(), thread.now_us(), Some(Box::new(unit)));
+        self.push(thread, Waiter { client: None, ticket, part: None, command, since_us, unit }, write)
+    }
+
+    fn push(
+        self: &Rc<Self>,
+        thread: &Thread,
+        waiter: Waiter,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), Vec<u8>> {
         let now_us = thread.now_us();
-        let Room { requests_max, bytes_max, bytes_limit } = match self.room(thread, now_us) {
-            Ok(room) => room,
-            Err(text) => return errand.answer(replies, &text),
-        };
+        let Room { requests_max, bytes_max, bytes_limit } = self.room(thread, now_us)?;
         let mut flight = self.flight.borrow_mut();
         if flight.len() >= requests_max {
             thread.counters.refused_busy.add(1);
-            return errand.answer(replies, &errors::busy("requests-in-flight-per-link"));
+            return Err(errors::busy("requests-in-flight-per-link"));
         }
-        let Errand { client, command, ticket, part } = errand;
-        flight
-            .push(Waiter { client: Some(Rc::clone(client)), ticket, part, command, since_us: now_us }, write);
+        flight.push(waiter, write);
         if flight.bytes_held() > bytes_max && flight.take_back().is_some() {
             thread.counters.refused_busy.add(1);
-            return errand.answer(replies, &errors::busy(bytes_limit));
+            return Err(errors::busy(bytes_limit));
         }
         drop(flight);
         self.used_us.set(now_us);
         thread.turn.mark_link(self);
+        Ok(())
     }
 
     /// How much more it may take on at present, or what a client is told instead.
@@ -206,9 +260,22 @@ impl Link {
         }
     }
 
-    /// One whole reply came. Err: nobody waits for one.
+    /// One whole reply came. Err: nobody waits for such a one.
     fn reply(&self, thread: &Thread, reply: &[u8]) -> Result<(), UnaskedReply> {
-        let waiter = self.flight.borrow_mut().answered().ok_or(UnaskedReply)?;
+        let mut flight = self.flight.borrow_mut();
+        if let Some(unit) = flight.oldest().and_then(|waiter| waiter.unit.as_mut()) {
+            let verdict = unit.reply(reply);
+            return match verdict {
+                Verdict::More => Ok(()),
+                verdict => {
+                    let waiter = flight.answered().ok_or(UnaskedReply)?;
+                    drop(flight);
+                    self.judged(thread, waiter, verdict, reply)
+                }
+            };
+        }
+        let waiter = flight.answered().ok_or(UnaskedReply)?;
+        drop(flight);
         let error = matches!(reply.first(), Some(b'-' | b'!'));
         thread.counters.backend(waiter.command.id, error, thread.now_us().saturating_sub(waiter.since_us));
         if error && let Some(kind) = errors::inner(reply) {
@@ -216,6 +283,44 @@ impl Link {
             waiter.tell(thread, &errors::no_primary(self.shard, 0));
         } else {
             waiter.tell(thread, reply);
+        }
+        Ok(())
+    }
+
+    /// The last reply of a unit came.
+    fn judged(
+        &self,
+        thread: &Thread,
+        waiter: Waiter,
+        verdict: Verdict,
+        reply: &[u8],
+    ) -> Result<(), UnaskedReply> {
+        let error = verdict != Verdict::Pass || matches!(reply.first(), Some(b'-' | b'!'));
+        if waiter.client.is_some() {
+            let us = thread.now_us().saturating_sub(waiter.since_us);
+            thread.counters.backend(waiter.command.id, error, us);
+        }
+        let inner = match verdict {
+            Verdict::Inner(kind) => Some(kind),
+            Verdict::Pass if error => errors::inner(reply),
+            _ => None,
+        };
+        if let Some(kind) = inner {
+            thread.counters.redirects[kind].add(1);
+            waiter.tell(thread, &errors::no_primary(self.shard, 0));
+            return Ok(());
+        }
+        match verdict {
+            Verdict::Tell(text) => {
+                thread.counters.indeterminate.add(u64::from(text == INDETERMINATE));
+                waiter.tell(thread, &text);
+            }
+            Verdict::Broken => {
+                thread.counters.indeterminate.add(u64::from(waiter.client.is_some()));
+                waiter.tell(thread, INDETERMINATE);
+                return Err(UnaskedReply);
+            }
+            Verdict::Pass | Verdict::More | Verdict::Drop | Verdict::Inner(_) => waiter.tell(thread, reply),
         }
         Ok(())
     }
@@ -244,20 +349,28 @@ impl Link {
         self.writer.take();
         self.blocked.set(false);
         self.state.set(State::Down { since_us: thread.now_us() });
+        self.losses.set(self.losses.get().wrapping_add(1));
         let mut flight = self.flight.borrow_mut();
         let requests: Vec<Broken> = flight
             .iter_mut()
             .map(|(sent, waiter)| {
                 let client = waiter.client.as_ref().map(|client| client.id);
-                Broken { sent, client, write: waiter.may_write() }
+                Broken { sent, client, write: waiter.may_write(), bound: waiter.is_bound() }
             })
             .collect();
         let mut fates = fates_after_break(&requests).into_iter();
-        let failed = flight.sift(|_, _| fates.next().unwrap_or(Fate::Fail));
+        let mut told: Vec<Cow<'static, [u8]>> = Vec::new();
+        let failed = flight.sift(|sent, waiter| {
+            let fate = fates.next().unwrap_or(Fate::Fail);
+            if fate == Fate::Fail {
+                told.push(waiter.lost(sent, self.shard));
+            }
+            fate
+        });
         drop(flight);
-        for waiter in failed.into_iter().filter(|waiter| waiter.client.is_some()) {
-            thread.counters.indeterminate.add(1);
-            waiter.tell(thread, INDETERMINATE);
+        for (waiter, text) in failed.into_iter().zip(told).filter(|(waiter, _)| waiter.client.is_some()) {
+            thread.counters.indeterminate.add(u64::from(*text == *INDETERMINATE));
+            waiter.tell(thread, &text);
         }
     }
 
@@ -283,7 +396,8 @@ impl Link {
             if !sent || waited_us <= within_us {
                 break;
             }
-            stuck |= waited_us > 2 * within_us;
+            // Of what belongs to a connection nothing may follow once a reply was not waited for.
+            stuck |= waited_us > 2 * within_us || waiter.is_bound() && waiter.client.is_some();
             let Some(client) = waiter.client.take() else { continue };
             let text = if waiter.may_write() {
                 thread.counters.indeterminate.add(1);
@@ -292,7 +406,7 @@ impl Link {
                 thread.counters.timeouts.add(1);
                 errors::no_reply(self.shard, within_us / 1000).into()
             };
-            told.push((Waiter { client: Some(client), ..*waiter }, text));
+            told.push((Waiter { client: Some(client), unit: None, ..*waiter }, text));
         }
         stuck
     }
@@ -306,9 +420,20 @@ impl Link {
             State::Up { .. } | State::Down { .. } => limits.hold_us_max,
         };
         let expired = |waiter: &Waiter| now_us.saturating_sub(waiter.since_us) > within_us;
-        for waiter in self.flight.borrow_mut().withdraw(expired) {
+        let withdrawn = self.flight.borrow_mut().withdraw(expired);
+        let lost = self.tenancy == Tenancy::Leased && !withdrawn.is_empty();
+        for waiter in withdrawn {
             let held_ms = now_us.saturating_sub(waiter.since_us) / 1000;
             told.push((waiter, errors::no_primary(self.shard, held_ms).into()));
+        }
+        if lost {
+            // What is left stands behind what is gone: a transaction must not run without its WATCH, nor a command
+            // without its MULTI.
+            self.losses.set(self.losses.get().wrapping_add(1));
+            for waiter in self.flight.borrow_mut().withdraw(|_| true) {
+                let text = waiter.lost(false, self.shard);
+                told.push((waiter, text));
+            }
         }
     }
 
@@ -317,10 +442,20 @@ impl Link {
         self.flight.borrow().is_empty() && thread.now_us().saturating_sub(self.used_us.get()) > idle_us
     }
 
+    /// Nobody waits for anything.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.flight.borrow().is_empty()
+    }
+
     /// Gives up the present connection for a new one.
     pub(crate) fn close(&self) {
         self.closing.set(true);
         self.wake();
+    }
+
+    /// Changes when what the node's connection knew (watched keys, queued commands) is lost.
+    pub(crate) fn losses(&self) -> u32 {
+        self.losses.get()
     }
 
     pub(crate) fn state(&self) -> State {
@@ -354,6 +489,11 @@ struct Room {
 struct UnaskedReply;
 
 impl Errand<'_> {
+    fn waiter(&self, thread: &Thread, unit: Option<Box<Unit>>) -> Waiter {
+        let Errand { client, command, ticket, part } = *self;
+        Waiter { client: Some(Rc::clone(client)), ticket, part, command, since_us: thread.now_us(), unit }
+    }
+
     /// The reply is known without asking anybody.
     pub(crate) fn answer(&self, replies: &mut Replies, reply: &[u8]) {
         match self.part {
@@ -366,7 +506,27 @@ impl Errand<'_> {
 impl Waiter {
     /// Running it twice may not be the same as running it once.
     fn may_write(&self) -> bool {
-        self.command.is_write() || self.command.flags.has(Flag::MayReplicate)
+        match &self.unit {
+            Some(unit) => unit.may_write(),
+            None => self.command.is_write() || self.command.flags.has(Flag::MayReplicate),
+        }
+    }
+
+    fn is_bound(&self) -> bool {
+        self.unit.as_ref().is_some_and(|unit| unit.is_bound())
+    }
+
+    /// What its client is told when its connection is lost and it cannot be sent again.
+    fn lost(&self, sent: bool, shard: ShardId) -> Cow<'static, [u8]> {
+        match self.unit.as_deref() {
+            Some(Unit::Piece { bound: Bound::Told(text), .. } | Unit::End(Bound::Told(text))) if !sent => {
+                (*text).into()
+            }
+            // Not executed before its EXEC, which will not come.
+            Some(Unit::Step) => errors::no_primary(shard, 0).into(),
+            _ if !sent => errors::no_primary(shard, 0).into(),
+            _ => INDETERMINATE.into(),
+        }
     }
 
     fn tell(self, thread: &Thread, reply: &[u8]) {

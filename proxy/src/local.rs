@@ -9,10 +9,12 @@ use slotway_resp::{Version, write};
 use crate::{
     client::{Identity, ReplyMode},
     dispatch::{Case, Next},
+    transaction,
 };
 
 mod clients;
 mod cluster;
+mod explain;
 pub(crate) mod config;
 mod hello;
 pub(crate) mod info;
@@ -63,12 +65,14 @@ pub(crate) fn run(case: &mut Case<'_>) -> Next {
         | C::ClientReply
         | C::ClientNoEvict
         | C::ClientNoTouch => clients::run(case),
+        C::ProxyExplain => explain::run(case),
         C::ClientHelp
         | C::ClusterHelp
         | C::ConfigHelp
         | C::LatencyHelp
         | C::MemoryHelp
         | C::ObjectHelp
+        | C::ProxyHelp
         | C::SlowlogHelp => {
             let command = case.command;
             case.say(|out| help::answer(command, out));
@@ -91,22 +95,27 @@ fn ping(case: &mut Case<'_>) {
 }
 
 fn select(case: &mut Case<'_>) {
-    let text = std::str::from_utf8(case.request.word(1)).ok();
-    let Some(number) = text.and_then(|text| text.parse::<i64>().ok()) else {
-        return case.refuse(errors::NOT_INTEGER.as_bytes());
-    };
-    match u8::try_from(number).ok().filter(|&number| number < DATABASES) {
-        Some(number) => {
-            case.client.database.set(Database(number));
+    match database(case.request.word(1)) {
+        Ok(database) => {
+            case.client.database.set(database);
             case.say(|out| write::simple(out, "OK"));
         }
-        None => case.refuse(errors::DB_OUT_OF_RANGE.as_bytes()),
+        Err(text) => case.refuse(text.as_bytes()),
     }
+}
+
+/// The database that SELECT's word names, or the text of the error.
+pub(crate) fn database(word: &[u8]) -> Result<Database, &'static str> {
+    let text = std::str::from_utf8(word).ok();
+    let number = text.and_then(|text| text.parse::<i64>().ok()).ok_or(errors::NOT_INTEGER)?;
+    let number = u8::try_from(number).ok().filter(|&number| number < DATABASES);
+    number.map(Database).ok_or(errors::DB_OUT_OF_RANGE)
 }
 
 /// Back to the state of a new connection (RESET also ends CLIENT REPLY OFF, so it is heard).
 fn reset(case: &mut Case<'_>) {
     let client = case.client;
+    transaction::abandon(case.thread, client);
     client.database.set(Database::default());
     client.version.set(Version::default());
     client.authenticated.set(!case.thread.shared.needs_password());

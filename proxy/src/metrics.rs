@@ -62,6 +62,7 @@ pub(crate) struct Counters {
     pub(crate) timeouts: Counter,
     pub(crate) indeterminate: Counter,
     pub(crate) refused_busy: Counter,
+    pub(crate) leases_refused: Counter,
     /// By place in [`INNER`].
     pub(crate) redirects: [Counter; INNER.len()],
     pub(crate) clients_cut_output: Counter,
@@ -82,6 +83,8 @@ pub(crate) struct Counters {
 #[derive(Debug, Default)]
 pub(crate) struct Present {
     pub(crate) links: BTreeMap<(Arc<str>, &'static str), u64>,
+    /// Leased links by node and what they are doing.
+    pub(crate) leases: BTreeMap<(Arc<str>, &'static str), u64>,
     pub(crate) held: BTreeMap<ShardId, u64>,
     /// Requests that wait for replies or for being sent, and their bytes, by node.
     pub(crate) in_flight: BTreeMap<Arc<str>, (u64, u64)>,
@@ -108,6 +111,7 @@ impl Default for Counters {
             timeouts: Counter::default(),
             indeterminate: Counter::default(),
             refused_busy: Counter::default(),
+            leases_refused: Counter::default(),
             redirects: Default::default(),
             clients_cut_output: Counter::default(),
             clients_cut_input: Counter::default(),
@@ -222,6 +226,9 @@ impl Scrape {
             for (link, count) in &present.links {
                 *all.links.entry(link.clone()).or_default() += count;
             }
+            for (lease, count) in &present.leases {
+                *all.leases.entry(lease.clone()).or_default() += count;
+            }
             for (shard, count) in &present.held {
                 *all.held.entry(*shard).or_default() += count;
             }
@@ -235,8 +242,11 @@ impl Scrape {
 
 impl Present {
     fn links(&self) -> Vec<Metric> {
-        let rows = self.links.iter();
-        rows.map(|((node, state), count)| gauge(&[("node", node), ("state", state)], *count)).collect()
+        by_node_and_state(&self.links)
+    }
+
+    fn leases(&self) -> Vec<Metric> {
+        by_node_and_state(&self.leases)
     }
 
     fn held(&self) -> Vec<Metric> {
@@ -249,7 +259,7 @@ impl Present {
 }
 
 /// Names and help texts, in the order in which [`Scrape::collect`] brings them.
-const NAMES: [(&str, &str); 13] = [
+const NAMES: [(&str, &str); 15] = [
     ("slotway_proxy_requests_total", "Requests of clients, by command and outcome"),
     (
         "slotway_proxy_request_seconds",
@@ -269,6 +279,11 @@ const NAMES: [(&str, &str); 13] = [
         "slotway_proxy_client_buffer_bytes",
         "Bytes that wait for a client: of requests not whole, of replies not read",
     ),
+    (
+        "slotway_proxy_leased_links",
+        "Links for single clients (WATCH, large transactions), by node and state: leased, free, leaving",
+    ),
+    ("slotway_proxy_leases_refused_total", "Requests refused because all links that may be leased were in use"),
 ];
 
 impl Collector for Scrape {
@@ -332,6 +347,8 @@ impl Collector for Scrape {
             (MetricType::GAUGE, present.in_flight(|(requests, _)| *requests)),
             (MetricType::GAUGE, present.in_flight(|(_, bytes)| *bytes)),
             (MetricType::GAUGE, buffers.collect()),
+            (MetricType::GAUGE, present.leases()),
+            (MetricType::COUNTER, vec![counter(&[], sum(|c| &c.leases_refused))]),
         ];
         let families = NAMES.into_iter().zip(values).filter(|(_, (_, metrics))| !metrics.is_empty());
         families
@@ -345,6 +362,11 @@ impl Collector for Scrape {
             })
             .collect()
     }
+}
+
+fn by_node_and_state(counts: &BTreeMap<(Arc<str>, &'static str), u64>) -> Vec<Metric> {
+    let rows = counts.iter();
+    rows.map(|((node, state), count)| gauge(&[("node", node), ("state", state)], *count)).collect()
 }
 
 fn labels(pairs: &[(&str, &str)]) -> Vec<LabelPair> {

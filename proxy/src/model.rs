@@ -176,7 +176,12 @@ impl World {
         }
         let requests: Vec<Broken> = self.flights[link]
             .iter_mut()
-            .map(|(sent, waiter)| Broken { sent, client: waiter.told.map(|_| 1), write: waiter.write })
+            .map(|(sent, waiter)| Broken {
+                sent,
+                client: waiter.told.map(|_| 1),
+                write: waiter.write,
+                bound: false,
+            })
             .collect();
         let mut fates = fates_after_break(&requests).into_iter();
         let failed = self.flights[link].sift(|_, _| fates.next().unwrap());

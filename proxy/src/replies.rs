@@ -15,7 +15,7 @@ use crate::gather::Gather;
 const COMPACT_BYTES_MIN: usize = 64 * 1024;
 
 /// Which request a reply answers: counts up with every place, wraps around.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Ticket(u32);
 
 #[derive(Debug)]

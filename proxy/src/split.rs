@@ -64,7 +64,7 @@ pub(crate) fn run(case: &mut Case<'_>, rule: SplitRule) {
     let gather = Gather::new(parts.len(), merge, case.thread.random());
     let ticket = case.replies.gather(gather, case.heard);
     for (number, part) in (0u32..).zip(&parts) {
-        let link = case.thread.link(part.shard, case.client.version.get(), case.client.database.get());
+        let link = case.link(part.shard);
         let errand = Errand { client: case.client, command: case.command, ticket, part: Some(number) };
         let request = case.request;
         link.send_with(case.thread, case.replies, errand, |out| {

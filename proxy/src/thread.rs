@@ -27,8 +27,9 @@ use tokio::{
 use crate::{
     client::{self, Client, Fate, Stall},
     inbox,
+    lease::Leases,
     limits::Limits,
-    link::{self, Link, LinkKey},
+    link::{self, Link, LinkKey, Tenancy},
     message::Message,
     metrics::{Counters, Present},
     routes::Routes,
@@ -59,6 +60,7 @@ pub(crate) struct Thread {
     pub(crate) turn: Turn,
     pub(crate) read_buffer: RefCell<Vec<u8>>,
     pub(crate) listings: Semaphore,
+    pub(crate) leases: Leases,
     parser: RefCell<Parser>,
     started: Instant,
     now_us: Cell<u64>,
@@ -86,6 +88,7 @@ impl Thread {
             turn: Turn::default(),
             read_buffer: RefCell::new(vec![0; inbox::SHARED_BYTES]),
             listings: Semaphore::new(LISTINGS_MAX),
+            leases: Leases::default(),
             parser: RefCell::default(),
             started: shared.started,
             now_us: Cell::new(0),
@@ -186,7 +189,17 @@ impl Thread {
         self.shared.node_credentials.clone()
     }
 
-    /// The link to a shard's primary, opened on first use.
+    /// `host:port` of a shard's primary.
+    pub(crate) fn address(&self, shard: usize) -> Arc<str> {
+        Arc::clone(&self.routes.borrow().shards[shard].address)
+    }
+
+    /// Whether `link` leads to the primary of the shard.
+    pub(crate) fn leads_to(&self, link: &Link, shard: usize) -> bool {
+        self.routes.borrow().shards.get(shard).is_some_and(|route| route.address == link.key.address)
+    }
+
+    /// The shared link to a shard's primary, opened on first use.
     pub(crate) fn link(self: &Rc<Self>, shard: usize, version: Version, database: Database) -> Rc<Link> {
         let mut routes = self.routes.borrow_mut();
         let route = &mut routes.shards[shard];
@@ -205,11 +218,32 @@ impl Thread {
         if let Some((link, _)) = links.get(&key) {
             return Rc::clone(link);
         }
-        let link = Rc::new(Link::new(key.clone(), shard, self.now_us()));
+        let (link, task) = self.start_link(key.clone(), shard, Tenancy::Shared);
+        links.insert(key, (Rc::clone(&link), task));
+        link
+    }
+
+    fn start_link(
+        self: &Rc<Self>,
+        key: LinkKey,
+        shard: ShardId,
+        tenancy: Tenancy,
+    ) -> (Rc<Link>, AbortHandle) {
+        let link = Rc::new(Link::new(key, shard, tenancy, self.now_us()));
         let task = link::drive::run(Rc::clone(self), Rc::clone(&link));
         let handle = self.tasks.borrow_mut().spawn_local(task);
-        links.insert(key, (Rc::clone(&link), handle));
-        link
+        (link, handle)
+    }
+
+    /// A new link to a shard's primary; aborting the task closes it.
+    pub(crate) fn open_link(
+        self: &Rc<Self>,
+        key: LinkKey,
+        shard: usize,
+        tenancy: Tenancy,
+    ) -> (Rc<Link>, AbortHandle) {
+        let id = self.routes.borrow().shards[shard].id;
+        self.start_link(key, id, tenancy)
     }
 
     pub(crate) fn add_client(&self, client: &Rc<Client>) {
@@ -249,10 +283,15 @@ impl Thread {
 
     /// Bytes that the other links of the same shard hold because they have no connection.
     pub(crate) fn held_beside(&self, link: &Link) -> usize {
-        let links = self.links.borrow();
-        let others =
-            links.values().filter(|(other, _)| other.shard == link.shard && !std::ptr::eq(&**other, link));
-        others.map(|(other, _)| usize::try_from(other.held().bytes).unwrap_or(usize::MAX)).sum()
+        let links = self.all_links();
+        let others = links.iter().filter(|other| other.shard == link.shard && !std::ptr::eq(&***other, link));
+        others.map(|other| usize::try_from(other.held().bytes).unwrap_or(usize::MAX)).sum()
+    }
+
+    /// Shared and leased ones.
+    fn all_links(&self) -> Vec<Rc<Link>> {
+        let shared = self.links.borrow();
+        shared.values().map(|(link, _)| Rc::clone(link)).chain(self.leases.links()).collect()
     }
 
     /// Takes back the buffer of a client that has sent everything: idle clients hold none.
@@ -303,19 +342,22 @@ impl Thread {
 
     fn sweep_links(&self) {
         let idle_us = self.limits().link_idle_us;
-        let links: Vec<Rc<Link>> = self.links.borrow().values().map(|(link, _)| Rc::clone(link)).collect();
         let mut present = Present::default();
-        for link in links {
+        for link in self.all_links() {
             if link.sweep(self) {
                 link.close();
             }
             *present.links.entry((Arc::clone(&link.key.address), link.state().label())).or_default() += 1;
             *present.held.entry(link.shard).or_default() += link.held().requests;
             present.add_load(&link.key.address, link.load());
-            if link.is_idle(self, idle_us) {
+            if link.tenancy == Tenancy::Shared && link.is_idle(self, idle_us) {
                 self.close_idle(&link);
             }
         }
+        self.leases.sweep(self, idle_us);
+        self.leases.count(|node, state| {
+            *present.leases.entry((Arc::clone(node), state)).or_default() += 1;
+        });
         self.counters.set_present(present);
     }
 

@@ -24,8 +24,11 @@ pub enum Policy {
     /// Reads or changes what belongs to the client's connection, which the proxy keeps itself: a shared link never
     /// sees it.
     ClientState,
-    /// Needs a connection to the node for itself for as long as it lasts: blocking commands, WATCH, MONITOR. Its
-    /// keys must lie in one slot.
+    /// MULTI and what ends it, WATCH and what ends it. What stands between MULTI and EXEC is collected by the proxy and
+    /// sent as one piece; WATCH takes a leased link. All keys must lie in one slot.
+    Transaction,
+    /// Needs a connection to the node for itself for as long as it lasts: blocking commands, MONITOR. Its keys must lie in
+    /// one slot.
     Leased,
     /// Any primary can answer, all would answer alike.
     AnyNode,

@@ -10,9 +10,10 @@ const MEMBERS: &str = "SLOTWAY is spoken among members only";
 
 #[rustfmt::skip]
 pub(crate) const ROWS: &[Command] = &[
-    command(Id::Proxy, "proxy", -2, "7.2.0"),
-    command(Id::ProxyExplain, "proxy|explain", -3, "7.2.0").flags(&[Loading, Stale]).acl(&[Category::Connection]),
-    command(Id::ProxyHelp, "proxy|help", 2, "7.2.0").flags(&[Loading, Stale]).acl(&[Category::Connection]),
+    command(Id::Proxy, "proxy", -2, "7.2.0").here(),
+    command(Id::ProxyExplain, "proxy|explain", -3, "7.2.0").flags(&[Loading, Stale]).acl(&[Category::Connection])
+        .here(),
+    command(Id::ProxyHelp, "proxy|help", 2, "7.2.0").flags(&[Loading, Stale]).acl(&[Category::Connection]).here(),
     command(Id::Slotway, "slotway", -2, "7.2.0").proxy(Refused(MEMBERS)).here(),
     command(Id::SlotwayActivate, "slotway|activate", -3, "7.2.0").flags(&[Admin, Noscript, Loading, Stale])
         .proxy(Refused(MEMBERS)),

@@ -1,7 +1,8 @@
-//! SLOTWAY: what members of the cluster say to each other. Refused to everybody else.
+//! SLOTWAY: what members of the cluster say to each other. Refused to everybody else. PROXY, which only a proxy knows.
 
 use serde_json::json;
 use slotway_cluster::{NodeId, Placement, Topology};
+use slotway_commands::errors;
 use slotway_resp::write;
 
 use crate::{
@@ -10,6 +11,11 @@ use crate::{
     membership::Outcome,
     server_call::ServerCall,
 };
+
+/// PROXY is answered by proxies; a node, as any server that is none, does not know it.
+pub(crate) fn proxy(call: &mut ServerCall<'_>) -> Done {
+    Err(errors::unknown_command(call.request).text.into())
+}
 
 fn only_members(call: &ServerCall<'_>) -> Result<(), Refusal> {
     match call.client.standing.get() {

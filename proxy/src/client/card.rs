@@ -24,6 +24,8 @@ pub(crate) struct Card {
     version: Version,
     no_evict: bool,
     no_touch: bool,
+    /// Commands between MULTI and EXEC.
+    queued: Option<usize>,
     closing: bool,
     command: &'static str,
     input_bytes: usize,
@@ -46,6 +48,7 @@ impl Client {
             version: self.version.get(),
             no_evict: self.no_evict.get(),
             no_touch: self.no_touch.get(),
+            queued: self.transaction.try_borrow().ok().and_then(|open| open.as_ref().map(|open| open.queued())),
             closing: self.fate.get() != Fate::Open,
             command: dispatch::shown_name(self.last_command.get()),
             input_bytes: self.unparsed_bytes.get(),
@@ -58,7 +61,9 @@ impl Card {
     /// Redis 7.2's line, without a line end. Fields that a proxy has nothing for are zero.
     pub(crate) fn line(&self) -> String {
         let mut flags = String::new();
-        for (set, flag) in [(self.closing, 'c'), (self.no_evict, 'e'), (self.no_touch, 'T')] {
+        for (set, flag) in
+            [(self.queued.is_some(), 'x'), (self.closing, 'c'), (self.no_evict, 'e'), (self.no_touch, 'T')]
+        {
             if set {
                 flags.push(flag);
             }
@@ -70,7 +75,7 @@ impl Card {
         let mut line = String::new();
         let written = write!(
             line,
-            "id={} addr={} laddr={} fd=0 name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi=-1 \
+            "id={} addr={} laddr={} fd=0 name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} \
              qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={} oll=0 omem=0 tot-mem={} events=r cmd={} \
              user=default redir=-1 resp={} lib-name={} lib-ver={}",
             self.id,
@@ -81,6 +86,7 @@ impl Card {
             self.idle_s,
             flags,
             self.database.0,
+            self.queued.map_or_else(|| "-1".to_owned(), |queued| queued.to_string()),
             self.input_bytes,
             self.output_bytes,
             self.input_bytes + self.output_bytes + std::mem::size_of::<Client>(),

@@ -98,6 +98,12 @@ impl<W> Flight<W> {
         Some(waiter)
     }
 
+    /// The oldest request, if any of it was sent: a reply that comes now is for it.
+    pub(crate) fn oldest(&mut self) -> Option<&mut W> {
+        let waiting = self.waiting.front_mut()?;
+        (self.front < self.written).then_some(&mut waiting.waiter)
+    }
+
     /// Every request that waits, oldest first, and whether it was sent (wholly or in part).
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (bool, &mut W)> {
         let written = self.written;
@@ -198,6 +204,8 @@ pub(crate) struct Broken {
     pub(crate) client: Option<u64>,
     /// May change something, so that running it twice is not running it once.
     pub(crate) write: bool,
+    /// Means nothing on another connection: what is watched or queued there is gone.
+    pub(crate) bound: bool,
 }
 
 /// What may be sent again after the connection broke: requests that were never sent, and reads, unless a later write
@@ -209,13 +217,11 @@ pub(crate) fn fates_after_break(requests: &[Broken]) -> Vec<Fate> {
         .rev()
         .map(|request| {
             let Some(client) = request.client else { return Fate::Fail };
-            if !request.sent {
-                return Fate::Keep;
-            }
-            if request.write {
+            if request.sent && request.write {
                 writers.insert(client);
             }
-            if writers.contains(&client) { Fate::Fail } else { Fate::Keep }
+            let lost = request.bound || request.sent && writers.contains(&client);
+            if lost { Fate::Fail } else { Fate::Keep }
         })
         .collect();
     fates.reverse();
@@ -228,7 +234,7 @@ mod tests {
 
     #[test]
     fn reads_and_unsent_writes_survive_a_break() {
-        let request = |sent, client, write| Broken { sent, client, write };
+        let request = |sent, client, write| Broken { sent, client, write, bound: false };
         let fates = fates_after_break(&[
             request(true, Some(1), false),
             request(true, Some(1), true),
@@ -238,6 +244,29 @@ mod tests {
             request(false, Some(1), true),
         ]);
         assert_eq!(fates, [Fate::Fail, Fate::Fail, Fate::Keep, Fate::Keep, Fate::Fail, Fate::Keep]);
+    }
+
+    #[test]
+    fn what_is_bound_to_a_connection_does_not_survive_it() {
+        let request = |sent, write, bound| Broken { sent, client: Some(1), write, bound };
+        let fates = fates_after_break(&[
+            request(true, false, false),
+            request(true, false, true),
+            request(false, true, true),
+            request(false, true, false),
+        ]);
+        assert_eq!(fates, [Fate::Keep, Fate::Fail, Fate::Fail, Fate::Keep]);
+    }
+
+    #[test]
+    fn a_reply_belongs_to_the_oldest_request_once_it_is_on_its_way() {
+        let mut flight = flight(&["one", "two"]);
+        assert_eq!(flight.oldest(), None);
+        flight.wrote(1);
+        assert_eq!(flight.oldest(), Some(&mut 0));
+        assert_eq!(flight.answered(), None, "not the last reply, while the end of the request was not sent");
+        flight.wrote(2);
+        assert_eq!((flight.answered(), flight.oldest()), (Some(0), None));
     }
 
     #[test]

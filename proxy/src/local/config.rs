@@ -54,7 +54,7 @@ fn get(case: &mut Case<'_>) {
     };
     let gather = Gather::new(1, Merge::Custom(Box::new(merge)), 0);
     let ticket = case.replies.gather(gather, case.heard);
-    let link = case.thread.link(0, version, case.client.database.get());
+    let link = case.link(0);
     let errand = Errand { client: case.client, command: case.command, ticket, part: Some(0) };
     link.send(case.thread, case.replies, errand, case.request);
 }

@@ -1,0 +1,215 @@
+//! What travels as more than one request and is answered as one: a transaction on its way to a node.
+//!
+//! A transaction goes out in one of two ways. As a **piece**: `MULTI`, the commands, `EXEC` in one append to the link's
+//! buffer, so that nothing of another client comes between; the node answers each of them, the client hears the last.
+//! Or, when it is large, in **steps** on a leased link: a head (`MULTI` and what was collected so far), the further
+//! commands one by one, `EXEC`.
+//!
+//! This file judges the replies. A node that refuses MULTI would run what follows at once and unprotected; that must
+//! never be told as a transaction that ran, nor as one that did not. Pure.
+
+use slotway_commands::errors::EXECABORT;
+
+use crate::errors;
+
+/// What a waiter waits for, if it is not one reply to one request.
+#[derive(Debug)]
+pub(crate) enum Unit {
+    /// `MULTI`, commands, `EXEC`.
+    Piece { replies: Replies, bound: Bound },
+    /// `MULTI` and commands, without the end. Nobody hears the replies.
+    Head(Replies),
+    /// A command behind a head: the client hears `QUEUED`.
+    Step,
+    /// `EXEC` behind a head.
+    End(Bound),
+    /// Brings a leased link back into order; nobody hears the replies.
+    Cleaning,
+}
+
+/// Whether it may travel on another connection than the one it was given to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// As long as no byte of it was sent, any will do.
+    Free,
+    /// Only this one: it holds what is watched, or the commands. If it is lost before a byte was sent, nothing was
+    /// executed, and the client is told this.
+    Told(&'static [u8]),
+}
+
+/// The replies before the one that matters.
+#[derive(Debug)]
+pub(crate) struct Replies {
+    /// Those that have not come.
+    left: usize,
+    seen: Seen,
+}
+
+/// What they say.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    Nothing,
+    /// MULTI was taken, and all commands so far.
+    Queued,
+    /// MULTI was taken and a command was refused: the node will refuse EXEC. The code, if clients must not see it.
+    Refused(Option<usize>),
+    /// MULTI was refused with this error, and every command so far: nothing has run.
+    NoMulti(Box<[u8]>),
+    /// A command was not queued but answered: it has run.
+    Ran,
+}
+
+/// What becomes of a reply.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is the reply.
+    Pass,
+    /// Nobody hears it, and more will come.
+    More,
+    /// Nobody hears it; it was the last.
+    Drop,
+    /// This is told in its place.
+    Tell(Vec<u8>),
+    /// Told in its place; the request was not applied because the cluster is changing.
+    Inner(usize),
+    /// Told that the outcome is unknown, and the connection is given up: what it answers cannot be trusted.
+    Broken,
+}
+
+const QUEUED: &[u8] = b"+QUEUED\r\n";
+
+impl Replies {
+    /// MULTI and `commands` behind it.
+    pub(crate) fn of(commands: usize) -> Replies {
+        Replies { left: 1 + commands, seen: Seen::Nothing }
+    }
+
+    fn see(&mut self, reply: &[u8]) {
+        self.left -= 1;
+        let error = matches!(reply.first(), Some(b'-' | b'!'));
+        let seen = std::mem::replace(&mut self.seen, Seen::Ran);
+        self.seen = match seen {
+            Seen::Nothing if error => Seen::NoMulti(reply.into()),
+            Seen::Nothing if reply == b"+OK\r\n" => Seen::Queued,
+            Seen::Queued if reply == QUEUED => Seen::Queued,
+            Seen::Queued if error => Seen::Refused(errors::inner(reply)),
+            Seen::Refused(code) if error || reply == QUEUED => Seen::Refused(code),
+            Seen::NoMulti(first) if error => Seen::NoMulti(first),
+            Seen::Nothing | Seen::Queued | Seen::Refused(_) | Seen::NoMulti(_) | Seen::Ran => Seen::Ran,
+        };
+    }
+
+    /// EXEC was answered.
+    fn end(&mut self, reply: &[u8]) -> Verdict {
+        let error = matches!(reply.first(), Some(b'-' | b'!'));
+        match std::mem::replace(&mut self.seen, Seen::Ran) {
+            Seen::Queued => Verdict::Pass,
+            Seen::Refused(Some(code)) if error => Verdict::Inner(code),
+            Seen::Refused(None) if error => Verdict::Tell(format!("-{EXECABORT}\r\n").into_bytes()),
+            Seen::NoMulti(first) if error => match errors::inner(&first) {
+                Some(code) => Verdict::Inner(code),
+                None => Verdict::Tell(first.into_vec()),
+            },
+            Seen::Nothing | Seen::Refused(_) | Seen::NoMulti(_) | Seen::Ran => {
+                Verdict::Tell(errors::INDETERMINATE.to_vec())
+            }
+        }
+    }
+}
+
+impl Unit {
+    /// The next reply that belongs to it.
+    pub(crate) fn reply(&mut self, reply: &[u8]) -> Verdict {
+        let error = matches!(reply.first(), Some(b'-' | b'!'));
+        match self {
+            Unit::Piece { replies, .. } if replies.left == 0 => replies.end(reply),
+            Unit::Piece { replies, .. } => {
+                replies.see(reply);
+                Verdict::More
+            }
+            Unit::Head(replies) => {
+                replies.see(reply);
+                match (&replies.seen, replies.left) {
+                    (Seen::NoMulti(_) | Seen::Ran, _) => Verdict::Broken,
+                    (_, 0) => Verdict::Drop,
+                    _ => Verdict::More,
+                }
+            }
+            Unit::Step if error || reply == QUEUED => Verdict::Pass,
+            Unit::Step => Verdict::Broken,
+            Unit::End(_) => Verdict::Pass,
+            Unit::Cleaning if error => Verdict::Broken,
+            Unit::Cleaning => Verdict::Drop,
+        }
+    }
+
+    /// Means nothing on another connection than the one it was given to.
+    pub(crate) fn is_bound(&self) -> bool {
+        !matches!(self, Unit::Piece { bound: Bound::Free, .. })
+    }
+
+    /// Running it twice is not running it once.
+    pub(crate) fn may_write(&self) -> bool {
+        matches!(self, Unit::Piece { .. } | Unit::End(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the client hears of a piece of two commands when these are the replies.
+    fn heard(replies: [&str; 4]) -> String {
+        let mut unit = Unit::Piece { replies: Replies::of(2), bound: Bound::Free };
+        let (last, before) = replies.split_last().unwrap();
+        for reply in before {
+            assert_eq!(unit.reply(format!("{reply}\r\n").as_bytes()), Verdict::More);
+        }
+        match unit.reply(format!("{last}\r\n").as_bytes()) {
+            Verdict::Pass => (*last).to_owned(),
+            Verdict::Tell(text) => String::from_utf8(text).unwrap().trim_end().to_owned(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_transaction_that_was_queued_is_answered_by_its_last_reply() {
+        assert_eq!(heard(["+OK", "+QUEUED", "+QUEUED", "*2"]), "*2");
+        assert_eq!(heard(["+OK", "+QUEUED", "+QUEUED", "*-1"]), "*-1");
+        assert_eq!(heard(["+OK", "+QUEUED", "+QUEUED", "-OOM x"]), "-OOM x");
+    }
+
+    #[test]
+    fn a_command_that_the_node_refuses_aborts_it() {
+        let aborted = "-EXECABORT Transaction discarded because of previous errors.";
+        assert_eq!(heard(["+OK", "-ERR x", "+QUEUED", aborted]), aborted);
+        assert_eq!(heard(["+OK", "+QUEUED", "-ERR x", "-ERR y"]), aborted);
+        assert_eq!(heard(["+OK", "-MOVED 1 a:1", "-ERR x", aborted]), "Inner(0)");
+        assert_eq!(heard(["+OK", "-ERR x", "+QUEUED", "*1"]), INDETERMINATE);
+    }
+
+    const INDETERMINATE: &str = "-INDETERMINATE the write may or may not have been applied";
+
+    #[test]
+    fn commands_that_ran_without_multi_are_of_unknown_outcome() {
+        assert_eq!(heard(["-ERR no MULTI", "-ERR x", "-ERR y", "-ERR z"]), "-ERR no MULTI");
+        assert_eq!(heard(["-LOADING x", "-LOADING x", "-LOADING x", "-LOADING x"]), "Inner(6)");
+        assert_eq!(heard(["-ERR no MULTI", "+OK", "-ERR y", "-ERR z"]), INDETERMINATE);
+        assert_eq!(heard(["-ERR no MULTI", "-ERR x", "-ERR y", "*0"]), INDETERMINATE);
+        assert_eq!(heard(["+OK", "+OK", "+QUEUED", "*2"]), INDETERMINATE);
+        assert_eq!(heard(["+QUEUED", "+QUEUED", "+QUEUED", "*2"]), INDETERMINATE);
+    }
+
+    #[test]
+    fn in_steps_only_queued_and_errors_are_passed_on() {
+        let mut head = Unit::Head(Replies::of(1));
+        assert_eq!(
+            [head.reply(b"+OK\r\n"), head.reply(b"+QUEUED\r\n")],
+            [Verdict::More, Verdict::Drop]
+        );
+        assert_eq!(Unit::Head(Replies::of(1)).reply(b"-ERR no MULTI\r\n"), Verdict::Broken);
+        assert_eq!(Unit::Step.reply(b"-ERR x\r\n"), Verdict::Pass);
+        assert_eq!(Unit::Step.reply(b"$2\r\nhi\r\n"), Verdict::Broken);
+        assert_eq!(Unit::Cleaning.reply(b"-ERR x\r\n"), Verdict::Broken);
+    }
+}

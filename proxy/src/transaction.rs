@@ -1,0 +1,487 @@
+//! MULTI and EXEC, WATCH, and what ends them.
+//!
+//! What stands between MULTI and EXEC is collected here, each command checked as Redis checks it and answered with
+//! QUEUED. At EXEC it goes to the slot's owner as one piece on the shared link, so that it costs no connection and no
+//! round trip more than a request, and so that a link that breaks loses it whole or not at all. All keys must lie in one
+//! slot, as in Redis Cluster: a command with keys apart is refused at once, commands apart from each other at EXEC.
+//!
+//! Two things need the client's own link ([`crate::lease`]): WATCH, because the node remembers for its connection what
+//! is watched; and a transaction that is too large to collect, whose commands are sent on as they come. The client moves
+//! between links only when nothing of it is in flight. If its own link breaks or leads to the wrong node, EXEC
+//! says what it says when a watched key has changed, or aborts: nothing ever runs unwatched or in part.
+//!
+//! The decisions stand in [`queue`], [`place`], [`splice`] and [`crate::link::unit`].
+
+use std::rc::Rc;
+
+use slotway_cluster::slot::DATABASES;
+use slotway_commands::{Command, Id, errors, keys, lookup, row::Policy};
+use slotway_resp::{Request, Version, write};
+
+use crate::{
+    client::{Client, Leased},
+    dispatch::{Case, Next},
+    errors::NO_OWNER,
+    gather::{Gather, Merge},
+    lease::{self, Condition},
+    link::{
+        Errand, Link,
+        unit::{Bound, Replies as Expected, Unit},
+    },
+    local,
+    replies::{Heard, Replies},
+    thread::Thread,
+    transaction::{
+        place::Place,
+        queue::{Bounds, Doom, Local, Stage},
+    },
+};
+
+mod place;
+mod queue;
+mod splice;
+
+pub(crate) use queue::{Spot, Transaction};
+
+const EXECABORT: &[u8] = b"-EXECABORT Transaction discarded because of previous errors.\r\n";
+
+/// Treats a request of the policy `Transaction` that is not queued.
+pub(crate) fn run(case: &mut Case<'_>) -> Next {
+    match case.command.id {
+        Id::Multi => multi(case),
+        Id::Exec => return exec(case),
+        Id::Discard => return discard(case),
+        Id::Watch => return watch(case),
+        _ => return unwatch(case),
+    }
+    Next::Request
+}
+
+fn multi(case: &mut Case<'_>) {
+    let client = case.client;
+    if client.transaction.borrow().is_some() {
+        return case.refuse(errors::NESTED_MULTI.as_bytes());
+    }
+    *client.transaction.borrow_mut() = Some(Box::new(Transaction::new(client.database.get())));
+    client.apart.set(true);
+    case.say(|out| write::simple(out, "OK"));
+}
+
+/// Whether the command waits for EXEC.
+pub(crate) fn is_queued(client: &Client, id: Id) -> bool {
+    let at_once = matches!(id, Id::Multi | Id::Exec | Id::Discard | Id::Watch | Id::Reset | Id::Quit);
+    !at_once && client.transaction.borrow().is_some()
+}
+
+/// A command between MULTI and EXEC could not be queued.
+pub(crate) fn refused(client: &Client) {
+    if let Some(transaction) = &mut *client.transaction.borrow_mut() {
+        transaction.spoil(Doom::Refused);
+    }
+}
+
+/// The client is done with transaction and watched keys, however far it got.
+pub(crate) fn abandon(thread: &Thread, client: &Client) {
+    let (transaction, leased) = take(client);
+    if let Some(leased) = leased {
+        give_back(thread, *leased, transaction.as_deref());
+    }
+}
+
+fn take(client: &Client) -> (Option<Box<Transaction>>, Option<Box<Leased>>) {
+    client.apart.set(false);
+    (client.transaction.take(), client.lease.take())
+}
+
+/// A link on which EXEC was not sent.
+fn give_back(thread: &Thread, leased: Leased, transaction: Option<&Transaction>) {
+    let sending = transaction.is_some_and(Transaction::is_sending);
+    let condition = Condition::Needs(if sending { Id::Discard } else { Id::Unwatch });
+    lease::give_back(thread, leased.lease, condition);
+}
+
+/// The client's next requests take other links: not before what is under way has been answered.
+fn settled(case: &Case<'_>) -> Next {
+    if case.replies.outstanding() > 0 { Next::AfterThis } else { Next::Request }
+}
+
+fn discard(case: &mut Case<'_>) -> Next {
+    if case.client.transaction.borrow().is_none() {
+        case.refuse(errors::DISCARD_WITHOUT_MULTI.as_bytes());
+        return Next::Request;
+    }
+    unwatch(case)
+}
+
+/// UNWATCH, and DISCARD, which does the same.
+fn unwatch(case: &mut Case<'_>) -> Next {
+    let own_link = case.client.lease.borrow().is_some();
+    abandon(case.thread, case.client);
+    let next = if own_link { settled(case) } else { Next::Request };
+    case.say(|out| write::simple(out, "OK"));
+    next
+}
+
+fn watch(case: &mut Case<'_>) -> Next {
+    let client = case.client;
+    if client.transaction.borrow().is_some() {
+        case.refuse(errors::WATCH_INSIDE_MULTI.as_bytes());
+        return Next::Request;
+    }
+    let spot = match watched(case) {
+        Ok(spot) => spot,
+        Err(text) => {
+            case.refuse(&text);
+            return Next::Request;
+        }
+    };
+    let Some(shard) = spot.slot.and_then(|slot| case.thread.owner(slot)) else {
+        case.say(|out| out.extend_from_slice(NO_OWNER));
+        return Next::Request;
+    };
+    if client.lease.borrow().is_none() {
+        if case.replies.outstanding() > 0 {
+            return Next::AfterReplies;
+        }
+        match lease::take(case.thread, shard, client.version.get(), client.database.get()) {
+            Ok(lease) => {
+                *client.lease.borrow_mut() = Some(Box::new(Leased { lease, watch: Some(spot) }));
+                client.apart.set(true);
+            }
+            Err(line) => {
+                case.say(|out| out.extend_from_slice(&line));
+                return Next::Request;
+            }
+        }
+    }
+    if client.lease.borrow().as_ref().is_some_and(|leased| !is_good(case.thread, client, leased)) {
+        // What was watched before is lost already: EXEC will say so, whatever is watched now.
+        case.say(|out| write::simple(out, "OK"));
+    } else {
+        case.send_to_shard(shard);
+    }
+    Next::Request
+}
+
+/// Where the keys of a WATCH lie: all in one slot, together with what is watched already.
+fn watched(case: &Case<'_>) -> Result<Spot, Vec<u8>> {
+    let database = case.client.database.get();
+    let positions =
+        keys::positions(case.command, case.request).map_err(|_| errors::SYNTAX.as_bytes().to_vec())?;
+    let placement = case.thread.placement();
+    let mut first = case.client.lease.borrow().as_ref().and_then(|leased| leased.watch.clone());
+    for index in positions {
+        let key = case.request.word(index);
+        let spot = Spot { database, slot: Some(case.slot_of(&placement, key)), key: key.to_vec() };
+        match &first {
+            Some(first) if !first.agrees(&spot) => return Err(errors::cross_slot(&first.key, key)),
+            Some(_) => {}
+            None => first = Some(spot),
+        }
+    }
+    first.ok_or_else(|| errors::SYNTAX.as_bytes().to_vec())
+}
+
+/// Whether what the node knows of the client's own link still counts.
+fn is_good(thread: &Thread, client: &Client, leased: &Leased) -> bool {
+    let leads_there = |spot: &Spot| {
+        let owner = spot.slot.and_then(|slot| thread.owner(slot));
+        owner.is_some_and(|shard| thread.leads_to(&leased.lease.link, shard))
+    };
+    !leased.lease.is_lost()
+        && leased.lease.link.key.version == client.version.get()
+        && leased.watch.as_ref().is_none_or(leads_there)
+}
+
+// ---- between MULTI and EXEC ----
+
+/// What the queueing of a command came to.
+enum Outcome {
+    Queued,
+    /// The node will say QUEUED.
+    Sent,
+    /// The line of the error.
+    Refused(Vec<u8>),
+}
+
+/// Queues a command (its arity has been checked).
+pub(crate) fn queue(
+    thread: &Rc<Thread>,
+    client: &Rc<Client>,
+    replies: &mut Replies,
+    command: &'static Command,
+    request: Request<'_>,
+) -> Next {
+    let mut open = client.transaction.borrow_mut();
+    let Some(transaction) = open.as_deref_mut() else { return Next::Request };
+    let place = place::of(thread, transaction.database, command, request);
+    let needs_link = matches!(place, Place::Node(_)) && must_move(thread, client, transaction, request);
+    if needs_link && replies.outstanding() > 0 {
+        return Next::AfterReplies;
+    }
+    thread.counters.request(command.id);
+    let heard = client.heard();
+    let mut case = Case { thread, client, replies, command, request, heard };
+    let outcome = match place {
+        Place::Refused(text) => {
+            let mut line = Vec::new();
+            write::error(&mut line, &text);
+            Outcome::Refused(line)
+        }
+        Place::Here => queue_local(&case, transaction),
+        Place::Node(spot) => queue_for_node(&mut case, transaction, spot),
+    };
+    match outcome {
+        Outcome::Queued => case.say(|out| write::simple(out, "QUEUED")),
+        Outcome::Sent => {}
+        Outcome::Refused(line) => {
+            transaction.spoil(Doom::Refused);
+            case.say(|out| out.extend_from_slice(&line));
+        }
+    }
+    Next::Request
+}
+
+fn bounds(thread: &Thread) -> Bounds {
+    let limits = thread.limits();
+    Bounds { bytes_max: limits.transaction_bytes_max, commands_max: limits.transaction_commands_max }
+}
+
+/// The command makes the transaction too large to collect, and the client has no link of its own yet.
+fn must_move(thread: &Thread, client: &Client, transaction: &Transaction, request: Request<'_>) -> bool {
+    transaction.doom().is_none()
+        && !transaction.is_sending()
+        && !transaction.has_room_for(request, bounds(thread))
+        && client.lease.borrow().is_none()
+}
+
+fn queue_local(case: &Case<'_>, transaction: &mut Transaction) -> Outcome {
+    if transaction.doom().is_some() {
+        transaction.count();
+        return Outcome::Queued;
+    }
+    if !transaction.keep_local(case.request, bounds(case.thread)) {
+        case.thread.counters.refused_busy.add(1);
+        return Outcome::Refused(crate::errors::busy("transaction-commands-max"));
+    }
+    if case.command.id == Id::Select
+        && let Ok(database) = local::database(case.request.word(1))
+    {
+        transaction.database = database;
+    }
+    Outcome::Queued
+}
+
+fn queue_for_node(case: &mut Case<'_>, transaction: &mut Transaction, spot: Spot) -> Outcome {
+    let slot = spot.slot;
+    transaction.visit(spot);
+    if transaction.doom().is_some() {
+        transaction.count();
+        return Outcome::Queued;
+    }
+    if transaction.has_room_for(case.request, bounds(case.thread)) {
+        transaction.collect(case.request);
+        return Outcome::Queued;
+    }
+    if !transaction.is_sending()
+        && let Some(outcome) = send_on(case, transaction)
+    {
+        return outcome;
+    }
+    let leased = case.client.lease.borrow();
+    let Some(leased) = leased.as_deref() else {
+        transaction.spoil(Doom::Lost);
+        transaction.count();
+        return Outcome::Queued;
+    };
+    let leads_there = slot.is_none_or(|slot| {
+        let owner = case.thread.owner(slot);
+        owner.is_some_and(|shard| case.thread.leads_to(&leased.lease.link, shard))
+    });
+    if !leads_there || !is_good(case.thread, case.client, leased) {
+        transaction.spoil(Doom::Lost);
+        transaction.count();
+        return Outcome::Queued;
+    }
+    let ticket = case.replies.expect(case.heard);
+    let errand = Errand { client: case.client, command: case.command, ticket, part: None };
+    let request = case.request;
+    leased.lease.link.send_unit(case.thread, case.replies, errand, Unit::Step, |out| request.write(out));
+    transaction.count();
+    Outcome::Sent
+}
+
+/// Moves a transaction that has grown too large to the client's own link. None: it is there.
+fn send_on(case: &mut Case<'_>, transaction: &mut Transaction) -> Option<Outcome> {
+    let (thread, client) = (case.thread, case.client);
+    let spot = transaction.spot.clone()?;
+    if let Some(leased) = &*client.lease.borrow() {
+        let watch = leased.watch.as_ref();
+        let apart = watch.filter(|watch| !watch.agrees(&spot));
+        if let Some(watch) = apart {
+            transaction.spoil(Doom::CrossSlot(errors::cross_slot(&watch.key, &spot.key)));
+        } else if !is_good(thread, client, leased) {
+            transaction.spoil(Doom::Lost);
+        }
+        if transaction.doom().is_some() {
+            transaction.count();
+            return Some(Outcome::Queued);
+        }
+    } else {
+        let Some(shard) = shard_of(thread, &spot) else { return Some(Outcome::Refused(NO_OWNER.to_vec())) };
+        match lease::take(thread, shard, client.version.get(), spot.database) {
+            Ok(lease) => *client.lease.borrow_mut() = Some(Box::new(Leased { lease, watch: None })),
+            Err(line) => return Some(Outcome::Refused(line)),
+        }
+    }
+    let link = client.lease.borrow().as_ref().map(|leased| Rc::clone(&leased.lease.link))?;
+    let (bytes, commands) = transaction.send_on();
+    let head = Unit::Head(Expected::of(commands));
+    let sent = link.send_unheard(thread, Command::row(Id::Multi), head, |out| {
+        write::request(out, &["MULTI"]);
+        out.extend_from_slice(&bytes);
+    });
+    sent.err().map(Outcome::Refused)
+}
+
+/// The shard at which a transaction runs.
+fn shard_of(thread: &Thread, spot: &Spot) -> Option<usize> {
+    match spot.slot {
+        Some(slot) => thread.owner(slot),
+        None => (thread.shard_count() > 0).then_some(0),
+    }
+}
+
+// ---- EXEC ----
+
+fn exec(case: &mut Case<'_>) -> Next {
+    if case.client.transaction.borrow().is_none() {
+        case.refuse(errors::EXEC_WITHOUT_MULTI.as_bytes());
+        return Next::Request;
+    }
+    let (transaction, leased) = take(case.client);
+    let Some(transaction) = transaction else { return Next::Request };
+    match leased {
+        Some(leased) => exec_on_own_link(case, *transaction, *leased),
+        None => exec_on_shared_link(case, *transaction),
+    }
+}
+
+/// What EXEC answers when the transaction does not run. None: it may.
+fn obstacle(case: &Case<'_>, transaction: &Transaction, leased: Option<&Leased>) -> Option<Vec<u8>> {
+    let watch = leased.and_then(|leased| leased.watch.as_ref());
+    let lost = || if watch.is_some() { null(case.client.version.get()) } else { EXECABORT }.to_vec();
+    let crossing = |text: &[u8]| {
+        let mut line = Vec::new();
+        write::error(&mut line, text);
+        line
+    };
+    match transaction.doom() {
+        Some(Doom::Refused) => return Some(EXECABORT.to_vec()),
+        Some(Doom::CrossSlot(text)) => return Some(crossing(text)),
+        Some(Doom::Lost) => return Some(lost()),
+        None => {}
+    }
+    if let (Some(watch), Some(spot)) = (watch, &transaction.spot)
+        && !watch.agrees(spot)
+    {
+        return Some(crossing(&errors::cross_slot(&watch.key, &spot.key)));
+    }
+    leased.filter(|leased| !is_good(case.thread, case.client, leased)).map(|_| lost())
+}
+
+/// EXEC's answer when a watched key has changed.
+fn null(version: Version) -> &'static [u8] {
+    match version {
+        Version::Resp2 => b"*-1\r\n",
+        Version::Resp3 => b"_\r\n",
+    }
+}
+
+fn exec_on_own_link(case: &mut Case<'_>, transaction: Transaction, leased: Leased) -> Next {
+    if let Some(line) = obstacle(case, &transaction, Some(&leased)) {
+        case.say(|out| out.extend_from_slice(&line));
+        give_back(case.thread, leased, Some(&transaction));
+        return settled(case);
+    }
+    let bound = match &leased.watch {
+        Some(_) => Bound::Told(null(case.client.version.get())),
+        None => Bound::Told(EXECABORT),
+    };
+    send(case, &leased.lease.link, transaction.stage, bound, transaction.locals);
+    lease::give_back(case.thread, leased.lease, Condition::Clean);
+    Next::AfterThis
+}
+
+fn exec_on_shared_link(case: &mut Case<'_>, transaction: Transaction) -> Next {
+    if let Some(line) = obstacle(case, &transaction, None) {
+        case.say(|out| out.extend_from_slice(&line));
+        return Next::Request;
+    }
+    let Some(spot) = &transaction.spot else {
+        let (thread, client, locals) = (case.thread, case.client, transaction.locals);
+        let replies: Vec<Vec<u8>> = locals.iter().map(|local| run_local(thread, client, local)).collect();
+        case.say(|out| {
+            write::array(out, replies.len());
+            replies.iter().for_each(|reply| out.extend_from_slice(reply));
+        });
+        return Next::Request;
+    };
+    let Some(shard) = shard_of(case.thread, spot) else {
+        case.say(|out| out.extend_from_slice(NO_OWNER));
+        return Next::Request;
+    };
+    let link = case.thread.link(shard, case.client.version.get(), spot.database);
+    let changes = |local: &Local| {
+        let command = lookup::resolve(local.request.view());
+        command.is_ok_and(|command| command.proxy == Policy::ClientState)
+    };
+    // What changes the client's state does so when EXEC is answered: its next request has to wait for that.
+    let next = if transaction.locals.iter().any(changes) { Next::AfterThis } else { Next::Request };
+    send(case, &link, transaction.stage, Bound::Free, transaction.locals);
+    next
+}
+
+/// Sends what EXEC stands for.
+fn send(case: &mut Case<'_>, link: &Rc<Link>, stage: Stage, bound: Bound, locals: Vec<Local>) {
+    let (ticket, part) = match locals.is_empty() {
+        true => (case.replies.expect(case.heard), None),
+        false => {
+            let (thread, client) = (Rc::clone(case.thread), Rc::clone(case.client));
+            let merge = move |parts: Vec<Vec<u8>>, out: &mut Vec<u8>| {
+                let positions: Vec<usize> = locals.iter().map(|local| local.position).collect();
+                let own = |number: usize| run_local(&thread, &client, &locals[number]);
+                splice::splice(&parts[0], &positions, own, out);
+            };
+            let gather = Gather::new(1, Merge::Custom(Box::new(merge)), 0);
+            (case.replies.gather(gather, case.heard), Some(0))
+        }
+    };
+    let errand = Errand { client: case.client, command: case.command, ticket, part };
+    match stage {
+        Stage::Collecting { bytes, commands } => {
+            let unit = Unit::Piece { replies: Expected::of(commands), bound };
+            link.send_unit(case.thread, case.replies, errand, unit, |out| queue::write_piece(out, &bytes));
+        }
+        Stage::Sending => {
+            link.send_unit(case.thread, case.replies, errand, Unit::End(bound), |out| {
+                write::request(out, &["EXEC"]);
+            });
+        }
+    }
+}
+
+/// Runs what the proxy answers itself; its reply.
+fn run_local(thread: &Rc<Thread>, client: &Rc<Client>, local: &Local) -> Vec<u8> {
+    let request = local.request.view();
+    let Ok(command) = lookup::resolve(request) else { return crate::errors::MALFORMED.to_vec() };
+    let mut replies = Replies::default();
+    let mut case = Case { thread, client, replies: &mut replies, command, request, heard: Heard::Heard };
+    match command.proxy {
+        // UNWATCH: EXEC has ended all watching.
+        Policy::Transaction => case.say(|out| write::simple(out, "OK")),
+        // Which of these end a connection were not queued.
+        _ => _ = local::run(&mut case),
+    }
+    std::mem::take(replies.output())
+}
