@@ -14,8 +14,8 @@ use crate::{
 
 mod clients;
 mod cluster;
-mod explain;
 pub(crate) mod config;
+mod explain;
 mod hello;
 pub(crate) mod info;
 

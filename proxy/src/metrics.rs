@@ -283,7 +283,10 @@ const NAMES: [(&str, &str); 15] = [
         "slotway_proxy_leased_links",
         "Links for single clients (WATCH, large transactions), by node and state: leased, free, leaving",
     ),
-    ("slotway_proxy_leases_refused_total", "Requests refused because all links that may be leased were in use"),
+    (
+        "slotway_proxy_leases_refused_total",
+        "Requests refused because all links that may be leased were in use",
+    ),
 ];
 
 impl Collector for Scrape {

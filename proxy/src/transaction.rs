@@ -14,7 +14,6 @@
 
 use std::rc::Rc;
 
-use slotway_cluster::slot::DATABASES;
 use slotway_commands::{Command, Id, errors, keys, lookup, row::Policy};
 use slotway_resp::{Request, Version, write};
 

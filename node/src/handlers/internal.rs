@@ -14,7 +14,8 @@ use crate::{
 
 /// PROXY is answered by proxies; a node, as any server that is none, does not know it.
 pub(crate) fn proxy(call: &mut ServerCall<'_>) -> Done {
-    Err(errors::unknown_command(call.request).text.into())
+    let text = errors::unknown_command(call.request).text;
+    Err(String::from_utf8_lossy(&text).into_owned().into())
 }
 
 fn only_members(call: &ServerCall<'_>) -> Result<(), Refusal> {

@@ -48,7 +48,11 @@ impl Client {
             version: self.version.get(),
             no_evict: self.no_evict.get(),
             no_touch: self.no_touch.get(),
-            queued: self.transaction.try_borrow().ok().and_then(|open| open.as_ref().map(|open| open.queued())),
+            queued: self
+                .transaction
+                .try_borrow()
+                .ok()
+                .and_then(|open| open.as_ref().map(|open| open.queued())),
             closing: self.fate.get() != Fate::Open,
             command: dispatch::shown_name(self.last_command.get()),
             input_bytes: self.unparsed_bytes.get(),

@@ -84,7 +84,8 @@ impl Replies {
         Replies { left: 1 + commands, seen: Seen::Nothing }
     }
 
-    fn see(&mut self, reply: &[u8]) {
+    /// False: a server that keeps to the order of requests cannot have said this here.
+    fn see(&mut self, reply: &[u8]) -> bool {
         self.left -= 1;
         let error = matches!(reply.first(), Some(b'-' | b'!'));
         let seen = std::mem::replace(&mut self.seen, Seen::Ran);
@@ -95,8 +96,11 @@ impl Replies {
             Seen::Queued if error => Seen::Refused(errors::inner(reply)),
             Seen::Refused(code) if error || reply == QUEUED => Seen::Refused(code),
             Seen::NoMulti(first) if error => Seen::NoMulti(first),
-            Seen::Nothing | Seen::Queued | Seen::Refused(_) | Seen::NoMulti(_) | Seen::Ran => Seen::Ran,
+            // Without MULTI it may say anything.
+            Seen::NoMulti(_) | Seen::Ran => Seen::Ran,
+            Seen::Nothing | Seen::Queued | Seen::Refused(_) => return false,
         };
+        true
     }
 
     /// EXEC was answered.
@@ -123,13 +127,14 @@ impl Unit {
         let error = matches!(reply.first(), Some(b'-' | b'!'));
         match self {
             Unit::Piece { replies, .. } if replies.left == 0 => replies.end(reply),
-            Unit::Piece { replies, .. } => {
-                replies.see(reply);
-                Verdict::More
-            }
+            Unit::Piece { replies, .. } => match replies.see(reply) {
+                true => Verdict::More,
+                false => Verdict::Broken,
+            },
             Unit::Head(replies) => {
-                replies.see(reply);
+                let possible = replies.see(reply);
                 match (&replies.seen, replies.left) {
+                    _ if !possible => Verdict::Broken,
                     (Seen::NoMulti(_) | Seen::Ran, _) => Verdict::Broken,
                     (_, 0) => Verdict::Drop,
                     _ => Verdict::More,
@@ -196,17 +201,24 @@ mod tests {
         assert_eq!(heard(["-LOADING x", "-LOADING x", "-LOADING x", "-LOADING x"]), "Inner(6)");
         assert_eq!(heard(["-ERR no MULTI", "+OK", "-ERR y", "-ERR z"]), INDETERMINATE);
         assert_eq!(heard(["-ERR no MULTI", "-ERR x", "-ERR y", "*0"]), INDETERMINATE);
-        assert_eq!(heard(["+OK", "+OK", "+QUEUED", "*2"]), INDETERMINATE);
-        assert_eq!(heard(["+QUEUED", "+QUEUED", "+QUEUED", "*2"]), INDETERMINATE);
+    }
+
+    #[test]
+    fn a_reply_that_cannot_stand_here_ends_the_link() {
+        for replies in [["+QUEUED", ""], ["$1\r\na", ""], ["+OK", "+OK"], ["+OK", "*1\r\n:1"]] {
+            let mut unit = Unit::Piece { replies: Replies::of(2), bound: Bound::Free };
+            let last = replies
+                .into_iter()
+                .filter(|reply| !reply.is_empty())
+                .map(|reply| unit.reply(format!("{reply}\r\n").as_bytes()));
+            assert_eq!(last.last(), Some(Verdict::Broken), "{replies:?}");
+        }
     }
 
     #[test]
     fn in_steps_only_queued_and_errors_are_passed_on() {
         let mut head = Unit::Head(Replies::of(1));
-        assert_eq!(
-            [head.reply(b"+OK\r\n"), head.reply(b"+QUEUED\r\n")],
-            [Verdict::More, Verdict::Drop]
-        );
+        assert_eq!([head.reply(b"+OK\r\n"), head.reply(b"+QUEUED\r\n")], [Verdict::More, Verdict::Drop]);
         assert_eq!(Unit::Head(Replies::of(1)).reply(b"-ERR no MULTI\r\n"), Verdict::Broken);
         assert_eq!(Unit::Step.reply(b"-ERR x\r\n"), Verdict::Pass);
         assert_eq!(Unit::Step.reply(b"$2\r\nhi\r\n"), Verdict::Broken);

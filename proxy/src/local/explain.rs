@@ -59,13 +59,19 @@ impl<'a> Plan<'a> {
             Policy::LeasedWith(option) if !has_option(request, option) => {
                 shared(keyed(case, command, request)).in_one_slot(case)
             }
-            Policy::Leased | Policy::LeasedWith(_) | Policy::Transaction | Policy::Local | Policy::ClientState => {
+            Policy::Leased
+            | Policy::LeasedWith(_)
+            | Policy::Transaction
+            | Policy::Local
+            | Policy::ClientState => {
                 let parts = keyed(case, command, request);
                 Plan::to("one slot", "leased", parts, "none", ATOMIC).in_one_slot(case)
             }
             Policy::OneSlot => shared(keyed(case, command, request)).in_one_slot(case),
             Policy::Split(rule) => match keyed(case, command, request) {
-                parts if parts.len() > 1 => Plan::to("split by shard", "shared", parts, of_split(rule), APART),
+                parts if parts.len() > 1 => {
+                    Plan::to("split by shard", "shared", parts, of_split(rule), APART)
+                }
                 parts => shared(parts),
             },
             Policy::EveryShard(rule) if every_shard::is_of_database(command.id) => {
@@ -115,7 +121,14 @@ impl<'a> Plan<'a> {
 
     fn refused(text: Vec<u8>) -> Plan<'a> {
         let atomicity = "nothing is executed";
-        Plan { route: "refused", link: "none", parts: Vec::new(), merge: "none", atomicity, error: Some(text) }
+        Plan {
+            route: "refused",
+            link: "none",
+            parts: Vec::new(),
+            merge: "none",
+            atomicity,
+            error: Some(text),
+        }
     }
 
     /// What must not be cut is refused when its keys lie apart, also on one shard: slots move.

@@ -44,7 +44,10 @@ pub(crate) struct Transaction {
 /// Where the commands are.
 #[derive(Debug)]
 pub(crate) enum Stage {
-    Collecting { bytes: Vec<u8>, commands: usize },
+    Collecting {
+        bytes: Vec<u8>,
+        commands: usize,
+    },
     /// On the client's own link, behind a MULTI.
     Sending,
 }

@@ -15,7 +15,10 @@ mod peer;
 mod commands;
 mod databases;
 mod every_shard;
+mod explain;
 mod server;
+mod transactions;
+mod watching;
 
 mod order;
 
