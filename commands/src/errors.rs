@@ -67,6 +67,7 @@ pub const PROTOCOL_NOT_INTEGER: &str = "ERR Protocol version is not an integer o
 pub const CLIENT_NAME: &str = "ERR Client names cannot contain spaces, newlines or special characters.";
 pub const NO_SUCH_CLIENT: &str = "ERR No such client";
 pub const INVALID_CLIENT_ID: &str = "ERR Invalid client ID";
+pub const CACHING_WITHOUT_TRACKING: &str = "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled";
 pub const CLIENT_ID_NOT_POSITIVE: &str = "ERR client-id should be greater than 0";
 pub const MAXCLIENTS: &str = "ERR max number of clients reached";
 pub const NOPERM_KEY: &str = "NOPERM No permissions to access a key";

@@ -103,6 +103,8 @@ pub(crate) struct Client {
     /// Bytes of replies that its socket did not take yet, and in how many pieces.
     pub(crate) output_bytes: Cell<usize>,
     pub(crate) output_pieces: Cell<usize>,
+    /// Its next command waits for the end of a pause.
+    pub(crate) is_paused: Cell<bool>,
     /// What [`Clients`] has counted of its memory.
     counted_bytes: Cell<usize>,
     /// Since when more than the soft limit has waited without a break.
@@ -142,6 +144,7 @@ impl Client {
             input_room_bytes: Cell::new(0),
             output_bytes: Cell::new(0),
             output_pieces: Cell::new(0),
+            is_paused: Cell::new(false),
             counted_bytes: Cell::new(0),
             over_soft_limit: Cell::new(None),
             waker: RefCell::new(None),
@@ -271,6 +274,9 @@ impl Client {
         }
         if self.transaction.has_seen_change(keyspace) {
             flags.push('d');
+        }
+        if self.is_paused.get() {
+            flags.push('b');
         }
         match self.fate.get() {
             Fate::Open | Fate::Finish => {}

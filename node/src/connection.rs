@@ -135,7 +135,7 @@ impl Connection {
         if fate == Fate::CloseAfterReply {
             return if self.output.is_empty() { Err(End::Done) } else { Ok(Step::Sleep) };
         }
-        if self.output.bytes() > WAITING_BYTES_MAX {
+        if self.output.bytes() > WAITING_BYTES_MAX || self.client.is_paused.get() {
             return Ok(Step::Sleep);
         }
         let input = match self.input(context) {

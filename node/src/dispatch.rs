@@ -9,6 +9,7 @@ use crate::handlers::cluster;
 use crate::handlers::command;
 use crate::handlers::config;
 use crate::handlers::connection;
+use crate::handlers::debug;
 use crate::handlers::hashes;
 use crate::handlers::hyperloglog;
 use crate::handlers::info;
@@ -16,6 +17,7 @@ use crate::handlers::internal;
 use crate::handlers::keys;
 use crate::handlers::latency;
 use crate::handlers::lists;
+use crate::handlers::memory;
 use crate::handlers::server;
 use crate::handlers::sets;
 use crate::handlers::slowlog;
@@ -148,7 +150,7 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::ClientReply => Server(client::reply),
         Id::ClientSetinfo => Server(client::setinfo),
         Id::ClientSetname => Server(client::setname),
-        Id::Debug => Server(server::debug),
+        Id::Debug => Server(debug::debug),
         Id::Shutdown => Server(server::shutdown),
         Id::Time => Server(server::time),
         Id::Info => Server(info::info),
@@ -249,13 +251,12 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::Multi => Server(transactions::multi),
         Id::Unwatch => Server(transactions::unwatch),
         Id::Watch => Server(transactions::watch),
-        Id::Memory
-        | Id::MemoryDoctor
-        | Id::MemoryHelp
-        | Id::MemoryMallocStats
-        | Id::MemoryPurge
-        | Id::MemoryStats
-        | Id::MemoryUsage => Missing,
+        Id::MemoryDoctor => Server(memory::doctor),
+        Id::MemoryMallocStats => Server(memory::malloc_stats),
+        Id::MemoryPurge => Server(memory::purge),
+        Id::MemoryStats => Server(memory::stats),
+        Id::MemoryUsage => Data(memory::usage),
+        Id::Memory => Missing,
         Id::LatencyDoctor => Server(latency::doctor),
         Id::LatencyGraph => Server(latency::graph),
         Id::LatencyHistogram => Server(latency::histogram),
@@ -263,18 +264,16 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::LatencyLatest => Server(latency::latest),
         Id::LatencyReset => Server(latency::reset),
         Id::SlowlogGet => Server(slowlog::get),
-        Id::ClientHelp | Id::LatencyHelp | Id::SlowlogHelp => Server(server::help),
+        Id::ClientHelp | Id::LatencyHelp | Id::MemoryHelp | Id::SlowlogHelp => Server(server::help),
         Id::SlowlogLen => Server(slowlog::len),
         Id::SlowlogReset => Server(slowlog::reset),
         Id::Latency | Id::Slowlog => Missing,
-        Id::Client
-        | Id::ClientCaching
-        | Id::ClientGetredir
-        | Id::ClientPause
-        | Id::ClientTracking
-        | Id::ClientTrackinginfo
-        | Id::ClientUnblock
-        | Id::ClientUnpause => Missing,
+        Id::ClientCaching => Server(client::caching),
+        Id::ClientGetredir => Server(client::getredir),
+        Id::ClientPause => Server(client::pause),
+        Id::ClientTrackinginfo => Server(client::trackinginfo),
+        Id::ClientUnpause => Server(client::unpause),
+        Id::Client | Id::ClientTracking | Id::ClientUnblock => Missing,
         Id::Acl
         | Id::AclCat
         | Id::AclDeluser

@@ -70,7 +70,9 @@ pub(crate) fn make_room(node: &mut Node, now: Millis) -> Outcome {
 
 fn is_above(node: &Node) -> bool {
     let limit = node.bounds.memory_bytes_max;
-    limit != 0 && node.memory.used().saturating_sub(node.keyspace.garbage_bytes()) > limit
+    limit != 0
+        && node.pause.is_none()
+        && node.memory.used().saturating_sub(node.keyspace.garbage_bytes()) > limit
 }
 
 #[cold]

@@ -186,7 +186,7 @@ fn queue(
     let admitted = if row.flags.has(Flag::NoMulti) {
         Err(errors::NOT_IN_TRANSACTION.into())
     } else if row.id == Id::Debug {
-        handlers::server::may_debug(node, client)
+        handlers::debug::may_debug(node, client)
     } else {
         admit(node, client, request, row, transaction.database(), &[])
     };

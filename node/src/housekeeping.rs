@@ -33,8 +33,17 @@ pub(crate) async fn run(thread: Rc<Thread>, published: Arc<Published>) {
     loop {
         let hz = thread.node.borrow().bounds.hz.max(1);
         let period = Duration::from_secs(1) / hz;
-        tokio::time::sleep(period).await;
-        if thread.node.borrow().active_expiry {
+        let until = thread.node.borrow().pause.until();
+        let rest = until.map(|until| Duration::from_millis(until.0.saturating_sub(node::now().0)));
+        tokio::time::sleep(rest.map_or(period, |rest| rest.min(period))).await;
+        let is_paused = {
+            let node = &mut *thread.node.borrow_mut();
+            if !node.pause.is_none() && node.pause.is_over(node::now()) {
+                node.unpause();
+            }
+            !node.pause.is_none()
+        };
+        if !is_paused && thread.node.borrow().active_expiry {
             expire(&thread, period / 4).await;
         }
         make_room(&thread, period / 4).await;

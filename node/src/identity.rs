@@ -10,6 +10,8 @@ use slotway_config::Secret;
 pub(crate) struct Identity {
     /// INFO's `run_id`: 40 hexadecimal digits.
     pub(crate) run_id: String,
+    /// INFO's `master_replid`: 40 hexadecimal digits.
+    pub(crate) history: String,
     /// PROTOCOL.md's incarnation: a restarted node is a different member.
     pub(crate) incarnation: String,
     /// Decides the order of SCAN. The nodes of a cluster share it, which is what lets a scan go on when a slot moves.
@@ -21,9 +23,17 @@ impl Identity {
     pub(crate) fn new(secret: Option<&Secret>) -> Identity {
         Identity {
             run_id: random_hex::<20>(),
+            history: random_hex::<20>(),
             incarnation: random_hex::<16>(),
             scan_seed: secret.map_or_else(random, seed_of),
         }
+    }
+}
+
+impl Identity {
+    /// DEBUG CHANGE-REPL-ID
+    pub(crate) fn renew_history(&mut self) {
+        self.history = random_hex::<20>();
     }
 }
 

@@ -270,6 +270,12 @@ impl Keyspace {
         self.contents(key.place.database).find(key.place, key.bytes)
     }
 
+    /// The entry of a key, neither counted nor noted as used: for DEBUG.
+    pub(crate) fn look(&mut self, key: Key<'_>, now: Millis) -> Option<&Entry> {
+        self.delete_if_expired(key, now);
+        self.contents(key.place.database).find(key.place, key.bytes)
+    }
+
     /// The entry of a key that a command changes; hits and misses are not counted.
     #[inline]
     pub(crate) fn write(&mut self, key: Key<'_>, now: Millis) -> Option<&mut Entry> {
@@ -436,6 +442,12 @@ impl Keyspace {
     #[cfg(test)]
     pub(crate) fn watched_keys(&self) -> usize {
         self.watches.len()
+    }
+
+    /// About how many bytes a key with its value holds, judged by so many elements; 0: all of them. No use of the key.
+    pub(crate) fn bytes_of(&self, key: Key<'_>, samples: usize) -> Option<usize> {
+        let entry = self.contents(key.place.database).find(key.place, key.bytes)?;
+        Some(object::bytes(entry, samples))
     }
 
     /// Keys of a database.

@@ -15,6 +15,7 @@ mod output;
 mod dispatch;
 mod eviction;
 mod execute;
+mod pause;
 mod timing;
 
 pub(crate) mod call;

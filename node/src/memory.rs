@@ -106,6 +106,19 @@ impl Memory {
         self.reading
     }
 
+    /// The allocator's own sums by its own names, bytes.
+    pub(crate) fn allocator(&self) -> [(&'static str, u64); 6] {
+        let _ = epoch::advance();
+        [
+            ("allocated", number(stats::allocated::read())),
+            ("active", number(stats::active::read())),
+            ("metadata", number(stats::metadata::read())),
+            ("resident", number(stats::resident::read())),
+            ("mapped", number(stats::mapped::read())),
+            ("retained", number(stats::retained::read())),
+        ]
+    }
+
     /// Bytes in use now, without those that the helper is about to free.
     #[inline]
     pub(crate) fn used(&self) -> u64 {
@@ -128,12 +141,16 @@ impl Memory {
     }
 }
 
+/// A sum of the allocator; 0: it does not tell.
+fn number(outcome: tikv_jemalloc_ctl::Result<usize>) -> u64 {
+    outcome.ok().and_then(|number| u64::try_from(number).ok()).unwrap_or(0)
+}
+
 fn read() -> Reading {
     // Without the epoch the numbers would be those of the last time.
     if epoch::advance().is_err() {
         return Reading::default();
     }
-    let number = |outcome: Result<usize, _>| outcome.ok().and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
     Reading {
         allocated: number(stats::allocated::read()),
         active: number(stats::active::read()),

@@ -39,7 +39,7 @@ use Kind::{Counter, Gauge};
 
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
-    Row { name: "redis_blocked_clients", help: "Clients waiting in a blocking command", kind: Gauge, value: |_, _| 0 },
+    Row { name: "redis_blocked_clients", help: "Clients whose command waits", kind: Gauge, value: |node, _| as_u64(node.clients.iter().filter(|client| client.is_paused.get()).count()) },
     Row { name: "redis_client_output_buffer_limit_disconnections_total", help: "Clients closed at client-output-buffer-limit", kind: Counter, value: |node, _| node.statistics.cut_for_output },
     Row { name: "redis_client_query_buffer_limit_disconnections_total", help: "Clients closed at client-query-buffer-limit", kind: Counter, value: |node, _| node.statistics.cut_for_input },
     Row { name: "redis_commands_processed_total", help: "Commands executed", kind: Counter, value: |node, _| node.statistics.commands },

@@ -16,6 +16,7 @@ use crate::{
     latency::Latency,
     membership::Membership,
     memory::Memory,
+    pause::Pause,
     slow_log::SlowLog,
     statistics::Statistics,
     timing::Timing,
@@ -36,6 +37,8 @@ pub(crate) struct Node {
     pub(crate) timing: Timing,
     pub(crate) slow_log: SlowLog,
     pub(crate) latency: Latency,
+    /// CLIENT PAUSE
+    pub(crate) pause: Pause,
     /// How long memory was above `maxmemory`.
     pub(crate) exceeded: Exceeded,
     pub(crate) identity: Identity,
@@ -71,6 +74,7 @@ impl Node {
             timing: Timing::new(),
             slow_log: SlowLog::default(),
             latency: Latency::default(),
+            pause: Pause::None,
             exceeded: Exceeded::default(),
             identity,
             secret,
@@ -88,6 +92,14 @@ impl Node {
     pub(crate) fn serve_owned_slots(&mut self) {
         if let Some(adopted) = self.membership.adopted() {
             self.keyspace.serve(|slot| adopted.owns(slot));
+        }
+    }
+
+    /// Lets those go on who wait for the end of a pause.
+    pub(crate) fn unpause(&mut self) {
+        self.pause = Pause::None;
+        for client in self.clients.iter().filter(|client| client.is_paused.replace(false)) {
+            client.wake();
         }
     }
 

@@ -249,7 +249,8 @@ fn adopt(node: &mut Node, fresh: &Settings) {
 /// Lets every client have the replies to what it has already sent, as long as `shutdown-timeout` allows.
 async fn drain(thread: &Rc<Thread>, mut connections: JoinSet<()>) {
     let patience = {
-        let node = thread.node.borrow();
+        let node = &mut *thread.node.borrow_mut();
+        node.unpause();
         for client in node.clients.iter() {
             client.decide(Fate::Finish);
         }

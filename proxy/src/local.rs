@@ -64,7 +64,10 @@ pub(crate) fn run(case: &mut Case<'_>) -> Next {
         | C::ClientSetinfo
         | C::ClientReply
         | C::ClientNoEvict
-        | C::ClientNoTouch => clients::run(case),
+        | C::ClientNoTouch
+        | C::ClientCaching
+        | C::ClientGetredir
+        | C::ClientTrackinginfo => clients::run(case),
         C::ProxyExplain => explain::run(case),
         C::ClientHelp
         | C::ClusterHelp

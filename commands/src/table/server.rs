@@ -102,18 +102,18 @@ pub(crate) const ROWS: &[Command] = &[
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
         .proxy(EveryShard(MergeRule::Sum)).here(),
     command(Id::Lolwut, "lolwut", -1, "5.0.0").flags(&[Readonly, Fast]),
-    command(Id::Memory, "memory", -2, "4.0.0"),
+    command(Id::Memory, "memory", -2, "4.0.0").here(),
     command(Id::MemoryDoctor, "memory|doctor", 2, "4.0.0")
-        .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]).proxy(AnyNode),
-    command(Id::MemoryHelp, "memory|help", 2, "4.0.0").flags(&[Loading, Stale]),
+        .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]).proxy(AnyNode).here(),
+    command(Id::MemoryHelp, "memory|help", 2, "4.0.0").flags(&[Loading, Stale]).here(),
     command(Id::MemoryMallocStats, "memory|malloc-stats", 2, "4.0.0")
-        .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]).proxy(AnyNode),
+        .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]).proxy(AnyNode).here(),
     command(Id::MemoryPurge, "memory|purge", 2, "4.0.0")
-        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]).proxy(EveryShard(MergeRule::AllOk)),
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]).proxy(EveryShard(MergeRule::AllOk)).here(),
     command(Id::MemoryStats, "memory|stats", 2, "4.0.0")
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
-        .proxy(EveryShard(MergeRule::SumFields)),
-    command(Id::MemoryUsage, "memory|usage", -3, "4.0.0").flags(&[Readonly]).keys(&[key(2, &[Ro])]).proxy(OneSlot),
+        .proxy(EveryShard(MergeRule::SumFields)).here(),
+    command(Id::MemoryUsage, "memory|usage", -3, "4.0.0").flags(&[Readonly]).keys(&[key(2, &[Ro])]).proxy(OneSlot).here(),
     command(Id::Module, "module", -2, "4.0.0"),
     command(Id::ModuleHelp, "module|help", 2, "5.0.0").flags(&[Loading, Stale]),
     command(Id::ModuleList, "module|list", 2, "4.0.0").flags(&[Admin, Noscript])

@@ -128,6 +128,11 @@ fn run_each(
     let mut swapped = false;
     for looked in group {
         let request = parser.request(bytes, looked.at);
+        if !node.pause.is_none() && looked.row.is_some_and(|row| node.pause.holds(client, row, now)) {
+            client.is_paused.set(true);
+            served.stopped = true;
+            return false;
+        }
         let places = match looked.place {
             // Behind a SELECT or SWAPDB of the group the places are of another database.
             Some(index) if client.database.get() == database && !swapped => &places[index..=index],

@@ -2,13 +2,15 @@
 
 use std::{fmt::Write, rc::Rc};
 
+use slotway_commands::errors;
 use slotway_resp::write;
 
-use super::connection::{SYNTAX, integer};
+use super::connection::{SYNTAX, bad_subcommand, integer};
 use crate::{
-    call::{Done, Refusal},
+    call::{Done, Millis, Refusal},
     client::{Client, ClientId, Fate, Replies, Standing},
     membership::MEMBER,
+    pause::Pause,
     server_call::ServerCall,
 };
 
@@ -153,6 +155,59 @@ pub(crate) fn no_touch(call: &mut ServerCall<'_>) -> Done {
     call.client.no_touch.set(on_or_off(call.request.word(2))?);
     write::simple(call.out, "OK");
     Ok(())
+}
+
+/// `CLIENT PAUSE milliseconds [WRITE|ALL]`
+pub(crate) fn pause(call: &mut ServerCall<'_>) -> Done {
+    let request = call.request;
+    let kind: fn(Millis) -> Pause = match request.get(3) {
+        _ if request.len() > 4 => return Err(bad_subcommand("CLIENT", request.word(1))),
+        Some(mode) if mode.eq_ignore_ascii_case(b"write") => Pause::Writes,
+        Some(mode) if !mode.eq_ignore_ascii_case(b"all") => {
+            return Err("ERR CLIENT PAUSE mode must be WRITE or ALL".into());
+        }
+        _ => Pause::All,
+    };
+    let millis = integer(request.word(2)).ok_or(errors::TIMEOUT_NOT_INTEGER)?;
+    let millis = u64::try_from(millis).map_err(|_| errors::TIMEOUT_NEGATIVE)?;
+    let until =
+        i64::try_from(millis.saturating_add(call.now.0)).map_err(|_| "ERR timeout is out of range")?;
+    call.node.pause = call.node.pause.and(kind(Millis(until.unsigned_abs())));
+    tracing::info!(by = call.client.id.0, pause = ?call.node.pause, "CLIENT PAUSE");
+    write::simple(call.out, "OK");
+    Ok(())
+}
+
+pub(crate) fn unpause(call: &mut ServerCall<'_>) -> Done {
+    call.node.unpause();
+    write::simple(call.out, "OK");
+    Ok(())
+}
+
+/// Nobody is tracked.
+pub(crate) fn trackinginfo(call: &mut ServerCall<'_>) -> Done {
+    let (out, version) = (&mut *call.out, call.client.version.get());
+    write::map(out, version, 3);
+    write::bulk(out, b"flags");
+    write::set(out, version, 1);
+    write::bulk(out, b"off");
+    write::bulk(out, b"redirect");
+    write::integer(out, NO_REDIRECTION);
+    write::bulk(out, b"prefixes");
+    write::array(out, 0);
+    Ok(())
+}
+
+/// What Redis says where there is no connection to redirect messages to, because there are none.
+const NO_REDIRECTION: i64 = -1;
+
+pub(crate) fn getredir(call: &mut ServerCall<'_>) -> Done {
+    write::integer(call.out, NO_REDIRECTION);
+    Ok(())
+}
+
+pub(crate) fn caching(_: &mut ServerCall<'_>) -> Done {
+    Err(errors::CACHING_WITHOUT_TRACKING.into())
 }
 
 fn on_or_off(word: &[u8]) -> Result<bool, Refusal> {

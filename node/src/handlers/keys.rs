@@ -14,6 +14,7 @@ pub(crate) use object::{object_encoding, object_freq, object_help, object_idleti
 pub(crate) use rename::{copy, move_, rename, renamenx};
 pub(crate) use scan::{keys, randomkey, scan};
 
+pub(super) use object::encoding;
 pub(super) use scan::{Filter, Scanned, begin_scanned, read_cursor, write_scanned};
 
 use super::arguments::count;

@@ -1,18 +1,12 @@
-//! Commands of the group "server" that are no family of their own: TIME, DEBUG, SHUTDOWN.
+//! Commands of the group "server" that are no family of their own: TIME, SHUTDOWN, HELP.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use slotway_commands::{help, lookup};
-use slotway_config::Key;
 use slotway_resp::write;
 
-use super::{connection::SYNTAX, help::write_help};
-use crate::{
-    call::Done,
-    client::{Client, Fate},
-    node::Node,
-    server_call::ServerCall,
-};
+use super::connection::SYNTAX;
+use crate::{call::Done, client::Fate, server_call::ServerCall};
 
 /// Seconds since 1970 and microseconds within the second.
 pub(crate) fn time(call: &mut ServerCall<'_>) -> Done {
@@ -30,59 +24,6 @@ pub(crate) fn help(call: &mut ServerCall<'_>) -> Done {
         help::answer(row, call.out);
     }
     Ok(())
-}
-
-/// What tests of clients and operators need; everything else is unknown, as on a Redis built without it.
-pub(crate) fn debug(call: &mut ServerCall<'_>) -> Done {
-    may_debug(call.node, call.client)?;
-    let request = call.request;
-    let subcommand = request.word(1);
-    if subcommand.eq_ignore_ascii_case(b"sleep") && request.len() == 3 {
-        let seconds = std::str::from_utf8(request.word(2)).ok().and_then(|text| text.parse::<f64>().ok());
-        let wait = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default();
-        // The point of it: nobody is served meanwhile.
-        std::thread::sleep(wait);
-    } else if subcommand.eq_ignore_ascii_case(b"set-active-expire") && request.len() == 3 {
-        call.node.active_expiry = request.word(2) != b"0";
-    } else if subcommand.eq_ignore_ascii_case(b"help") {
-        write_help(
-            call.out,
-            "DEBUG",
-            &[
-                ("SLEEP <seconds>", "Serve nobody for this long. Decimals are allowed."),
-                (
-                    "SET-ACTIVE-EXPIRE (0|1)",
-                    "Whether expired keys are deleted before somebody asks for them.",
-                ),
-            ],
-        );
-        return Ok(());
-    } else {
-        let name = String::from_utf8_lossy(subcommand).into_owned();
-        let name: String = name.chars().take(128).collect();
-        return Err(format!(
-            "ERR unknown subcommand or wrong number of arguments for '{name}'. Try DEBUG HELP."
-        )
-        .into());
-    }
-    write::simple(call.out, "OK");
-    Ok(())
-}
-
-/// Whether `enable-debug-command` lets this client run DEBUG. Also asked when it is queued behind MULTI.
-pub(crate) fn may_debug(node: &Node, client: &Client) -> Done {
-    let allowed = match node.settings.text(Key::EnableDebugCommand) {
-        "yes" => true,
-        "local" => client.peer.ip().is_loopback(),
-        _ => false,
-    };
-    if allowed {
-        return Ok(());
-    }
-    Err("ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a \
-         local connection, otherwise you need to set this option in the configuration file, and then restart the \
-         server."
-        .into())
 }
 
 /// `SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] [ABORT]`. Not answered: the connection closes when the node ends.

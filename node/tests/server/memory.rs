@@ -220,3 +220,56 @@ fn what_lies_above_the_limit_is_told_and_a_lower_limit_is_reached_without_comman
             && number(&node, "stats", "total_eviction_exceeded_time") > 0
     });
 }
+
+#[test]
+fn what_a_key_takes_follows_its_value() {
+    let node = TestNode::start(&[]);
+    let mut client = node.client();
+    let mut usage = |line: &str| match client.say(line) {
+        Frame::Integer(bytes) => bytes,
+        Frame::NullBulk => -1,
+        other => panic!("{line}: {other:?}"),
+    };
+    assert_eq!(usage("MEMORY USAGE nothing"), -1);
+    usage("APPEND small 12345");
+    assert!((20..100).contains(&usage("MEMORY USAGE small")));
+    assert!((20..100).contains(&usage("memory usage small samples 0")));
+    for number in 0..20_000 {
+        usage(&format!("HSET h {number} {number}"));
+        usage(&format!("SADD s member-{number}"));
+        usage(&format!("RPUSH l {number}"));
+    }
+    for key in ["h", "s", "l"] {
+        let (some, all) =
+            (usage(&format!("MEMORY USAGE {key}")), usage(&format!("MEMORY USAGE {key} SAMPLES 0")));
+        assert!(all > 20_000 * 2 && all < 20_000 * 100, "{key}: {all}");
+        assert!((some - all).abs() < all / 3, "{key}: {some} judged by some, {all} by all");
+    }
+    let integer = "ERR value is not an integer or out of range";
+    for (line, refusal) in [
+        ("MEMORY USAGE k SAMPLES", "ERR syntax error"),
+        ("MEMORY USAGE k SAMPLES -1", "ERR syntax error"),
+        ("MEMORY USAGE k SAMPLES x", integer),
+        ("MEMORY USAGE k x 1", "ERR syntax error"),
+    ] {
+        assert_eq!(client.say(line), error(refusal), "{line}");
+    }
+}
+
+#[test]
+fn memory_is_told_in_figures_and_in_words() {
+    let node = TestNode::start(&[]);
+    let mut client = node.client();
+    assert!(text(&client.say("MEMORY DOCTOR")).contains("hardly any data"));
+    fill(&node, "k", 5000, 2000, false);
+    client.say("HELLO 3");
+    let Frame::Map(stats) = client.say("MEMORY STATS") else { panic!("no map") };
+    let of = |name: &str| stats.iter().find(|(key, _)| *key == bulk(name)).unwrap().1.clone();
+    assert_eq!(of("keys.count"), Frame::Integer(5000));
+    let Frame::Integer(each) = of("keys.bytes-per-key") else { panic!("no integer") };
+    assert!((2000..4000).contains(&each), "{each}");
+    assert!(!text(&client.say("MEMORY DOCTOR")).contains("hardly any data"));
+    assert!(text(&client.say("MEMORY MALLOC-STATS")).contains("resident: "));
+    assert_eq!(client.say("MEMORY PURGE"), ok());
+    assert!(matches!(client.say("MEMORY HELP"), Frame::Array(_)));
+}

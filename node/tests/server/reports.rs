@@ -147,6 +147,30 @@ fn debug_is_for_those_who_enabled_it() {
     assert_eq!(client.say("DEBUG JMAP"), error(unknown));
     assert_eq!(client.say("DEBUG SET-ACTIVE-EXPIRE 0"), ok());
     client.say("SET k v PX 1");
+    client.say("SET text value");
+    let object = text(&client.say("DEBUG OBJECT text"));
+    assert!(object.starts_with("Value at:0x"), "{object}");
+    assert!(object.contains(" refcount:1 encoding:embstr serializedlength:5 lru:"), "{object}");
+    assert!(object.ends_with(" lru_seconds_idle:0"), "{object}");
+    assert_eq!(client.say("DEBUG OBJECT nothing"), error("ERR no such key"));
+    assert_eq!(client.say("DEBUG STRINGMATCH-LEN a*c abc"), Frame::Integer(1));
+    assert_eq!(client.say("DEBUG STRINGMATCH-LEN a*c abd"), Frame::Integer(0));
+    assert_eq!(client.say("DEBUG QUICKLIST-PACKED-THRESHOLD 100b"), ok());
+    assert!(text(&client.say("DEBUG QUICKLIST-PACKED-THRESHOLD x")).starts_with("ERR argument must be"));
+    client.say("HSET h a 1");
+    assert!(text(&client.say("DEBUG LISTPACK h")).starts_with("packed in "));
+    assert_eq!(client.say("DEBUG LISTPACK text"), error("ERR Not a listpack encoded object."));
+    assert!(text(&client.say("DEBUG HTSTATS-KEY h")).starts_with("ERR The value stored"));
+    client.call(&["HSET", "h", "a", &"x".repeat(100)]);
+    assert!(text(&client.say("DEBUG HTSTATS-KEY h")).contains("elements: 1"));
+    assert!(text(&client.say("DEBUG HTSTATS 0")).contains("elements: 3"));
+    assert_eq!(client.say("DEBUG HTSTATS 99"), error("ERR Out of range database"));
+    let history = |client: &mut crate::support::Client<_>| {
+        field(&text(&client.say("INFO replication")), "master_replid").to_owned()
+    };
+    let before = history(&mut client);
+    assert_eq!(client.say("DEBUG CHANGE-REPL-ID"), ok());
+    assert_ne!(history(&mut client), before);
     let Frame::Array(time) = client.say("TIME") else { panic!("TIME is an array") };
     assert_eq!(time.len(), 2);
 }

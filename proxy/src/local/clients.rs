@@ -36,8 +36,29 @@ pub(super) fn run(case: &mut Case<'_>) {
             Err(text) => case.refuse(&text),
         },
         Id::ClientKill => kill(case),
+        // Nobody is tracked.
+        Id::ClientCaching => case.refuse(errors::CACHING_WITHOUT_TRACKING.as_bytes()),
+        Id::ClientGetredir => case.say(|out| write::integer(out, NO_REDIRECTION)),
+        Id::ClientTrackinginfo => trackinginfo(case),
         _ => case.refuse(errors::SYNTAX.as_bytes()),
     }
+}
+
+/// What Redis says where there is no connection to redirect messages to, because there are none.
+const NO_REDIRECTION: i64 = -1;
+
+fn trackinginfo(case: &mut Case<'_>) {
+    let version = case.client.version.get();
+    case.say(|out| {
+        write::map(out, version, 3);
+        write::bulk(out, b"flags");
+        write::set(out, version, 1);
+        write::bulk(out, b"off");
+        write::bulk(out, b"redirect");
+        write::integer(out, NO_REDIRECTION);
+        write::bulk(out, b"prefixes");
+        write::array(out, 0);
+    });
 }
 
 /// What a name in CLIENT LIST may be made of: no spaces, nothing that does not print.

@@ -29,7 +29,6 @@ const NOT_IN_USE: &[(&str, &str)] = &[
     ("aof_rewrites", "0"),
     ("aof_rewrites_consecutive_failures", "0"),
     ("async_loading", "0"),
-    ("blocked_clients", "0"),
     ("clients_in_timeout_table", "0"),
     ("cluster_connections", "0"),
     ("current_active_defrag_time", "0"),
@@ -227,6 +226,9 @@ impl<'a> Facts<'a> {
     fn clients(&self, name: &str) -> Option<String> {
         Some(match name {
             "connected_clients" => self.node.clients.len().to_string(),
+            "blocked_clients" => {
+                self.node.clients.iter().filter(|client| client.is_paused.get()).count().to_string()
+            }
             "maxclients" => self.node.bounds.clients_max.to_string(),
             "client_recent_max_input_buffer" => self.input_bytes_max.to_string(),
             "client_recent_max_output_buffer" => self.output_bytes_max.to_string(),
@@ -324,7 +326,7 @@ impl<'a> Facts<'a> {
             "master_link_status" if primary.is_some() => "down".into(),
             "connected_slaves" => "0".into(),
             "master_failover_state" => "no-failover".into(),
-            "master_replid" => self.node.identity.run_id.clone(),
+            "master_replid" => self.node.identity.history.clone(),
             "master_replid2" => "0".repeat(40),
             "master_repl_offset"
             | "repl_backlog_active"

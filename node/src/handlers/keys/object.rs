@@ -23,7 +23,7 @@ pub(crate) fn object_encoding(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-fn encoding(entry: &Entry) -> &'static str {
+pub(in crate::handlers) fn encoding(entry: &Entry) -> &'static str {
     match entry.value() {
         Value::Text(_) | Value::Object(Object::Text(_)) => match entry.text_encoding() {
             Some(TextEncoding::Integer) => "int",

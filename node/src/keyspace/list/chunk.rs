@@ -77,7 +77,6 @@ impl Chunk {
     }
 
     /// Bytes of the chunk's allocation.
-    #[cfg(test)]
     pub(super) fn allocated(&self) -> usize {
         self.bytes.capacity()
     }

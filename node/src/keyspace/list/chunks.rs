@@ -43,6 +43,14 @@ impl Chunks {
         self.chunks.len() > steps
     }
 
+    /// About how many bytes it holds, judged by so many chunks; 0: all of them.
+    pub(crate) fn bytes(&self, samples: usize) -> usize {
+        let samples = if samples == 0 { self.chunks.len() } else { samples.min(self.chunks.len()) };
+        let looked_at: usize = self.chunks.iter().take(samples).map(Chunk::allocated).sum();
+        let scaled = looked_at.saturating_mul(self.chunks.len()).checked_div(samples).unwrap_or(0);
+        self.chunks.capacity() * size_of::<Chunk>() + scaled
+    }
+
     pub(super) fn chunks(&self) -> &VecDeque<Chunk> {
         &self.chunks
     }

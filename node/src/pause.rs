@@ -1,0 +1,81 @@
+//! CLIENT PAUSE: commands wait, for a time or until CLIENT UNPAUSE.
+//!
+//! A connection whose next command has to wait sleeps with that command unread, and with all behind it: nothing is
+//! reordered. Meanwhile no key goes by eviction, or by its deadline unless it is asked for: what an operator pauses
+//! writes for may not change by itself.
+
+use slotway_commands::{
+    Command, Id,
+    row::{Flag, Group},
+};
+
+use crate::{call::Millis, client::Client};
+
+/// What waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Pause {
+    #[default]
+    None,
+    /// What may change keys, until then.
+    Writes(Millis),
+    /// Everything but what members say to each other, until then.
+    All(Millis),
+}
+
+impl Pause {
+    pub(crate) fn is_none(self) -> bool {
+        self == Pause::None
+    }
+
+    /// When it ends by itself.
+    pub(crate) fn until(self) -> Option<Millis> {
+        match self {
+            Pause::None => None,
+            Pause::Writes(until) | Pause::All(until) => Some(until),
+        }
+    }
+
+    pub(crate) fn is_over(self, now: Millis) -> bool {
+        self.until().is_none_or(|until| until <= now)
+    }
+
+    /// A further pause: the longer and the stricter one holds.
+    pub(crate) fn and(self, other: Pause) -> Pause {
+        let until = self.until().max(other.until());
+        match (self, other, until) {
+            (_, _, None) => Pause::None,
+            (Pause::All(_), _, Some(until)) | (_, Pause::All(_), Some(until)) => Pause::All(until),
+            (_, _, Some(until)) => Pause::Writes(until),
+        }
+    }
+
+    /// Whether a command of this client has to wait.
+    pub(crate) fn holds(self, client: &Client, row: &Command, now: Millis) -> bool {
+        if self.is_over(now) || row.group == Group::Internal {
+            return false;
+        }
+        match self {
+            Pause::None => false,
+            Pause::All(_) => true,
+            Pause::Writes(_) => [Flag::Write, Flag::MayReplicate]
+                .into_iter()
+                .any(|flag| row.flags.has(flag) || row.id == Id::Exec && client.transaction.holds(flag)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_pauses_the_longer_and_the_stricter_hold() {
+        let (writes, all) = (|at| Pause::Writes(Millis(at)), |at| Pause::All(Millis(at)));
+        assert_eq!(Pause::None.and(writes(5)), writes(5));
+        assert_eq!(writes(5).and(writes(3)), writes(5));
+        assert_eq!(writes(5).and(all(3)), all(5));
+        assert_eq!(all(3).and(writes(5)), all(5));
+        assert_eq!(Pause::None.and(Pause::None), Pause::None);
+        assert!(all(5).is_over(Millis(5)) && !all(5).is_over(Millis(4)) && Pause::None.is_over(Millis(0)));
+    }
+}
