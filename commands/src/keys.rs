@@ -167,6 +167,8 @@ pub fn channels(command: &Command, request: Request<'_>) -> Positions {
 enum NoRun {
     /// A count of zero: right for a script, a syntax error for everything else.
     NoneAsked,
+    /// The words end where the run would begin: PFMERGE may have a destination and no sources.
+    NoneLeft,
     NotFound,
 }
 
@@ -179,8 +181,10 @@ impl From<NoRun> for KeyError {
 fn by_specs(specs: &[KeySpec], request: Request<'_>) -> Result<Positions, KeyError> {
     let mut found = Positions::NONE;
     for spec in specs {
-        if let Some(run) = walk(spec, request)? {
-            found.push(run);
+        match walk(spec, request) {
+            Ok(Some(run)) => found.push(run),
+            Ok(None) | Err(NoRun::NoneLeft) => {}
+            Err(missing @ (NoRun::NoneAsked | NoRun::NotFound)) => return Err(missing.into()),
         }
     }
     Ok(found)
@@ -215,7 +219,8 @@ fn walk_any(spec: &KeySpec, request: Request<'_>) -> Result<Run, NoRun> {
         Find::Unknown => return Err(NoRun::NotFound),
     };
     if first > last || last >= len {
-        return Err(NoRun::NotFound);
+        let ends_here = matches!(spec.begin, Begin::Index(_)) && first == len && last + 1 == first;
+        return Err(if ends_here { NoRun::NoneLeft } else { NoRun::NotFound });
     }
     Ok(Run { first, last, step, flags: spec.flags })
 }
