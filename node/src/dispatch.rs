@@ -21,6 +21,7 @@ use crate::handlers::memory;
 use crate::handlers::server;
 use crate::handlers::sets;
 use crate::handlers::slowlog;
+use crate::handlers::sort;
 use crate::handlers::sorted_sets;
 use crate::handlers::strings;
 use crate::handlers::transactions;
@@ -245,7 +246,8 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::GeoradiusbymemberRo
         | Id::Geosearch
         | Id::Geosearchstore => Missing,
-        Id::Sort | Id::SortRo => Missing,
+        Id::Sort => Data(sort::sort),
+        Id::SortRo => Data(sort::sort_ro),
         Id::Discard => Server(transactions::discard),
         Id::Exec => Server(transactions::exec),
         Id::Multi => Server(transactions::multi),

@@ -158,6 +158,8 @@ pub(crate) struct Keyspace {
     watches: Watches,
     /// Where each run of slots that this node answers for ends: see [`scan`].
     runs: scan::Runs,
+    /// Other nodes may hold keys, too.
+    is_one_of_many: bool,
     /// The database that active expiry begins with, so that a busy one does not starve the others.
     expire_first: u8,
     /// The best candidates for eviction.
@@ -182,6 +184,7 @@ impl Keyspace {
             garbage: Garbage::default(),
             watches: Watches::default(),
             runs: scan::Runs::default(),
+            is_one_of_many: false,
             expire_first: 0,
             pool: Pool::default(),
             evict_next: 0,
@@ -224,6 +227,14 @@ impl Keyspace {
     /// Tells which slots this node answers for; until told, all.
     pub(crate) fn serve(&mut self, owns: impl Fn(Slot) -> bool) {
         self.runs = scan::Runs::new(owns);
+        self.is_one_of_many = true;
+    }
+
+    /// Whether all keys that begin with `prefix` are sure to be on the node that holds `key`: on a node by itself, in a
+    /// whole database, and where a hash tag in the prefix says so.
+    pub(crate) fn holds_all_like(&self, key: Key<'_>, prefix: &[u8]) -> bool {
+        let is_spread = self.contents(key.place.database).shape() == Shape::Spread;
+        !(self.is_one_of_many && is_spread) || has_hash_tag(prefix) && spread_slot(prefix) == key.place.slot
     }
 
     pub(crate) fn seed(&self) -> Seed {
@@ -521,4 +532,11 @@ impl Keyspace {
     fn contents_mut(&mut self, database: Database) -> &mut Contents {
         &mut self.contents[usize::from(database.0)]
     }
+}
+
+/// Whether a key's slot is that of a tag that ends within this beginning of it.
+fn has_hash_tag(prefix: &[u8]) -> bool {
+    let open = prefix.iter().position(|&byte| byte == b'{');
+    let tag = open.and_then(|open| prefix[open + 1..].iter().position(|&byte| byte == b'}'));
+    tag.is_some_and(|len| len > 0)
 }

@@ -71,10 +71,11 @@ pub(crate) const ROWS: &[Command] = &[
     command(Id::Sort, "sort", -2, "1.0.0").flags(&[Write, Denyoom])
         .acl(&[Category::Set, Category::Sortedset, Category::List, Category::Dangerous])
         .keys(&[key(1, &[Ro, Access]), unknown(&[Ro, Access]), unknown(&[Ow, Update])]).search(Search::Sort)
-        .proxy(OneSlot).replay(Kept),
+        .proxy(OneSlot).replay(Kept).here(),
     command(Id::SortRo, "sort_ro", -2, "7.0.0").flags(&[Readonly])
         .acl(&[Category::Set, Category::Sortedset, Category::List, Category::Dangerous])
-        .keys(&[key(1, &[Ro, Access]), unknown(&[Ro, Access])]).search(Search::SortRo).proxy(OneSlot),
+        .keys(&[key(1, &[Ro, Access]), unknown(&[Ro, Access])]).search(Search::SortRo).proxy(OneSlot)
+        .here(),
     command(Id::Touch, "touch", -2, "3.2.1").flags(&[Readonly, Fast]).acl(&[Category::Keyspace])
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]).keys(&[keys(1, -1, 1, &[Ro])])
         .proxy(Split(SplitRule::Sum)).here(),

@@ -43,13 +43,27 @@ fn parse(word: &[u8]) -> Option<f64> {
 
 /// The bound of a range of scores, without the bracket that excludes it.
 pub(super) fn parse_bound(word: &[u8]) -> Option<f64> {
+    read_c_string(word).map(|read| read.value)
+}
+
+fn read_c_string(word: &[u8]) -> Option<Read> {
     let end = word.iter().position(|&byte| byte == 0).unwrap_or(word.len());
     if end == 0 {
-        return Some(0.0);
+        return Some(Read { value: 0.0, out_of_range: false });
     }
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
     let start = word[..end].iter().position(|byte| !is_space(byte))?;
-    read(&word[start..end]).map(|read| read.value)
+    read(&word[start..end])
+}
+
+/// The weight of an element that is sorted: read as a bound is, but within the range of a double, and not among the numbers
+/// too small for all digits.
+pub(super) fn parse_weight(word: &[u8]) -> Option<f64> {
+    if let Some(number) = parse_digits(word) {
+        return Some(number);
+    }
+    let read = read_c_string(word)?;
+    (!read.out_of_range && !read.value.is_subnormal()).then_some(read.value)
 }
 
 /// Most scores are short whole numbers.

@@ -42,6 +42,9 @@ const SIZES: [usize; 5] = [4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10];
 /// Where elements are counted, a run still has no more bytes than this.
 const COUNTED_BYTES_MAX: usize = 8 << 10;
 
+/// What chunks shrink to before they become one run.
+const HALF: usize = 2;
+
 impl Limit {
     /// Elements, or with -1 to -5 a size of 4 to 64 KiB.
     pub(crate) fn new(setting: i64) -> Limit {
@@ -64,11 +67,12 @@ impl Limit {
         redis_bytes > bytes_max.unwrap_or(COUNTED_BYTES_MAX) || elements_max.is_some_and(|max| elements > max)
     }
 
-    /// Whether so much is small enough for chunks to become one run again.
-    fn is_halved_by(self, run: Run<'_>) -> bool {
+    /// Whether chunks may become this one run: a part of the limit, half after removals. Redis asks for the bytes only
+    /// where the setting is a size.
+    fn admits(self, run: Run<'_>, part: usize) -> bool {
         let (bytes_max, elements_max) = self.parts();
-        bytes_max.is_none_or(|max| run.redis_bytes() <= max / 2)
-            && elements_max.is_none_or(|max| run.len <= max / 2)
+        bytes_max.is_none_or(|max| run.redis_bytes() <= max / part)
+            && elements_max.is_none_or(|max| run.len <= max / part)
             && run.bytes.len() <= packed::RUN_BYTES_MAX
     }
 }
@@ -89,6 +93,16 @@ pub(crate) struct ListMut<'a> {
 impl Entry {
     pub(crate) fn with_list(key: &[u8]) -> Entry {
         Entry::new(key, Form::PackedList, &packed::EMPTY)
+    }
+
+    /// A list that is made at once: elements are pushed to chunks, which become one run if that is within the limit.
+    pub(crate) fn with_list_of<'w>(key: &[u8], limit: Limit, words: impl Iterator<Item = &'w [u8]>) -> Entry {
+        let mut chunks = Chunks::default();
+        words.for_each(|word| chunks.push(End::Tail, word, limit));
+        match chunks.only_run() {
+            Some(run) if limit.admits(run, 1) => Entry::new(key, Form::PackedList, &packed::value_of(run)),
+            _ => Entry::with_object(key, Box::new(Object::List(chunks))),
+        }
     }
 
     /// The list; None when the value is something else.
@@ -184,6 +198,15 @@ impl<'a> Iterator for Iter<'a> {
             }
         }
     }
+
+    /// Run by run: a long LRANGE does not ask for each element which run it is in.
+    fn fold<T, F: FnMut(T, Element<'a>) -> T>(self, start: T, mut each: F) -> T {
+        let mut value = self.front.fold(start, &mut each);
+        for chunk in self.middle {
+            value = chunk.run().elements().fold(value, &mut each);
+        }
+        self.back.fold(value, each)
+    }
 }
 
 impl DoubleEndedIterator for Iter<'_> {
@@ -278,7 +301,7 @@ impl ListMut<'_> {
     pub(crate) fn settle(&mut self) -> usize {
         if let List::Chunked(chunks) = self.view()
             && let Some(run) = chunks.only_run()
-            && self.limit.is_halved_by(run)
+            && self.limit.admits(run, HALF)
         {
             let value = packed::value_of(run);
             self.entry.set_bytes(Form::PackedList, &value);

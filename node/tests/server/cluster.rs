@@ -85,6 +85,37 @@ fn a_managed_node_refers_to_the_owner_of_a_foreign_slot() {
     assert_eq!(client.say("MSET foo 1 bar 2"), ok());
 }
 
+/// As in Redis: the weights may be anywhere. But a hash tag, or a database that is whole, says where they are.
+#[test]
+fn sort_looks_up_other_keys_only_where_they_are_sure_to_be_here() {
+    let (node, mut member) = node_with_member();
+    assert_eq!(adopt(&mut member, 5, "n1"), ok());
+    let mut client = node.client();
+    let denied = |option: &str| error(&format!("ERR {option} option of SORT denied in cluster mode."));
+    assert_eq!(client.say("RPUSH {bar}list 1 2"), Frame::Integer(2));
+    assert_eq!(client.say("MSET {bar}1 b {bar}2 a"), ok());
+    let list = |words: &[&str]| Frame::Array(words.iter().map(|word| bulk(word)).collect());
+    for (line, expected) in [
+        ("SORT {bar}list BY w*", denied("BY")),
+        ("SORT {bar}list BY {}bar* GET #", denied("BY")),
+        ("SORT {bar}list BY {bar*", denied("BY")),
+        ("SORT {bar}list BY {foo}*", denied("BY")),
+        ("SORT {bar}list GET *", denied("GET")),
+        ("SORT_RO {bar}list GET # GET w*->f", denied("GET")),
+        (
+            "SORT {bar}list BY nosort GET # GET fixed DESC LIMIT 0 1",
+            Frame::Array(vec![bulk("2"), Frame::NullBulk]),
+        ),
+        ("SORT {bar}list BY {bar}* ALPHA GET {bar}*", list(&["a", "b"])),
+    ] {
+        assert_eq!(client.say(line), expected, "{line}");
+    }
+    client.say("SELECT 2");
+    client.say("MSET w1 2 w2 1");
+    client.say("RPUSH list 1 2");
+    assert_eq!(client.say("SORT list BY w* GET w*"), list(&["1", "2"]));
+}
+
 #[test]
 fn a_slot_that_nobody_holds_is_down() {
     let (node, mut member) = node_with_member();

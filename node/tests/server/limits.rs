@@ -135,6 +135,27 @@ fn a_client_that_never_reads_is_cut_at_the_hard_limit_and_counted() {
 }
 
 #[test]
+fn a_client_that_asks_for_all_of_a_long_list_and_never_reads_is_cut_and_the_node_lives_on() {
+    let node = TestNode::start(&[("client-output-buffer-limit", "normal 4mb 0 0")]);
+    let mut other = node.client();
+    let element = "x".repeat(1000);
+    let mut request = vec!["RPUSH", "list"];
+    request.resize(1002, &element);
+    for pushed in 1..=20 {
+        assert_eq!(other.call(&request), Frame::Integer(pushed * 1000));
+    }
+    let mut deaf = node.client();
+    // Twenty megabytes are past the limit at the first reply, however much the sockets hold.
+    deaf.send("LRANGE list 0 -1\r\n".repeat(10));
+    wait_until("the cut is counted", || {
+        node.metric("redis_client_output_buffer_limit_disconnections_total") == 1.0
+    });
+    assert_eq!(other.say("LLEN list"), Frame::Integer(20_000));
+    assert_eq!(other.say("LINDEX list -1"), bulk(&element));
+    wait_until("what it was owed is given back", || !text(&other.say("CLIENT LIST")).contains("id=2"));
+}
+
+#[test]
 fn without_a_limit_a_client_that_never_reads_holds_a_bounded_amount() {
     let node = TestNode::start(&[]);
     let mut other = node.client();

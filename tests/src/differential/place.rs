@@ -42,6 +42,11 @@ const LEFT_OUT: &[(&[Place], &[&str], &str)] = &[
         &["multi", "exec", "discard", "watch", "unwatch"],
         "a transaction over several slots is refused as a whole; under one hash tag it runs",
     ),
+    (
+        &[FreeKeys],
+        &["sort", "sort_ro"],
+        "weights may lie on any node, so BY and GET are refused as in a Redis Cluster",
+    ),
 ];
 
 impl Place {

@@ -49,7 +49,6 @@ impl<'a> Element<'a> {
     }
 
     /// The bytes that a client wrote.
-    #[cfg(test)]
     pub(crate) fn text<'b>(self, digits: &'b mut itoa::Buffer) -> &'b [u8]
     where
         'a: 'b,
