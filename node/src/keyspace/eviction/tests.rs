@@ -1,3 +1,5 @@
+//! Each policy takes what it should and leaves what it must, and memory comes down to the limit.
+
 use std::collections::HashSet;
 
 use slotway_cluster::Placement;
