@@ -83,7 +83,8 @@ fn broken(source: &mut Source) -> Vec<u8> {
 /// A run of zeros in two bytes, or in one where that is enough, now and then.
 fn zeros(len: u64) -> (Vec<u8>, u64) {
     let low = byte((len - 1) & 0xFF);
-    let bytes = if len <= 64 && !len.is_multiple_of(3) { vec![low] } else { vec![0x40 | byte((len - 1) >> 8), low] };
+    let bytes =
+        if len <= 64 && !len.is_multiple_of(3) { vec![low] } else { vec![0x40 | byte((len - 1) >> 8), low] };
     (bytes, len)
 }
 
