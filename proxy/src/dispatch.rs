@@ -61,11 +61,12 @@ pub(crate) fn run(
                 return Next::CloseNow;
             }
             thread.counters.unknown.add(1);
+            let mut next = Next::Request;
             if client.apart.get() {
-                transaction::refused(client);
+                next = transaction::refused(thread, client, replies, request);
             }
             replies.say(client.heard(), |out| write::error(out, &error.text));
-            return Next::Request;
+            return next;
         }
     };
     client.last_command.set(Some(command.id));

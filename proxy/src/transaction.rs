@@ -72,11 +72,18 @@ pub(crate) fn is_queued(client: &Client, id: Id) -> bool {
     !at_once && client.transaction.borrow().is_some()
 }
 
-/// A command between MULTI and EXEC could not be queued.
-pub(crate) fn refused(client: &Client) {
+/// A request that is no command, or has too few or too many words: between MULTI and EXEC it aborts the transaction. An
+/// EXEC with too many words is the end of it.
+pub(crate) fn refused(thread: &Thread, client: &Client, replies: &Replies, request: Request<'_>) -> Next {
+    if lookup::find(request.word(0)).is_some_and(|command| command.id == Id::Exec) {
+        let own_link = client.lease.borrow().is_some();
+        abandon(thread, client);
+        return if own_link { settled(replies) } else { Next::Request };
+    }
     if let Some(transaction) = &mut *client.transaction.borrow_mut() {
         transaction.spoil(Doom::Refused);
     }
+    Next::Request
 }
 
 /// The client is done with transaction and watched keys, however far it got.
@@ -100,8 +107,8 @@ fn give_back(thread: &Thread, leased: Leased, transaction: Option<&Transaction>)
 }
 
 /// The client's next requests take other links: not before what is under way has been answered.
-fn settled(case: &Case<'_>) -> Next {
-    if case.replies.outstanding() > 0 { Next::AfterThis } else { Next::Request }
+fn settled(replies: &Replies) -> Next {
+    if replies.outstanding() > 0 { Next::AfterThis } else { Next::Request }
 }
 
 fn discard(case: &mut Case<'_>) -> Next {
@@ -116,7 +123,7 @@ fn discard(case: &mut Case<'_>) -> Next {
 fn unwatch(case: &mut Case<'_>) -> Next {
     let own_link = case.client.lease.borrow().is_some();
     abandon(case.thread, case.client);
-    let next = if own_link { settled(case) } else { Next::Request };
+    let next = if own_link { settled(case.replies) } else { Next::Request };
     case.say(|out| write::simple(out, "OK"));
     next
 }
@@ -401,7 +408,7 @@ fn exec_on_own_link(case: &mut Case<'_>, transaction: Transaction, leased: Lease
     if let Some(line) = obstacle(case, &transaction, Some(&leased)) {
         case.say(|out| out.extend_from_slice(&line));
         give_back(case.thread, leased, Some(&transaction));
-        return settled(case);
+        return settled(case.replies);
     }
     let bound = match &leased.watch {
         Some(_) => Bound::Told(null(case.client.version.get())),

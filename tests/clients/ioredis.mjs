@@ -131,6 +131,53 @@ data.check('errors are ReplyErrors', async (r) => {
   equal(await r.ping(), 'PONG');
 });
 
+data.check('a transaction runs as one, and its replies come in order', async (r) => {
+  await r.del('{tx}a', '{tx}h');
+  const run = await r.multi().set('{tx}a', 1).incr('{tx}a').echo('hello').hset('{tx}h', 'f', 'v').hgetall('{tx}h')
+    .get('{tx}none').exec();
+  equal(run.slice(0, 4), [[null, 'OK'], [null, 2], [null, 'hello'], [null, 1]]);
+  equal([run[4][0], { ...run[4][1] }, run[5]], [null, { f: 'v' }, [null, null]]);
+  equal(await r.multi().exec(), []);
+  const mixed = await r.multi().set('{tx}a', 'text').lpush('{tx}a', 'x').get('{tx}a').exec();
+  yes(mixed[1][0].message.startsWith('WRONGTYPE'), 'an error stands in its place');
+  equal(mixed[2], [null, 'text']);
+});
+
+data.check('a large transaction runs as one', async (r) => {
+  await r.del('{tx}n');
+  const multi = r.multi();
+  for (let turn = 0; turn < 2500; turn += 1) multi.incr('{tx}n');
+  equal((await multi.exec()).map(([, number]) => number), Array.from({ length: 2500 }, (_, at) => at + 1));
+});
+
+data.check('a transaction is sent command by command, too, and discarded', async (r) => {
+  const alone = r.duplicate({ enableAutoPipelining: false });
+  equal(await alone.multi({ pipeline: false }), 'OK');
+  equal(await alone.set('{tx}a', 'never'), 'QUEUED');
+  equal(await alone.discard(), 'OK');
+  equal(await alone.multi({ pipeline: false }), 'OK');
+  equal(await alone.set('{tx}a', 'once'), 'QUEUED');
+  equal(await alone.exec(), [[null, 'OK']]);
+  equal(await r.get('{tx}a'), 'once');
+  await alone.quit();
+});
+
+data.check('a watched transaction runs only if nobody came between', async (r) => {
+  const alone = r.duplicate({ enableAutoPipelining: false });
+  await r.set('{tx}w', 1);
+  await alone.watch('{tx}w');
+  await r.set('{tx}w', 2);
+  equal(await alone.multi().set('{tx}w', 3).exec(), null);
+  await alone.watch('{tx}w', '{tx}other');
+  equal(await alone.get('{tx}w'), '2');
+  equal(await alone.multi().set('{tx}w', 3).exec(), [[null, 'OK']]);
+  await alone.watch('{tx}w');
+  await r.set('{tx}w', 4);
+  equal(await alone.unwatch(), 'OK');
+  equal(await alone.multi().get('{tx}w').exec(), [[null, '4']]);
+  await alone.quit();
+});
+
 connection.check('the databases are apart, also by SELECT on one connection', async () => {
   const r = connect();
   await r.flushall();

@@ -129,6 +129,24 @@ data.check('errors are ErrorReplies', async (r) => {
   equal(await r.ping(), 'PONG');
 });
 
+data.check('transactions run as one, also large and watched ones', async (r) => {
+  await r.del(['{tx}a', '{tx}n']);
+  equal(await r.multi().set('{tx}a', '1').incr('{tx}a').echo('hello').get('{tx}none').exec(), ['OK', 2, 'hello', null]);
+  const multi = r.multi();
+  for (let turn = 0; turn < 2500; turn += 1) multi.incr('{tx}n');
+  equal(await multi.exec(), Array.from({ length: 2500 }, (_, at) => at + 1));
+  const alone = r.duplicate();
+  await alone.connect();
+  await alone.watch('{tx}a');
+  await r.set('{tx}a', 'changed');
+  const refused = await alone.multi().set('{tx}a', 'never').exec().then(() => null, (error) => error);
+  equal(refused?.constructor?.name, 'WatchError');
+  await alone.watch('{tx}a');
+  equal(await alone.multi().set('{tx}a', 'again').exec(), ['OK']);
+  equal(await r.get('{tx}a'), 'again');
+  await alone.close();
+});
+
 connection.check('the databases are apart, also by SELECT on one connection', async () => {
   const r = await connect();
   await r.flushAll();

@@ -288,6 +288,114 @@ def _(r):
     equal(r.ping(), True)
 
 
+@data("a transaction runs as one, and its replies come in order")
+def _(r):
+    r.delete("{tx}a", "{tx}h")
+    with r.pipeline(transaction=True) as pipeline:
+        pipeline.set("{tx}a", 1).incr("{tx}a").echo("hello").hset("{tx}h", mapping={"f": "v"})
+        pipeline.hgetall("{tx}h").get("{tx}none").exists("{tx}a", "{tx}h").ping()
+        wanted = [True, 2, text(r, "hello"), 1, {text(r, "f"): text(r, "v")}, None, 2, True]
+        equal(pipeline.execute(), wanted)
+        equal(pipeline.execute(), [])
+        pipeline.get("{tx}a")
+        equal(pipeline.execute(), texts(r, "2"))
+
+
+@data("a large transaction runs as one")
+def _(r):
+    r.delete("{tx}n", "{tx}big")
+    with r.pipeline(transaction=True) as pipeline:
+        for _ in range(3000):
+            pipeline.incr("{tx}n")
+        pipeline.set("{tx}big", "v" * 300_000).strlen("{tx}big")
+        equal(pipeline.execute(), [*range(1, 3001), True, 300_000])
+
+
+@data("an error inside a transaction does not stop the others, one before it stops all")
+def _(r):
+    r.set("{tx}s", "text")
+    with r.pipeline(transaction=True) as pipeline:
+        pipeline.set("{tx}a", 1).lpush("{tx}s", "x").incr("{tx}a")
+        found = pipeline.execute(raise_on_error=False)
+        equal([found[0], found[2]], [True, 2])
+        true(isinstance(found[1], redis.ResponseError) and "WRONGTYPE" in str(found[1]), found[1])
+        pipeline.set("{tx}a", 100).execute_command("NONSENSE")
+        raises(redis.ResponseError, "Command # 2 (NONSENSE)", pipeline.execute)
+    equal(r.get("{tx}a"), text(r, "2"))
+
+
+@data("a watched transaction is tried again until nobody came between")
+def _(r):
+    r.set("{tx}counter", 0)
+    attempts = []
+
+    def increment(pipeline):
+        attempts.append(1)
+        value = int(pipeline.get("{tx}counter"))
+        if len(attempts) < 3:
+            r.incrby("{tx}counter", 10)
+        pipeline.multi()
+        pipeline.set("{tx}counter", value + 1)
+
+    equal(r.transaction(increment, "{tx}counter", "{tx}other"), [True])
+    equal((len(attempts), r.get("{tx}counter")), (3, text(r, "21")))
+    with r.pipeline() as pipeline:
+        pipeline.watch("{tx}counter")
+        r.set("{tx}counter", 0)
+        pipeline.multi()
+        pipeline.set("{tx}counter", 1)
+        raises(redis.WatchError, "", pipeline.execute)
+        pipeline.watch("{tx}counter")
+        pipeline.unwatch()
+        pipeline.get("{tx}counter")
+        equal(pipeline.execute(), texts(r, "0"))
+    equal(r.get("{tx}counter"), text(r, "0"))
+
+
+@data("threads that watch the same counter lose no increment")
+def _(r):
+    r.delete("{tx}shared")
+    errors = []
+
+    def work():
+        def increment(pipeline):
+            value = int(pipeline.get("{tx}shared") or 0)
+            pipeline.multi()
+            pipeline.set("{tx}shared", value + 1)
+
+        try:
+            for _ in range(20):
+                r.transaction(increment, "{tx}shared")
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    equal(errors, [])
+    equal(r.get("{tx}shared"), text(r, "160"))
+
+
+@connection("in a database from 1 to 15 a transaction has any keys; in the spread one those of one slot, or it is refused whole")
+def _():
+    for number in (0, 4):
+        r = connect(db=number)
+        r.flushdb()
+        with r.pipeline(transaction=True) as pipeline:
+            for key in EVERY_SLOT[:100]:
+                pipeline.incr(key)
+            try:
+                equal(pipeline.execute(), [1] * 100)
+                equal(r.exists(*EVERY_SLOT[:100]), 100)
+            except redis.ResponseError as error:
+                true(number == 0 and "slotway_version" in r.info("server"), f"only a sharded server refuses: {error}")
+                true("same slot" in str(error) and "hash tag" in str(error), f"{error} names a way out")
+                equal(r.exists(*EVERY_SLOT[:100]), 0)
+        r.flushdb()
+
+
 @connection("the databases are apart")
 def _():
     clients = [connect(db=number) for number in (0, 1, 2, 15)]

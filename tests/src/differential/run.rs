@@ -250,7 +250,7 @@ impl Run {
                         frames_agree(&asked.words, asked.compare, ours, theirs)
                     });
             }
-        } else if question.is("discard") || question.is("reset") {
+        } else if question.is("discard") && theirs == b"+OK\r\n" || question.is("reset") {
             *queued = None;
         }
         agree(&question.words, question.compare, ours, theirs)
