@@ -2,7 +2,7 @@
 
 use slotway_cluster::slot::spread_slot;
 use slotway_commands::row::Policy;
-use slotway_commands::{Command, keys, lookup};
+use slotway_commands::{Command, Id, keys, lookup};
 use slotway_resp::OwnedRequest;
 
 use super::question::is;
@@ -76,6 +76,20 @@ impl Place {
     #[must_use]
     pub fn asks(self, words: &[Vec<u8>]) -> bool {
         self == Redis || is_here(words) && !self.leaves_out(words)
+    }
+
+    /// Whether it can be asked between MULTI and EXEC, too: behind a proxy nothing that concerns every shard.
+    #[must_use]
+    pub fn queues(self, words: &[Vec<u8>]) -> bool {
+        let request = OwnedRequest::new(words);
+        let Ok(row) = lookup::resolve(request.view()) else { return true };
+        let everywhere = matches!(row.proxy, Policy::EveryShard(_) | Policy::Scan);
+        match self {
+            Redis | Node | FreeKeys => true,
+            // Its own shard holds all of the database, but not all databases.
+            WholeDatabase => row.id != Id::Flushall,
+            OneHashTag => !everywhere,
+        }
     }
 
     fn leaves_out(self, words: &[Vec<u8>]) -> bool {

@@ -47,7 +47,10 @@ impl Source {
     pub fn next_question(&mut self) -> Question {
         loop {
             let question = self.any_question();
-            if !question.words.is_empty() && self.place.asks(&question.words) {
+            if question.words.is_empty() || !self.place.asks(&question.words) {
+                continue;
+            }
+            if self.group.name != "transactions" || self.place.queues(&question.words) {
                 return question;
             }
         }
