@@ -108,10 +108,11 @@ fn words(source: &mut Source, name: &str) -> Option<Vec<Vec<u8>>> {
 }
 
 const CHOSEN: &str = r#"
-    SETBIT a 4294967295 1
+    SETBIT a 8000007 1
     STRLEN a
-    GETBIT a 4294967295
-    GETBIT a 4294967294
+    GETBIT a 8000007
+    GETBIT a 8000006
+    SETBIT a 4294967296 1
     BITCOUNT a
     BITPOS a 1
     BITPOS a 1 -1
@@ -127,8 +128,9 @@ const CHOSEN: &str = r#"
     BITPOS c 0
     BITPOS c 0 0
     BITPOS c 0 0 -1
-    BITFIELD a GET u8 4294967295 GET i63 4294967295
-    BITFIELD a SET u63 4294967295 1
+    BITFIELD a GET u8 8000000 GET i63 4294967295 GET u8 4294967296
+    BITFIELD a SET u63 8000007 1
+    BITFIELD a SET u63 4294967296 1
     STRLEN a
     DEL a b c
     SET i 12
