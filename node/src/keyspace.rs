@@ -499,6 +499,9 @@ impl Keyspace {
 
     /// Exchanges two databases.
     pub(crate) fn swap(&mut self, one: Database, other: Database) {
+        if one == other {
+            return;
+        }
         let mut watches = std::mem::take(&mut self.watches);
         for database in [one, other] {
             watches.note_where(database, |key| self.has(one, key) || self.has(other, key));

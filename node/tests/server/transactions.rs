@@ -118,6 +118,7 @@ fn exec_runs_when_no_watched_key_changed() {
         "TOUCH k",
         "RENAME other another",
         "SWAPDB 2 3",
+        "SWAPDB 0 0",
         "GETEX k",
     ] {
         check_watch(&["SET k 1", "SET other 2"], "WATCH a k", &[change], true);
