@@ -10,6 +10,7 @@ use crate::handlers::command;
 use crate::handlers::config;
 use crate::handlers::connection;
 use crate::handlers::debug;
+use crate::handlers::geo;
 use crate::handlers::hashes;
 use crate::handlers::hyperloglog;
 use crate::handlers::info;
@@ -236,18 +237,18 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::Zscore => Data(sorted_sets::zscore),
         Id::Zunion => Data(sorted_sets::zunion),
         Id::Zunionstore => Data(sorted_sets::zunionstore),
-        Id::Geoadd
-        | Id::Geodist
-        | Id::Geohash
-        | Id::Geopos
-        | Id::Georadius
-        | Id::GeoradiusRo
-        | Id::Georadiusbymember
-        | Id::GeoradiusbymemberRo
-        | Id::Geosearch
-        | Id::Geosearchstore => Missing,
         Id::Sort => Data(sort::sort),
         Id::SortRo => Data(sort::sort_ro),
+        Id::Geoadd => Data(geo::geoadd),
+        Id::Geodist => Data(geo::geodist),
+        Id::Geohash => Data(geo::geohash),
+        Id::Geopos => Data(geo::geopos),
+        Id::Georadius => Data(geo::georadius),
+        Id::GeoradiusRo => Data(geo::georadius_ro),
+        Id::Georadiusbymember => Data(geo::georadiusbymember),
+        Id::GeoradiusbymemberRo => Data(geo::georadiusbymember_ro),
+        Id::Geosearch => Data(geo::geosearch),
+        Id::Geosearchstore => Data(geo::geosearchstore),
         Id::Discard => Server(transactions::discard),
         Id::Exec => Server(transactions::exec),
         Id::Multi => Server(transactions::multi),

@@ -1,6 +1,7 @@
 //! One function per command, in the groups of Redis's documentation.
 
 pub(crate) mod bits;
+pub(crate) mod geo;
 pub(crate) mod hashes;
 pub(crate) mod hyperloglog;
 pub(crate) mod keys;

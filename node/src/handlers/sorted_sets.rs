@@ -1,6 +1,6 @@
 //! Commands on sorted sets.
 
-mod add;
+pub(super) mod add;
 mod bounds;
 mod combine;
 mod pop;
@@ -55,10 +55,21 @@ pub(super) fn find_mut<'k>(
 }
 
 /// Puts a result of `len` elements under its key and answers how many; without any the key is deleted.
-pub(super) fn store(call: &mut Call<'_>, key: Key<'_>, entry: Entry, len: usize) -> Done {
+fn store(call: &mut Call<'_>, key: Key<'_>, entry: Entry, len: usize) -> Done {
+    store_counting(call, key, entry, len, 1)
+}
+
+/// As [`store`], where a result counts as so many changes.
+pub(super) fn store_counting(
+    call: &mut Call<'_>,
+    key: Key<'_>,
+    entry: Entry,
+    len: usize,
+    changes: u64,
+) -> Done {
     if len > 0 {
         call.keyspace.put(key, entry, call.now);
-        call.keyspace.changed(key, 1);
+        call.keyspace.changed(key, changes);
     } else if call.keyspace.delete(key, call.now) {
         call.keyspace.changed(key, 1);
     }

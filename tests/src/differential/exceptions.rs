@@ -67,16 +67,18 @@ fn scores(words: &[Vec<u8>], ours: &Frame, theirs: &Frame) -> Option<Frame> {
     (prints && ours != theirs).then(|| shortest(theirs))
 }
 
-/// Whether 7.0 may have printed a score so, and 7.2 otherwise: 16 or 17 digits, or an exponent of at least two. Members
-/// are seldom so.
+/// Whether 7.0 may have printed a score so, and 7.2 otherwise: up to 17 digits with a point or an exponent, no zeros at
+/// their end. Members that are so are the same in both spellings.
 fn is_long(text: &str) -> bool {
     let (mantissa, exponent) =
         text.split_once('e').map_or((text, None), |(mantissa, exponent)| (mantissa, Some(exponent)));
     let digits = mantissa.trim_start_matches(['-', '0', '.']).bytes().filter(u8::is_ascii_digit).count();
-    match exponent {
-        Some(exponent) => digits <= 17 && exponent.len() >= 3 && exponent.starts_with(['-', '+']),
-        None => (16..=17).contains(&digits),
-    }
+    let is_short_form = digits <= 17 && !(mantissa.contains('.') && mantissa.ends_with(['0', '.']));
+    let is_placed = match exponent {
+        Some(exponent) => exponent.len() >= 3 && exponent.starts_with(['-', '+']),
+        None => mantissa.contains('.') && !mantissa.trim_start_matches('-').starts_with("0.0000"),
+    };
+    is_short_form && is_placed
 }
 
 fn shortest(frame: &Frame) -> Frame {

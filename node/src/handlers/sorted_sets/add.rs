@@ -16,7 +16,7 @@ const NAN: &str = "ERR resulting score is not a number (NaN)";
 
 /// Which members may get a score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Members {
+pub(in crate::handlers) enum Members {
     All,
     /// NX
     New,
@@ -26,7 +26,7 @@ enum Members {
 
 /// Which new scores of a present member are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Better {
+pub(in crate::handlers) enum Better {
     Any,
     /// GT
     Greater,
@@ -36,7 +36,7 @@ enum Better {
 
 /// What the score of the request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Meaning {
+pub(in crate::handlers) enum Meaning {
     Score,
     /// INCR
     Increment,
@@ -44,18 +44,18 @@ enum Meaning {
 
 /// What is counted in the reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Counted {
+pub(in crate::handlers) enum Counted {
     Added,
     /// CH
     Changed,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Options {
-    members: Members,
-    better: Better,
-    meaning: Meaning,
-    counted: Counted,
+pub(in crate::handlers) struct Options {
+    pub(in crate::handlers) members: Members,
+    pub(in crate::handlers) better: Better,
+    pub(in crate::handlers) meaning: Meaning,
+    pub(in crate::handlers) counted: Counted,
 }
 
 const INCREMENT: Options = Options {
@@ -134,21 +134,35 @@ fn parse(request: Request<'_>) -> Result<(Options, Request<'_>), Refusal> {
     Ok((Options { members, better, meaning, counted }, request.skip(first)))
 }
 
+/// Adds pairs of words.
 fn add(call: &mut Call<'_>, options: Options, pairs: Request<'_>) -> Done {
-    let (key, number) = (call.key(), pairs.len() / 2);
+    let number = pairs.len() / 2;
     // No pair is added if one of them has no score.
     for nth in 0..number {
         double(pairs.word(2 * nth))?;
     }
+    add_elements(call, options, number, |nth| {
+        (double(pairs.word(2 * nth)).expect("it was read before"), pairs.word(2 * nth + 1))
+    })
+}
+
+/// Adds `number` elements and answers.
+pub(in crate::handlers) fn add_elements<'a>(
+    call: &mut Call<'_>,
+    options: Options,
+    number: usize,
+    element: impl Fn(usize) -> (f64, &'a [u8]),
+) -> Done {
+    let key = call.key();
     let outcome = match find_mut(call.keyspace, key, call.now)? {
-        Some(mut set) => add_pairs(&mut set, options, pairs),
+        Some(mut set) => change(&mut set, options, (0..number).map(element)),
         None if options.members == Members::Present => Outcome::default(),
         None => {
             let (seed, settings) = (call.keyspace.seed(), call.keyspace.settings);
-            let longest = (0..number).map(|nth| pairs.word(2 * nth + 1).len()).max().unwrap_or(0);
+            let longest = (0..number).map(|nth| element(nth).1.len()).max().unwrap_or(0);
             let mut entry = Entry::with_sorted_set(key.bytes, &settings, number, longest);
             let mut set = entry.sorted_set_mut(seed, settings).expect("it was made a sorted set");
-            let outcome = add_pairs(&mut set, options, pairs);
+            let outcome = change(&mut set, options, (0..number).map(element));
             call.keyspace.insert(key, entry, call.now);
             outcome
         }
@@ -169,12 +183,15 @@ fn add(call: &mut Call<'_>, options: Options, pairs: Request<'_>) -> Done {
     Ok(())
 }
 
-fn add_pairs(set: &mut SortedSetMut<'_>, options: Options, pairs: Request<'_>) -> Outcome {
+fn change<'a>(
+    set: &mut SortedSetMut<'_>,
+    options: Options,
+    elements: impl Iterator<Item = (f64, &'a [u8])>,
+) -> Outcome {
     let mut outcome = Outcome::default();
-    for nth in 0..pairs.len() / 2 {
-        let score = double(pairs.word(2 * nth)).expect("it was read before");
+    for (score, member) in elements {
         let mut verdict = Verdict::Refused;
-        set.update(pairs.word(2 * nth + 1), |old| {
+        set.update(member, |old| {
             verdict = judge(options, old, score);
             match verdict {
                 Verdict::Added(score) | Verdict::Updated(score) => Some(score),

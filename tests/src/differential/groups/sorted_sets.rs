@@ -29,11 +29,16 @@ const GRAMMAR: &[Row] = &[
     (8, Bytes, "(ZRANGEBYLEX|ZREVRANGEBYLEX) <byte> <lexbound> <lexbound> [<limit>]"),
     (8, Bytes, "ZRANGE <byte> <lexbound> <lexbound> BYLEX [REV] [<limit>] [WITHSCORES|x]"),
     (6, Bytes, "ZCOUNT <anyz> <bound> <bound>"),
+    (
+        1,
+        Bytes,
+        "(ZRANGEBYLEX|ZREVRANGEBYLEX|ZLEXCOUNT|ZREMRANGEBYLEX) (<set>|<hash>|<absent>) <lexbound> <lexbound>",
+    ),
     (4, Bytes, "ZLEXCOUNT <byte> <lexbound> <lexbound>"),
-    (6, Bytes, "ZRANGESTORE <anyz> <anyz> <index> <index> [REV] [<limit>]"),
-    (4, Bytes, "ZRANGESTORE <anyz> <anyz> <bound> <bound> BYSCORE [REV] [<limit>]"),
+    (6, Bytes, "ZRANGESTORE <zset> <anyz> <index> <index> [REV] [<limit>]"),
+    (4, Bytes, "ZRANGESTORE <zset> <anyz> <bound> <bound> BYSCORE [REV] [<limit>]"),
     (3, Bytes, "ZRANGESTORE <lex> <lex> <lexbound> <lexbound> BYLEX [REV] [<limit>]"),
-    (1, Bytes, "ZRANGESTORE <anyz> <anyz> <index> <index> <rangeopt>*"),
+    (1, Bytes, "ZRANGESTORE <zset> <anyz> <index> <index> <rangeopt>*"),
     (6, Bytes, "ZREM <anyz> <one>+"),
     (3, Bytes, "ZREMRANGEBYRANK <anyz> <index> <index>"),
     (3, Bytes, "ZREMRANGEBYSCORE <anyz> <bound> <bound>"),
@@ -95,8 +100,14 @@ const POP_COUNTS: &[&str] = &["0", "1", "2", "3", "10", "100", "9223372036854775
 
 fn words(source: &mut Source, name: &str) -> Option<Vec<Vec<u8>>> {
     match name {
-        "small" => Some(source.key_named("zm", 3)),
-        "lex" => Some(source.key_named("zl", 3)),
+        "small" => {
+            let key = format!("zm{}", source.below(3));
+            Some(vec![source.spell(key.as_bytes())])
+        }
+        "lex" => {
+            let key = format!("zl{}", source.below(3));
+            Some(vec![source.spell(key.as_bytes())])
+        }
         "anyz" => Some(source.rule_of(&["<zset>", "<zset>", "<small>", "<lex>"])),
         "byte" => Some(source.rule_of(&["<small>", "<lex>", "<lex>"])),
         "input" => Some(source.rule_of(&["<zset>", "<zset>", "<small>", "<lex>", "<set>", "<absent>"])),
