@@ -98,71 +98,31 @@ const LEX_BOUNDS: &[&str] = &[
 ];
 const POP_COUNTS: &[&str] = &["0", "1", "2", "3", "10", "100", "9223372036854775807", "-1", "x", "1.5"];
 
-fn words(source: &mut Source, name: &str) -> Option<Vec<Vec<u8>>> {
-    match name {
-        "small" => {
-            let key = format!("zm{}", source.below(3));
-            Some(vec![source.spell(key.as_bytes())])
-        }
-        "lex" => {
-            let key = format!("zl{}", source.below(3));
-            Some(vec![source.spell(key.as_bytes())])
-        }
-        "anyz" => Some(source.rule_of(&["<zset>", "<zset>", "<small>", "<lex>"])),
-        "byte" => Some(source.rule_of(&["<small>", "<lex>", "<lex>"])),
-        "input" => Some(source.rule_of(&["<zset>", "<zset>", "<small>", "<lex>", "<set>", "<absent>"])),
-        "few" => Some(source.one_of(FEW)),
-        "one" => Some(match source.below(30) {
-            0 => vec![source.value()],
-            1..12 => source.one_of(FEW),
-            _ => vec![format!("m{}", source.below(60)).into_bytes()],
-        }),
-        "score" => Some(match source.below(12) {
-            0 => source.rule_of(&["<float>"]),
-            1 => source.one_of(&["inf", "-inf", "-0", "0", "1e300", "4611686018427387905", "0.1", "-2.5"]),
-            2 => vec![(source.below(1 << 40)).to_string().into_bytes()],
-            _ => vec![source.below(12).to_string().into_bytes()],
-        }),
-        "pair" => Some(source.rule_of(&["<score> <one>"])),
-        "odd" => Some(source.rule_of(&["<score>", "<one>", "<pair> NX", "x"])),
-        "pairs" => {
-            let from = source.below(60);
-            let len = 1 + source.below(140);
-            let pair =
-                |number: u64| [(number % 7).to_string().into_bytes(), format!("m{number}").into_bytes()];
-            Some((from..from + len).flat_map(pair).collect())
-        }
-        "zeros" => {
-            let from = source.below(200);
-            let len = 1 + source.below(30);
-            Some(
-                (from..from + len)
-                    .flat_map(|number| [b"0".to_vec(), format!("m{number}").into_bytes()])
-                    .collect(),
-            )
-        }
-        "zaddopt" => Some(source.one_of(&["NX", "XX", "GT", "LT", "CH", "XX", "GT", "CH"])),
-        "rangeopt" => Some(source.rule_of(&["WITHSCORES", "REV", "<limit>", "BYSCORE", "LIMIT 0 -1", "x"])),
-        "bound" => Some(source.one_of(BOUNDS)),
-        "lexbound" => Some(source.one_of(LEX_BOUNDS)),
-        "limit" => Some(source.rule_of(&[
-            "LIMIT <index> <index>",
-            "LIMIT 0 3",
-            "LIMIT 1 2",
-            "LIMIT 0 -1",
-            "LIMIT 1",
-        ])),
-        "popcount" => Some(source.one_of(POP_COUNTS)),
-        "numkeys" => Some(source.one_of(&["0", "1", "2", "3", "-1", "x", "9223372036854775807"])),
-        "weights2" => Some(source.rule_of(&[
+/// Words that are one of several rules.
+const RULES: &[(&str, &[&str])] = &[
+    ("anyz", &["<zset>", "<zset>", "<small>", "<lex>"]),
+    ("byte", &["<small>", "<lex>", "<lex>"]),
+    ("input", &["<zset>", "<zset>", "<small>", "<lex>", "<set>", "<absent>"]),
+    ("pair", &["<score> <one>"]),
+    ("odd", &["<score>", "<one>", "<pair> NX", "x"]),
+    ("zaddopt", &["NX", "XX", "GT", "LT", "CH", "XX", "GT", "CH"]),
+    ("rangeopt", &["WITHSCORES", "REV", "<limit>", "BYSCORE", "LIMIT 0 -1", "x"]),
+    ("limit", &["LIMIT <index> <index>", "LIMIT 0 3", "LIMIT 1 2", "LIMIT 0 -1", "LIMIT 1"]),
+    ("numkeys", &["0", "1", "2", "3", "-1", "x", "9223372036854775807"]),
+    (
+        "weights2",
+        &[
             "",
             "WITHSCORES",
             "WEIGHTS <score> <score> WITHSCORES",
             "WEIGHTS 2 -0.5 AGGREGATE (MIN|MAX|SUM) WITHSCORES",
             "WITHSCORES AGGREGATE (MIN|MAX|x)",
             "WEIGHTS inf 0 WITHSCORES",
-        ])),
-        "combineopt" => Some(source.rule_of(&[
+        ],
+    ),
+    (
+        "combineopt",
+        &[
             "WITHSCORES",
             "WEIGHTS 1 2",
             "WEIGHTS <score>",
@@ -170,7 +130,42 @@ fn words(source: &mut Source, name: &str) -> Option<Vec<Vec<u8>>> {
             "AGGREGATE",
             "LIMIT 1",
             "x",
-        ])),
+        ],
+    ),
+];
+
+fn words(source: &mut Source, name: &str) -> Option<Vec<Vec<u8>>> {
+    if let Some((_, rules)) = RULES.iter().find(|(rule, _)| *rule == name) {
+        return Some(source.rule_of(rules));
+    }
+    let numbered = |source: &Source, prefix: &str, number: u64| {
+        Some(vec![source.spell(format!("{prefix}{number}").as_bytes())])
+    };
+    let run = |from: u64, len: u64, score: fn(u64) -> u64| {
+        let pair = |number: u64| [score(number).to_string().into_bytes(), format!("m{number}").into_bytes()];
+        Some((from..from + len).flat_map(pair).collect())
+    };
+    let number = source.below(200);
+    match name {
+        "small" => numbered(source, "zm", number % 3),
+        "lex" => numbered(source, "zl", number % 3),
+        "few" => Some(source.one_of(FEW)),
+        "one" => Some(match source.below(30) {
+            0 => vec![source.value()],
+            1..12 => source.one_of(FEW),
+            _ => vec![format!("m{}", number % 60).into_bytes()],
+        }),
+        "score" => Some(match source.below(12) {
+            0 => source.rule_of(&["<float>"]),
+            1 => source.one_of(&["inf", "-inf", "-0", "0", "1e300", "4611686018427387905", "0.1", "-2.5"]),
+            2 => vec![(source.below(1 << 40)).to_string().into_bytes()],
+            _ => vec![(number % 12).to_string().into_bytes()],
+        }),
+        "pairs" => run(number % 60, 1 + source.below(140), |number| number % 7),
+        "zeros" => run(number, 1 + source.below(30), |_| 0),
+        "bound" => Some(source.one_of(BOUNDS)),
+        "lexbound" => Some(source.one_of(LEX_BOUNDS)),
+        "popcount" => Some(source.one_of(POP_COUNTS)),
         _ => None,
     }
 }
