@@ -1,4 +1,5 @@
-//! Nothing is allocated per request once warm: GET, and SET over a value of the same size class, alone and in pipelines.
+//! Nothing is allocated per request once warm: GET, and SET over a value of the same size class, alone and in pipelines;
+//! short transactions; bits changed in place.
 //!
 //! Every allocation of this process is counted for the thread that makes it; the node's thread is the one called
 //! `keyspace`. Housekeeping runs on that thread too and may allocate a little now and then, so the promise is
@@ -138,7 +139,18 @@ fn get_and_set_allocate_nothing_once_warm() {
     let get = |batch: &mut Vec<u8>, key: usize| write::request(batch, &["GET", &key_name(key)]);
     let set =
         |batch: &mut Vec<u8>, key: usize| write::request(batch, &["SET", &key_name(key), &"w".repeat(64)]);
+    let transaction = |batch: &mut Vec<u8>, key: usize| {
+        write::request(batch, &["MULTI"]);
+        write::request(batch, &["SET", &key_name(key), &"w".repeat(64)]);
+        write::request(batch, &["EXEC"]);
+    };
+    let bits = |batch: &mut Vec<u8>, key: usize| {
+        write::request(batch, &["SETBIT", &key_name(key), "7", "1"]);
+        write::request(batch, &["BITFIELD", &key_name(key), "SET", "u1", "7", "0", "GET", "u1", "7"]);
+    };
     for pipeline in [1, 16, 50] {
+        check("MULTI and EXEC", pipeline, "+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n".len(), transaction);
+        check("SETBIT and BITFIELD", pipeline, ":0\r\n*2\r\n:1\r\n:0\r\n".len(), bits);
         check("GET", pipeline, "$64\r\n".len() + 64 + 2, get);
         check("SET", pipeline, "+OK\r\n".len(), set);
     }
