@@ -112,6 +112,11 @@ fn config_reads_and_changes_settings_while_the_node_runs() {
     client.say("HSET large a 1 b 2 c 3 d 4");
     assert_eq!(client.say("OBJECT ENCODING small"), bulk("listpack"));
     assert_eq!(client.say("OBJECT ENCODING large"), bulk("hashtable"));
+    assert_eq!(client.say("CONFIG SET list-max-listpack-size 2"), ok());
+    client.say("RPUSH list a b c");
+    assert_eq!(client.say("OBJECT ENCODING list"), bulk("quicklist"));
+    assert_eq!(client.say("LPOP list 2"), Frame::Array(vec![bulk("a"), bulk("b")]));
+    assert_eq!(client.say("OBJECT ENCODING list"), bulk("listpack"), "one of two is half of it");
     let unknown = "ERR Unknown option or number of arguments for CONFIG SET - 'nonsense'";
     assert_eq!(client.say("CONFIG SET nonsense 1"), error(unknown));
     assert!(text(&client.say("CONFIG SET port 1")).contains("can't set immutable config"));

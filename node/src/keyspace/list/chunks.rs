@@ -169,7 +169,9 @@ impl Chunks {
             left -= self.chunks[end].len();
             end += 1;
         }
-        self.chunks.drain(whole..end);
+        if end > whole {
+            self.chunks.drain(whole..end);
+        }
         if left > 0 {
             self.chunks[whole].remove(0..left);
         }
