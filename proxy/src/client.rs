@@ -267,6 +267,12 @@ impl Client {
         self.waker.take();
     }
 
+    /// Bytes of commands that wait for EXEC.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        let open = self.transaction.try_borrow().ok();
+        open.and_then(|open| open.as_ref().map(|open| open.bytes())).unwrap_or(0)
+    }
+
     /// Once a second: limits that depend on time, and memory that only busy clients need.
     pub(crate) fn sweep(&self, thread: &Thread) {
         let mut replies = self.replies.borrow_mut();

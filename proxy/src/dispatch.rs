@@ -77,8 +77,9 @@ pub(crate) fn run(
     if client.apart.get() && transaction::is_queued(client, command.id) {
         return transaction::queue(thread, client, replies, command, request);
     }
-    // A list of all clients is large, so a client gets one after the other; and it may be among those that it kills.
-    let alone = matches!(command.id, Id::ClientList | Id::ClientKill);
+    // A list of all clients is large, so a client gets one after the other; and it may be among those that it kills. With
+    // WATCH it changes to another link.
+    let alone = matches!(command.id, Id::ClientList | Id::ClientKill | Id::Watch);
     if (alone || matches!(command.proxy, Policy::ClientState)) && replies.outstanding() > 0 {
         return Next::AfterReplies;
     }

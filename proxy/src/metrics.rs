@@ -71,9 +71,10 @@ pub(crate) struct Counters {
     pub(crate) bytes_to_clients: Counter,
     pub(crate) bytes_from_nodes: Counter,
     pub(crate) bytes_to_nodes: Counter,
-    /// Written once a second: bytes of requests that are not whole or wait, and of replies that their clients have not
-    /// read.
+    /// Written once a second: bytes of requests that are not whole or wait, of commands that wait for EXEC, and of replies
+    /// that their clients have not read.
     pub(crate) unparsed_bytes: Counter,
+    pub(crate) queued_bytes: Counter,
     pub(crate) unread_bytes: Counter,
     /// Written by the sweep, some twenty times a second.
     present: Mutex<Present>,
@@ -120,6 +121,7 @@ impl Default for Counters {
             bytes_from_nodes: Counter::default(),
             bytes_to_nodes: Counter::default(),
             unparsed_bytes: Counter::default(),
+            queued_bytes: Counter::default(),
             unread_bytes: Counter::default(),
             present: Mutex::default(),
         }
@@ -218,6 +220,18 @@ impl Scrape {
         metric
     }
 
+    /// What waits for clients.
+    fn buffers(&self) -> Vec<Metric> {
+        let row = |direction: &str, read: fn(&Counters) -> &Counter| {
+            gauge(&[("direction", direction)], self.sum(|counters| read(counters).get()))
+        };
+        vec![
+            row("in", |counters| &counters.unparsed_bytes),
+            row("queued", |counters| &counters.queued_bytes),
+            row("out", |counters| &counters.unread_bytes),
+        ]
+    }
+
     /// All threads' links together.
     fn present(&self) -> Present {
         let mut all = Present::default();
@@ -277,7 +291,7 @@ const NAMES: [(&str, &str); 15] = [
     ("slotway_proxy_in_flight_bytes", "Bytes of these requests, by node"),
     (
         "slotway_proxy_client_buffer_bytes",
-        "Bytes that wait for a client: of requests not whole, of replies not read",
+        "Bytes that wait for a client: of requests not whole, of commands before EXEC, of replies not read",
     ),
     (
         "slotway_proxy_leased_links",
@@ -331,8 +345,6 @@ impl Collector for Scrape {
             .collect();
         let redirects: Vec<(&str, u64)> =
             redirects.iter().map(|(code, count)| (code.as_str(), *count)).collect();
-        let buffers = [("in", sum(|c| &c.unparsed_bytes)), ("out", sum(|c| &c.unread_bytes))];
-        let buffers = buffers.iter().map(|(direction, bytes)| gauge(&[("direction", direction)], *bytes));
         let present = self.present();
         let clients = self.shared.connected() as u64;
         let version = self.shared.topology.load().version;
@@ -349,7 +361,7 @@ impl Collector for Scrape {
             (MetricType::COUNTER, cut),
             (MetricType::GAUGE, present.in_flight(|(requests, _)| *requests)),
             (MetricType::GAUGE, present.in_flight(|(_, bytes)| *bytes)),
-            (MetricType::GAUGE, buffers.collect()),
+            (MetricType::GAUGE, self.buffers()),
             (MetricType::GAUGE, present.leases()),
             (MetricType::COUNTER, vec![counter(&[], sum(|c| &c.leases_refused))]),
         ];

@@ -3,7 +3,8 @@
 //!
 //! One client, three links. A node takes the bytes that a link wrote and answers whole requests in order; connections
 //! break, requests time out or are withdrawn. Whatever happens, the client's bytes are the replies of the requests that
-//! it wanted to hear, in their order, each once; and no write reaches a node twice.
+//! it wanted to hear, in their order, each once; no write reaches a node twice; and a transaction reaches it whole, in one
+//! piece, or does not run.
 
 use std::collections::HashMap;
 
@@ -22,22 +23,55 @@ const LOST: &str = "-LOST\r\n";
 /// What happens next; numbers choose among what there is.
 #[derive(Debug, Clone)]
 enum Step {
-    Ask { link: usize, write: bool, heard: bool },
-    AskAll { heard: bool },
-    Say { heard: bool },
-    SocketTakes { link: usize, count: usize },
-    NodeAnswers { link: usize, count: usize },
-    Break { link: usize },
-    TimeOut { link: usize },
-    Withdraw { link: usize, count: usize },
-    TakeBack { link: usize },
-    ClientReads { count: usize },
+    Ask {
+        link: usize,
+        write: bool,
+        heard: bool,
+    },
+    /// A transaction: several replies, of which the last one counts.
+    AskPiece {
+        link: usize,
+        commands: usize,
+        heard: bool,
+    },
+    AskAll {
+        heard: bool,
+    },
+    Say {
+        heard: bool,
+    },
+    SocketTakes {
+        link: usize,
+        count: usize,
+    },
+    NodeAnswers {
+        link: usize,
+        count: usize,
+    },
+    Break {
+        link: usize,
+    },
+    TimeOut {
+        link: usize,
+    },
+    Withdraw {
+        link: usize,
+        count: usize,
+    },
+    TakeBack {
+        link: usize,
+    },
+    ClientReads {
+        count: usize,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let link = || 0..LINKS;
     prop_oneof![
         6 => (link(), any::<bool>(), any::<bool>()).prop_map(|(link, write, heard)| Step::Ask { link, write, heard }),
+        2 => (link(), 1..4usize, any::<bool>())
+            .prop_map(|(link, commands, heard)| Step::AskPiece { link, commands, heard }),
         2 => any::<bool>().prop_map(|heard| Step::AskAll { heard }),
         1 => any::<bool>().prop_map(|heard| Step::Say { heard }),
         6 => (link(), 1..60usize).prop_map(|(link, count)| Step::SocketTakes { link, count }),
@@ -100,6 +134,15 @@ impl World {
                 }
                 self.push(link, Waiter { told: Some((ticket, None)), id, write });
             }
+            Step::AskPiece { link, commands, heard: wanted } => {
+                let id = self.requests.len();
+                let ticket = self.replies.expect(heard(wanted));
+                self.requests.push((Expected::One(None), heard(wanted)));
+                self.writes.insert(id, 0);
+                let waiter = Waiter { told: Some((ticket, None)), id, write: true };
+                let piece = format!("{}{id};", format!("{id},;").repeat(commands));
+                self.flights[link].push(waiter, |bytes| bytes.extend_from_slice(piece.as_bytes()));
+            }
             Step::AskAll { heard: wanted } => {
                 let id = self.requests.len();
                 let gather = Gather::new(LINKS, Merge::Rule(MergeRule::Sum), 0);
@@ -153,8 +196,13 @@ impl World {
     fn answer(&mut self, link: usize) {
         let received = &mut self.nodes[link].received;
         let Some(end) = received.iter().position(|&byte| byte == b';') else { return };
-        let id: usize = String::from_utf8(received[..end].to_vec()).unwrap().parse().unwrap();
+        let text = String::from_utf8(received[..end].to_vec()).unwrap();
         received.drain(..=end);
+        if let Some(id) = text.strip_suffix(',') {
+            let waiter = self.flights[link].oldest().expect("its piece was sent in part at least");
+            return assert_eq!(waiter.id.to_string(), id, "nothing comes between the commands of a piece");
+        }
+        let id: usize = text.parse().unwrap();
         let waiter = self.flights[link].answered().expect("a whole request was sent");
         assert_eq!(waiter.id, id, "replies are told to whoever asked");
         self.executed(id);
@@ -171,7 +219,8 @@ impl World {
         // What the node had received it may have executed: a write among it must never come again.
         let received = std::mem::take(&mut self.nodes[link].received);
         let whole = received.split(|&byte| byte == b';').rev().skip(1);
-        for id in whole.map(|id| String::from_utf8(id.to_vec()).unwrap().parse().unwrap()) {
+        // Of a piece without its end nothing runs.
+        for id in whole.filter_map(|id| String::from_utf8(id.to_vec()).unwrap().parse().ok()) {
             self.executed(id);
         }
         let requests: Vec<Broken> = self.flights[link]

@@ -330,13 +330,15 @@ impl Thread {
     }
 
     fn sweep_clients(&self) {
-        let (mut unparsed, mut unread) = (0, 0);
+        let (mut unparsed, mut queued, mut unread) = (0, 0, 0);
         for client in self.clients.borrow().values() {
             client.sweep(self);
             unparsed += client.unparsed_bytes.get() as u64;
+            queued += client.queued_bytes() as u64;
             unread += client.replies.borrow().bytes() as u64;
         }
         self.counters.unparsed_bytes.set(unparsed);
+        self.counters.queued_bytes.set(queued);
         self.counters.unread_bytes.set(unread);
     }
 

@@ -50,7 +50,7 @@ pub(crate) fn run(case: &mut Case<'_>) -> Next {
         Id::Multi => multi(case),
         Id::Exec => return exec(case),
         Id::Discard => return discard(case),
-        Id::Watch => return watch(case),
+        Id::Watch => watch(case),
         _ => return unwatch(case),
     }
     Next::Request
@@ -128,36 +128,26 @@ fn unwatch(case: &mut Case<'_>) -> Next {
     next
 }
 
-fn watch(case: &mut Case<'_>) -> Next {
+/// Nothing of the client is in flight: it may take another link.
+fn watch(case: &mut Case<'_>) {
     let client = case.client;
     if client.transaction.borrow().is_some() {
-        case.refuse(errors::WATCH_INSIDE_MULTI.as_bytes());
-        return Next::Request;
+        return case.refuse(errors::WATCH_INSIDE_MULTI.as_bytes());
     }
     let spot = match watched(case) {
         Ok(spot) => spot,
-        Err(text) => {
-            case.refuse(&text);
-            return Next::Request;
-        }
+        Err(text) => return case.refuse(&text),
     };
     let Some(shard) = spot.slot.and_then(|slot| case.thread.owner(slot)) else {
-        case.say(|out| out.extend_from_slice(NO_OWNER));
-        return Next::Request;
+        return case.say(|out| out.extend_from_slice(NO_OWNER));
     };
     if client.lease.borrow().is_none() {
-        if case.replies.outstanding() > 0 {
-            return Next::AfterReplies;
-        }
         match lease::take(case.thread, shard, client.version.get(), client.database.get()) {
             Ok(lease) => {
                 *client.lease.borrow_mut() = Some(Box::new(Leased { lease, watch: Some(spot) }));
                 client.apart.set(true);
             }
-            Err(line) => {
-                case.say(|out| out.extend_from_slice(&line));
-                return Next::Request;
-            }
+            Err(line) => return case.say(|out| out.extend_from_slice(&line)),
         }
     }
     if client.lease.borrow().as_ref().is_some_and(|leased| !is_good(case.thread, client, leased)) {
@@ -166,7 +156,6 @@ fn watch(case: &mut Case<'_>) -> Next {
     } else {
         case.send_to_shard(shard);
     }
-    Next::Request
 }
 
 /// Where the keys of a WATCH lie: all in one slot, together with what is watched already.

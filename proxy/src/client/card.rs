@@ -26,6 +26,7 @@ pub(crate) struct Card {
     no_touch: bool,
     /// Commands between MULTI and EXEC.
     queued: Option<usize>,
+    queued_bytes: usize,
     closing: bool,
     command: &'static str,
     input_bytes: usize,
@@ -53,6 +54,7 @@ impl Client {
                 .try_borrow()
                 .ok()
                 .and_then(|open| open.as_ref().map(|open| open.queued())),
+            queued_bytes: self.queued_bytes(),
             closing: self.fate.get() != Fate::Open,
             command: dispatch::shown_name(self.last_command.get()),
             input_bytes: self.unparsed_bytes.get(),
@@ -80,7 +82,7 @@ impl Card {
         let written = write!(
             line,
             "id={} addr={} laddr={} fd=0 name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} \
-             qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={} oll=0 omem=0 tot-mem={} events=r cmd={} \
+             qbuf={} qbuf-free=0 argv-mem=0 multi-mem={} rbs=0 rbp=0 obl={} oll=0 omem=0 tot-mem={} events=r cmd={} \
              user=default redir=-1 resp={} lib-name={} lib-ver={}",
             self.id,
             self.peer,
@@ -92,8 +94,9 @@ impl Card {
             self.database.0,
             self.queued.map_or_else(|| "-1".to_owned(), |queued| queued.to_string()),
             self.input_bytes,
+            self.queued_bytes,
             self.output_bytes,
-            self.input_bytes + self.output_bytes + std::mem::size_of::<Client>(),
+            self.input_bytes + self.queued_bytes + self.output_bytes + std::mem::size_of::<Client>(),
             self.command,
             match self.version {
                 Version::Resp2 => 2,

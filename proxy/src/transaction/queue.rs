@@ -37,6 +37,7 @@ pub(crate) struct Transaction {
     pub(crate) spot: Option<Spot>,
     pub(crate) stage: Stage,
     pub(crate) locals: Vec<Local>,
+    local_bytes: usize,
     doom: Option<Doom>,
     queued: usize,
 }
@@ -81,12 +82,21 @@ pub(crate) struct Bounds {
 impl Transaction {
     pub(crate) fn new(database: Database) -> Transaction {
         let stage = Stage::Collecting { bytes: Vec::new(), commands: 0 };
-        Transaction { database, spot: None, stage, locals: Vec::new(), doom: None, queued: 0 }
+        Transaction { database, spot: None, stage, locals: Vec::new(), local_bytes: 0, doom: None, queued: 0 }
     }
 
     /// Commands that were answered with QUEUED.
     pub(crate) fn queued(&self) -> usize {
         self.queued
+    }
+
+    /// Bytes that are kept for EXEC.
+    pub(crate) fn bytes(&self) -> usize {
+        let collected = match &self.stage {
+            Stage::Collecting { bytes, .. } => bytes.len(),
+            Stage::Sending => 0,
+        };
+        collected + self.local_bytes
     }
 
     pub(crate) fn doom(&self) -> Option<&Doom> {
@@ -103,6 +113,7 @@ impl Transaction {
             self.doom = Some(doom);
         }
         self.locals = Vec::new();
+        self.local_bytes = 0;
         if let Stage::Collecting { bytes, .. } = &mut self.stage {
             *bytes = Vec::new();
         }
@@ -125,8 +136,8 @@ impl Transaction {
     pub(crate) fn has_room_for(&self, request: Request<'_>, bounds: Bounds) -> bool {
         match &self.stage {
             Stage::Collecting { bytes, commands } => {
-                let more: usize = request.words().map(|word| word.len() + WORD_BYTES).sum();
-                *commands < bounds.commands_max && bytes.len() + WORD_BYTES + more <= bounds.bytes_max
+                let more = size_of_request(request);
+                *commands < bounds.commands_max && bytes.len() + more <= bounds.bytes_max
             }
             Stage::Sending => false,
         }
@@ -147,11 +158,11 @@ impl Transaction {
 
     /// Keeps a command that the proxy runs itself. False: there are as many already as may be kept.
     pub(crate) fn keep_local(&mut self, request: Request<'_>, bounds: Bounds) -> bool {
-        let bytes = |request: Request<'_>| request.words().map(|word| word.len() + WORD_BYTES).sum::<usize>();
-        let kept: usize = self.locals.iter().map(|local| bytes(local.request.view())).sum();
-        if self.locals.len() >= bounds.commands_max || kept + bytes(request) > bounds.bytes_max {
+        let more = size_of_request(request);
+        if self.locals.len() >= bounds.commands_max || self.local_bytes + more > bounds.bytes_max {
             return false;
         }
+        self.local_bytes += more;
         self.locals.push(Local { position: self.queued, request: request.into() });
         self.queued += 1;
         true
@@ -164,6 +175,11 @@ impl Transaction {
             Stage::Sending => (Vec::new(), 0),
         }
     }
+}
+
+/// What a request takes on the wire, at most.
+fn size_of_request(request: Request<'_>) -> usize {
+    WORD_BYTES + request.words().map(|word| word.len() + WORD_BYTES).sum::<usize>()
 }
 
 /// Appends the whole transaction as a node gets it.
@@ -192,6 +208,7 @@ mod tests {
             assert!(transaction.has_room_for(small.view(), BOUNDS));
             transaction.collect(small.view());
         }
+        assert_eq!(transaction.bytes(), 3 * 20);
         assert!(!transaction.has_room_for(small.view(), BOUNDS), "three commands are the most");
         let large = OwnedRequest::new(["SET", "k", &"v".repeat(200)]);
         assert!(!Transaction::new(Database(0)).has_room_for(large.view(), BOUNDS));
@@ -235,7 +252,8 @@ mod tests {
         let mut transaction = Transaction::new(Database(0));
         let ping = OwnedRequest::new(["PING"]);
         let kept = (0..5).filter(|_| transaction.keep_local(ping.view(), BOUNDS)).count();
-        assert_eq!(kept, 3);
+        assert_eq!((kept, transaction.queued()), (3, 3));
+        assert!(transaction.bytes() > 3 * 14);
         let long = OwnedRequest::new(["ECHO", &"v".repeat(300)]);
         assert!(!Transaction::new(Database(0)).keep_local(long.view(), BOUNDS));
     }

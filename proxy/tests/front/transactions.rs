@@ -316,6 +316,10 @@ fn client_list_shows_who_is_in_a_transaction() {
     let list = other.ask("CLIENT LIST");
     let line = list.lines().find(|line| line.contains("name=busy")).unwrap();
     assert!(line.contains(" flags=x ") && line.contains(" multi=2 "), "{line}");
+    assert!(!line.contains(" multi-mem=0 "), "{line}");
+    until("the metric shows it", || {
+        three.front.metric("slotway_proxy_client_buffer_bytes", &[("direction", "queued")]) > 20.0
+    });
     let line = list.lines().find(|line| !line.contains("name=busy")).unwrap();
     assert!(line.contains(" flags=N ") && line.contains(" multi=-1 "), "{line}");
 }
@@ -326,6 +330,20 @@ fn replies_can_be_switched_off_around_a_transaction() {
     let mut client = three.client();
     client.send(&["CLIENT REPLY OFF", "MULTI", "SET {t}a 1", "EXEC", "CLIENT REPLY ON", "GET {t}a"]);
     assert_eq!([client.read(), client.read()], ["+OK", "1"]);
+    client.send(&[
+        "GET {t}a",
+        "CLIENT REPLY SKIP",
+        "WATCH {t}a",
+        "MULTI",
+        "GET {t}a",
+        "CLIENT REPLY SKIP",
+        "EXEC",
+    ]);
+    assert_eq!(
+        (0..4).map(|_| client.read()).collect::<Vec<_>>().join(" "),
+        "1 +OK +QUEUED -ERR Command not allowed inside a transaction"
+    );
+    assert!(client.read().starts_with("-EXECABORT "));
     client.send(&["MULTI", "CLIENT GETNAME", "INCR {t}a", "EXEC"]);
     assert_eq!((0..4).map(|_| client.read()).collect::<Vec<_>>().join(" "), "+OK +QUEUED +QUEUED [nil :2]");
 }
