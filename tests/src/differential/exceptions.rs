@@ -48,6 +48,11 @@ pub const ALL: &[Exception] = &[
         },
     },
     Exception {
+        name: "texts with a zero byte",
+        reason: "SORT ALPHA compares C strings, which end at a zero byte: what is behind it is in no certain order",
+        mend: zero_bytes_sorted,
+    },
+    Exception {
         name: "bits of no string",
         reason: "since 7.2 BITCOUNT and BITPOS look at their words first and at the key then; 7.0 the other way round",
         mend: bits_of_no_string,
@@ -109,6 +114,15 @@ fn least_rank(words: &[Vec<u8>], ours: &Frame, _theirs: &Frame) -> Option<Frame>
     let is_refused = ours.as_error()?.starts_with(b"ERR value is out of range, value must between");
     let is_least = words.iter().any(|word| word == i64::MIN.to_string().as_bytes());
     (is(words, "lpos") && is_least && is_refused).then(|| ours.clone())
+}
+
+/// As many elements, and a zero byte in one of them.
+fn zero_bytes_sorted(words: &[Vec<u8>], ours: &Frame, theirs: &Frame) -> Option<Frame> {
+    let has = |wanted: &str| words.iter().any(|word| word.eq_ignore_ascii_case(wanted.as_bytes()));
+    let sorts = (is(words, "sort") || is(words, "sort_ro")) && has("alpha") && !has("store");
+    let (found, wanted) = (ours.as_array()?, theirs.as_array()?);
+    let zero = |element: &Frame| element.as_bytes().is_some_and(|text| text.contains(&0));
+    (sorts && found.len() == wanted.len() && found.iter().chain(wanted).any(zero)).then(|| ours.clone())
 }
 
 /// OBJECT ENCODING says `old` where 7.2 says `new`.

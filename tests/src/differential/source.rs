@@ -19,8 +19,9 @@ use super::groups::{self, Group};
 use super::place::Place;
 use super::question::{Client, Compare, Question};
 
-/// Groups whose requests no other group mixes in: they change how the requests behind them are answered.
-const KEPT_APART: &[&str] = &["transactions", "server"];
+/// Groups whose requests no other group mixes in: they change how the requests behind them are answered. (SORT unpacks
+/// the sorted sets of a redis-server.)
+const KEPT_APART: &[&str] = &["transactions", "server", "sort"];
 
 /// A row of a grammar: how often, how to compare, the rule.
 pub type Row = (u64, Compare, &'static str);
@@ -162,8 +163,13 @@ impl Source {
         if self.below(12) == 0 {
             return vec![self.any_key()];
         }
+        vec![self.own_key(prefix, count)]
+    }
+
+    /// As [`Source::key_named`], and never somebody else's.
+    pub fn own_key(&mut self, prefix: &str, count: u64) -> Vec<u8> {
         let key = format!("{prefix}{}", self.below(count));
-        vec![self.spell(key.as_bytes())]
+        self.spell(key.as_bytes())
     }
 
     /// A key (or a pattern of keys) as it is spelled in this place.

@@ -1,7 +1,7 @@
 //! Sets: members, and what several sets have in common.
 
 use super::Group;
-use crate::differential::question::Compare::{AnyOrder, Bytes, Nothing, Popped, Shape};
+use crate::differential::question::Compare::{AnyOrder, Bytes, Nothing, Popped, Scan, Shape};
 use crate::differential::source::{Row, Source};
 
 pub const GROUP: Group = Group { name: "sets", grammar: GRAMMAR, words, chosen: CHOSEN };
@@ -39,7 +39,7 @@ const GRAMMAR: &[Row] = &[
     (2, Bytes, "OBJECT ENCODING <set>"),
     (1, Bytes, "SSCAN <set> <badcursor> [<scanopt>]"),
     (2, Bytes, "SSCAN <set> <badcursor> <scanopt> <scanopt>"),
-    (3, AnyOrder, "SSCAN <onenumber> 0 [<scanopt>] [<scanopt>]"),
+    (3, Scan, "SSCAN <onenumber> 0 [<scanopt>] [<scanopt>]"),
     (2, Bytes, "(SADD|SREM|SCARD|SISMEMBER) <onenumber> 5"),
     (1, Bytes, "(PERSIST|TYPE|EXISTS) <set>"),
     (1, Bytes, "EXPIRE <set> 100000"),

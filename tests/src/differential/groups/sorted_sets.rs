@@ -4,7 +4,7 @@
 //! a listpack, so there are three kinds of keys: any (`z`), small ones (`zm`), and such whose scores are all equal (`zl`).
 
 use super::Group;
-use crate::differential::question::Compare::{AnyOrder, Bytes, Nothing, Shape};
+use crate::differential::question::Compare::{AnyOrder, Bytes, Nothing, Scan, Shape};
 use crate::differential::source::{Row, Source};
 
 pub const GROUP: Group = Group { name: "sorted_sets", grammar: GRAMMAR, words, chosen: CHOSEN };
@@ -50,7 +50,7 @@ const GRAMMAR: &[Row] = &[
     (1, Shape, "ZRANDMEMBER <anyz>"),
     (2, AnyOrder, "ZRANDMEMBER <anyz> 100000"),
     (1, Bytes, "ZSCAN <anyz> <badcursor> [<scanopt>]"),
-    (3, Bytes, "ZSCAN <small> 0 [<scanopt>] [<scanopt>]"),
+    (3, Scan, "ZSCAN <small> 0 [<scanopt>] [<scanopt>]"),
     (8, Bytes, "(ZUNION|ZINTER) 2 <input> <input> <weights2>"),
     (4, Bytes, "(ZUNION|ZINTER|ZDIFF) 1 <input> [WITHSCORES]"),
     (6, Bytes, "ZDIFF 3 <input> <input> <input> [WITHSCORES]"),
