@@ -1,7 +1,7 @@
 //! Places on the earth in sorted sets.
 //!
-//! Places of one key are at about different distances from anywhere: which of two equally distant places COUNT takes
-//! is left open. Where distances may be equal (`ge`) nothing is counted.
+//! Which of several equally distant places COUNT takes is left open (in Redis its way of sorting decides). So only keys
+//! that no other group knows (`gc`), with places at random, are asked to count.
 
 use super::Group;
 use crate::differential::question::Compare::Bytes;
@@ -10,8 +10,8 @@ use crate::differential::source::{Row, Source};
 pub const GROUP: Group = Group { name: "geo", grammar: GRAMMAR, words, chosen: CHOSEN };
 
 const GRAMMAR: &[Row] = &[
-    (10, Bytes, "GEOADD <geo> <place>+"),
-    (3, Bytes, "GEOADD <geo> <addopt>* <place>+"),
+    (10, Bytes, "GEOADD (<own>|<own>|<geo>) <place>+"),
+    (3, Bytes, "GEOADD <own> <addopt>* <place>+"),
     (2, Bytes, "GEOADD <geo> <addopt>* <place> <badplace>"),
     (3, Bytes, "GEOADD <edge> <edgeplace>+"),
     (2, Bytes, "ZADD <edge> <oddscore> <name>"),
@@ -19,15 +19,16 @@ const GRAMMAR: &[Row] = &[
     (4, Bytes, "GEOHASH <anygeo> <name>+"),
     (6, Bytes, "GEODIST <anygeo> <name> <name> [<unit>]"),
     (1, Bytes, "GEODIST <geo> <name> <name> (x|km x)"),
-    (14, Bytes, "GEOSEARCH <geo> <from> <by> [ASC|DESC] [<few>] <with>*"),
+    (14, Bytes, "GEOSEARCH <own> <from> <by> [ASC|DESC] [<few>] <with>*"),
+    (4, Bytes, "GEOSEARCH <anygeo> <from> <by> [ASC|DESC] <with>*"),
     (8, Bytes, "GEOSEARCH <edge> <edgefrom> <by> [ASC|DESC] <with>*"),
     (4, Bytes, "GEOSEARCH <anygeo> <odd>+ <odd>*"),
     (3, Bytes, "GEOSEARCH <anygeo> <from> <by> <odd>"),
-    (8, Bytes, "GEOSEARCHSTORE <geo> <geo> <from> <by> [ASC|DESC] [<few>] [STOREDIST]"),
+    (8, Bytes, "GEOSEARCHSTORE <geo> <own> <from> <by> [ASC|DESC] [<few>] [STOREDIST]"),
     (1, Bytes, "GEOSEARCHSTORE <geo> (<geo>|<absent>) <from> <by> [STOREDIST] <odd>"),
-    (8, Bytes, "(GEORADIUS|GEORADIUS_RO) <geo> <point> <radius> <unit> <with>* [ASC|DESC] [<few>]"),
-    (6, Bytes, "(GEORADIUSBYMEMBER|GEORADIUSBYMEMBER_RO) <geo> <name> <radius> <unit> <with>* [<few>]"),
-    (3, Bytes, "GEORADIUS <geo> <point> <radius> <unit> (STORE|STOREDIST) <geo> [<few>]"),
+    (8, Bytes, "(GEORADIUS|GEORADIUS_RO) <own> <point> <radius> <unit> <with>* [ASC|DESC] [<few>]"),
+    (6, Bytes, "(GEORADIUSBYMEMBER|GEORADIUSBYMEMBER_RO) <own> <name> <radius> <unit> <with>* [<few>]"),
+    (3, Bytes, "GEORADIUS <own> <point> <radius> <unit> (STORE|STOREDIST) <geo> [<few>]"),
     (2, Bytes, "GEORADIUSBYMEMBER <geo> <name> <radius> <unit> (STORE|STOREDIST) <geo> [<with>]"),
     (2, Bytes, "(GEORADIUS|GEORADIUS_RO) (<geo>|<absent>) <edgepoint> <radius> <unit> <odd>*"),
     (1, Bytes, "(GEORADIUSBYMEMBER|GEORADIUSBYMEMBER_RO) (<geo>|<absent>) <name> <radius> <unit> <odd>*"),
@@ -66,7 +67,11 @@ const ODD_SCORES: &[&str] =
 fn words(source: &mut Source, name: &str) -> Option<Vec<Vec<u8>>> {
     match name {
         "edge" => Some(source.key_named("ge", 2)),
-        "anygeo" => Some(source.rule_of(&["<geo>", "<geo>", "<edge>"])),
+        "anygeo" => Some(source.rule_of(&["<geo>", "<own>", "<edge>"])),
+        "own" => {
+            let key = format!("gc{}", source.below(3));
+            Some(vec![source.spell(key.as_bytes())])
+        }
         "name" => Some(match source.below(20) {
             0 => vec![source.value()],
             _ => vec![format!("place{}", source.below(60)).into_bytes()],
