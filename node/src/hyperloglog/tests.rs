@@ -102,6 +102,31 @@ fn what_is_no_hyperloglog_is_none() {
     assert_eq!(encoding(&dense), Some(Encoding::Dense));
 }
 
+#[test]
+fn every_run_is_as_long_to_the_walk_as_it_is_to_the_reader() {
+    for byte in 0..=u8::MAX {
+        // The first register behind the run is found in the next, which covers all others.
+        let mut text = empty();
+        text.truncate(HEADER);
+        text.extend([byte, 3]);
+        let described = describe(&text);
+        let len: usize =
+            described.split([':', ',', ' ']).nth(if byte < 0x80 { 1 } else { 2 }).unwrap().parse().unwrap();
+        text.extend(b"\x7f\xff");
+        let mut text = Cow::Owned(text);
+        let behind = if byte >> 6 == 1 { len } else { len + 4 };
+        for (register, value) in [(len - 1, 32), (behind, 32)] {
+            let raised = note(&mut text, Observation { register, value }, USUAL);
+            assert_eq!(raised, Ok(value > before(byte, register < len)), "{byte:x}");
+        }
+    }
+}
+
+/// The value of a run's registers.
+fn before(byte: u8, inside: bool) -> u8 {
+    if inside && byte >= 0x80 { (byte >> 2 & 0x1F) + 1 } else { 0 }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -142,13 +142,19 @@ impl Part {
     /// Where the entry of `key` stands.
     #[inline]
     pub(super) fn find(&self, hash: u64, key: &[u8]) -> Option<At> {
+        self.find_by(hash, |found| found == key)
+    }
+
+    /// Where the entry stands whose key `is_sought` knows; it is asked about almost no key but that.
+    #[inline]
+    pub(super) fn find_by(&self, hash: u64, is_sought: impl Fn(&[u8]) -> bool) -> Option<At> {
         let tag = tag_of(hash);
         let line = home(tag, self.lines.len());
-        match self.lines[line].find(tag, key) {
+        match self.lines[line].find(tag, &is_sought) {
             Some(place) => Some(At { line, place }),
             None if self.lines[line].is_full() => {
                 let line = next(line, self.lines.len());
-                self.lines[line].find(tag, key).map(|place| At { line, place })
+                self.lines[line].find(tag, &is_sought).map(|place| At { line, place })
             }
             None => None,
         }
@@ -309,10 +315,9 @@ impl Part {
 
 impl Line {
     #[inline]
-    fn find(&self, tag: u16, key: &[u8]) -> Option<usize> {
-        self.0
-            .iter()
-            .position(|place| place.as_ref().is_some_and(|entry| entry.tag() == tag && entry.key() == key))
+    fn find(&self, tag: u16, is_sought: impl Fn(&[u8]) -> bool) -> Option<usize> {
+        let is_it = |entry: &Entry| entry.tag() == tag && is_sought(entry.key());
+        self.0.iter().position(|place| place.as_ref().is_some_and(is_it))
     }
 
     #[inline]

@@ -119,12 +119,11 @@ impl<'a> Set<'a> {
     #[inline]
     pub(crate) fn has(&self, seed: &Seed, wanted: &mut Wanted<'_>) -> bool {
         match self {
-            Set::Integers(integers) => wanted.integer().is_some_and(|member| integers.contains(member)),
-            Set::Packed(strings) => wanted.with_text(|text, _| strings.contains(text)),
-            Set::Table(table) => wanted.with_text(|text, hash| {
-                let hash = hash.get_or_insert_with(|| super::table::KnownHash::whole(seed.hash(text)));
-                table.find_known(hash, seed, text).is_some()
-            }),
+            Set::Integers(integers) => {
+                wanted.member().integer().is_some_and(|member| integers.contains(member))
+            }
+            Set::Packed(strings) => wanted.member().with_text(|text| strings.contains(text)),
+            Set::Table(table) => wanted.is_in(table, seed),
         }
     }
 
@@ -148,7 +147,7 @@ impl<'a> Set<'a> {
             }
             Set::Packed(strings) => strings.iter().try_for_each(|text| each(Wanted::new(Member::Text(text)))),
             Set::Table(table) => {
-                table.iter_known().try_for_each(|(entry, hash)| each(Wanted::with_hash(entry.key(), hash)))
+                table.iter_known().try_for_each(|(entry, hash)| each(Wanted::of_entry(entry, hash)))
             }
         }
     }

@@ -117,21 +117,28 @@ impl Table {
 
     /// Every entry with what is known of its hash without hashing it.
     pub(crate) fn iter_known(&self) -> impl Iterator<Item = (&Entry, KnownHash)> {
-        self.parts(0).flat_map(|(start, part)| {
-            part.entries().for_each(Entry::prefetch);
-            part.entries().map(move |entry| (entry, part.known_hash(start, entry)))
-        })
+        self.parts(0)
+            .flat_map(|(start, part)| part.entries().map(move |entry| (entry, part.known_hash(start, entry))))
     }
 
-    /// As [`Table::find`], hashing the key only if what is known of its hash does not lead to one part.
+    /// Whether a key is there: hashed only if what is known of its hash does not lead to one part, and not even looked
+    /// at if no entry has its tag.
     #[inline]
-    pub(crate) fn find_known(&self, known: &mut KnownHash, seed: &Seed, key: &[u8]) -> Option<&Entry> {
-        let mut part = self.part(known.bits)?;
+    pub(crate) fn has_known<'k>(
+        &self,
+        known: &mut KnownHash,
+        seed: &Seed,
+        key: impl Fn() -> &'k [u8],
+    ) -> bool {
+        let Some(mut part) = self.part(known.bits) else { return false };
         if part.depth() > known.top {
-            *known = KnownHash::whole(seed.hash(key));
-            part = self.part(known.bits)?;
+            *known = KnownHash::whole(seed.hash(key()));
+            match self.part(known.bits) {
+                Some(deeper) => part = deeper,
+                None => return false,
+            }
         }
-        part.entry(part.find(known.bits, key)?)
+        part.find_by(known.bits, |found| found == key()).is_some()
     }
 
     /// Every part from the one that holds `hash` on, with the first hash of its range.

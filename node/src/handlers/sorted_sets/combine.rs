@@ -334,7 +334,7 @@ impl<'k> Input<'k> {
                 }
                 flow
             }
-            Input::Set(set) => set.try_for_each(|wanted| match wanted.member {
+            Input::Set(set) => set.try_for_each(|wanted| match wanted.member() {
                 Member::Text(text) => each(1.0, Cow::Borrowed(text)),
                 Member::Integer(integer) => {
                     each(1.0, Cow::Owned(itoa::Buffer::new().format(integer).as_bytes().to_vec()))

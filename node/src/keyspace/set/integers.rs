@@ -47,6 +47,25 @@ impl<'a> Integers<'a> {
         self.find(integer).is_ok()
     }
 
+    /// The index of the first integer from `start` on that is not less than this one. Quick when it is near.
+    pub(super) fn seek(&self, start: usize, integer: i64) -> usize {
+        let (mut low, mut step) = (start, 1);
+        while low + step <= self.len() && self.get(low + step - 1) < integer {
+            low += step;
+            step *= 2;
+        }
+        let mut high = (low + step - 1).min(self.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.get(middle) < integer {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
     /// The index of an integer, or where it would stand.
     fn find(&self, integer: i64) -> Result<usize, usize> {
         let (mut low, mut high) = (0, self.len());
@@ -179,6 +198,19 @@ mod tests {
             assert!(remove(&mut entry, integer));
         }
         check(&mut entry, 8, &[-32768, 1, 32767]);
+    }
+
+    #[test]
+    fn the_next_integer_is_sought_from_anywhere() {
+        let all: Vec<i64> = (0..200).map(|number| number * number).collect();
+        let mut entry = of(&all);
+        let integers = view(&mut entry);
+        for start in 0..=all.len() {
+            for integer in (-1..500).chain([39_600, 39_601, 39_602, i64::MAX]) {
+                let expected = all[start..].iter().position(|&one| one >= integer);
+                assert_eq!(integers.seek(start, integer), expected.map_or(all.len(), |nth| start + nth));
+            }
+        }
     }
 
     #[test]

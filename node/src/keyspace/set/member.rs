@@ -1,6 +1,8 @@
 //! One member of a set: bytes, or an integer where a set keeps integers.
 
-use crate::keyspace::table::KnownHash;
+use crate::keyspace::entry::Entry;
+use crate::keyspace::seed::Seed;
+use crate::keyspace::table::{KnownHash, Table};
 use crate::keyspace::text::parse_integer;
 
 /// A member as its set keeps it. Members of one set are equal if and only if they are the same member.
@@ -28,29 +30,43 @@ impl Member<'_> {
     }
 }
 
-/// A member that several sets are asked for: what a look-up needs is found out once.
-pub(crate) struct Wanted<'a> {
-    pub(crate) member: Member<'a>,
-    /// None: not asked for yet.
-    hash: Option<KnownHash>,
+/// A member that several sets are asked for: what a look-up needs is found out when it is needed, and once.
+pub(crate) enum Wanted<'a> {
+    Member {
+        member: Member<'a>,
+        hash: Option<KnownHash>,
+    },
+    /// Where it was met, so that its bytes need not be touched before something is found that looks like it.
+    Entry {
+        entry: &'a Entry,
+        hash: KnownHash,
+    },
 }
 
 impl<'a> Wanted<'a> {
     pub(super) fn new(member: Member<'a>) -> Wanted<'a> {
-        Wanted { member, hash: None }
+        Wanted::Member { member, hash: None }
     }
 
-    pub(super) fn with_hash(text: &'a [u8], hash: KnownHash) -> Wanted<'a> {
-        Wanted { member: Member::Text(text), hash: Some(hash) }
+    pub(super) fn of_entry(entry: &'a Entry, hash: KnownHash) -> Wanted<'a> {
+        Wanted::Entry { entry, hash }
     }
 
-    pub(super) fn integer(&self) -> Option<i64> {
-        self.member.integer()
+    pub(crate) fn member(&self) -> Member<'a> {
+        match self {
+            Wanted::Member { member, .. } => *member,
+            Wanted::Entry { entry, .. } => Member::Text(entry.key()),
+        }
     }
 
     #[inline]
-    pub(super) fn with_text<T>(&mut self, reader: impl FnOnce(&[u8], &mut Option<KnownHash>) -> T) -> T {
-        let (member, hash) = (self.member, &mut self.hash);
-        member.with_text(|text| reader(text, hash))
+    pub(super) fn is_in(&mut self, table: &Table, seed: &Seed) -> bool {
+        match self {
+            Wanted::Member { member, hash } => member.with_text(|text| {
+                let hash = hash.get_or_insert_with(|| KnownHash::whole(seed.hash(text)));
+                table.has_known(hash, seed, || text)
+            }),
+            Wanted::Entry { entry, hash } => table.has_known(hash, seed, || entry.key()),
+        }
     }
 }
