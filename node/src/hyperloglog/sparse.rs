@@ -77,41 +77,24 @@ struct Found {
     first: usize,
 }
 
-/// How far a run's first byte leads: registers, bytes, and which bits of the next byte are registers, too. Runs come in
-/// no order that a processor could foresee, so the walk to a register does not branch on them.
-struct Step {
-    registers: u16,
-    bytes: u8,
-    more: u8,
-}
-
-const STEPS: [Step; 256] = {
-    let mut steps = [const { Step { registers: 0, bytes: 1, more: 0 } }; 256];
-    let mut low: u8 = 0;
-    // The lengths of runs, as [`Run::at`] reads them.
-    while low < 0x40 {
-        let (nth, len) = (low as usize, low as u16);
-        steps[nth].registers = len + 1;
-        steps[nth | 0x40] = Step { registers: len << 8 | 1, bytes: 2, more: 0xFF };
-        steps[nth | 0x80].registers = (len & 3) + 1;
-        steps[nth | 0xC0].registers = (len & 3) + 1;
-        low += 1;
-    }
-    steps
-};
-
+/// Where many runs are walked, most are of one byte: only the others are branched on, so that the processor reads ahead.
 fn find(runs: &[u8], register: usize) -> Result<Found, Corrupt> {
     let (mut at, mut before, mut first) = (0, 0, 0);
     while let Some(&byte) = runs.get(at) {
-        let step = &STEPS[usize::from(byte)];
-        let next = runs.get(at + 1).copied().unwrap_or(0) & step.more;
-        let end = first + usize::from(step.registers) + usize::from(next);
-        if register < end {
+        let (len, bytes) = if byte >> 6 == 1 {
+            let run = Run::at(runs, at);
+            (run.len, run.bytes)
+        } else {
+            // Two bits of length beside a value, six without.
+            let length_bits = 0x3F >> (4 * (byte >> 7));
+            (usize::from(byte & length_bits) + 1, 1)
+        };
+        if register < first + len {
             return Ok(Found { run: Run::at(runs, at), at, before, first });
         }
         before = at;
-        at += usize::from(step.bytes);
-        first = end;
+        at += bytes;
+        first += len;
     }
     Err(Corrupt)
 }
