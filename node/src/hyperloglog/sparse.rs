@@ -77,23 +77,23 @@ struct Found {
     first: usize,
 }
 
-/// Where many runs are walked, most are of one byte: only the others are branched on, so that the processor reads ahead.
+/// Where many runs are walked, most are of one byte: only the others are branched on, and the processor reads ahead.
 fn find(runs: &[u8], register: usize) -> Result<Found, Corrupt> {
     let (mut at, mut before, mut first) = (0, 0, 0);
     while let Some(&byte) = runs.get(at) {
-        let (len, bytes) = if byte >> 6 == 1 {
-            let run = Run::at(runs, at);
-            (run.len, run.bytes)
+        let start = at;
+        let len = if byte >> 6 == 1 {
+            at += 2;
+            Run::at(runs, start).len
         } else {
+            at += 1;
             // Two bits of length beside a value, six without.
-            let length_bits = 0x3F >> (4 * (byte >> 7));
-            (usize::from(byte & length_bits) + 1, 1)
+            usize::from(byte & 0x3F >> (4 * (byte >> 7))) + 1
         };
         if register < first + len {
-            return Ok(Found { run: Run::at(runs, at), at, before, first });
+            return Ok(Found { run: Run::at(runs, start), at: start, before, first });
         }
-        before = at;
-        at += bytes;
+        before = start;
         first += len;
     }
     Err(Corrupt)
