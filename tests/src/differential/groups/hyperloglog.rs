@@ -34,7 +34,8 @@ fn words(source: &mut Source, name: &str) -> Option<Vec<Vec<u8>>> {
             _ => format!("element{}", source.below(5000)).into_bytes(),
         }]),
         "elements" => {
-            let (from, len) = (source.below(100_000), source.one_of(&["20", "100", "400", "1500", "3000"]));
+            let (from, len) =
+                (source.below(100_000), source.one_of(&["5", "20", "50", "100", "300", "1500"]));
             let len: u64 = std::str::from_utf8(&len[0]).ok()?.parse().ok()?;
             Some((from..from + len).map(|number| number.to_string().into_bytes()).collect())
         }
