@@ -78,7 +78,8 @@ impl Place {
         self == Redis || is_here(words) && !self.leaves_out(words)
     }
 
-    /// Whether it can be asked between MULTI and EXEC, too: behind a proxy nothing that concerns every shard.
+    /// Whether it can be asked between MULTI and EXEC, too: behind a proxy nothing that concerns every shard,
+    /// and all keys of one slot.
     #[must_use]
     pub fn queues(self, words: &[Vec<u8>]) -> bool {
         let request = OwnedRequest::new(words);
@@ -88,7 +89,12 @@ impl Place {
             Redis | Node | FreeKeys => true,
             // Its own shard holds all of the database, but not all databases.
             WholeDatabase => row.id != Id::Flushall,
-            OneHashTag => !everywhere,
+            // Something else where a key belongs has no tag, and so another slot than the rest.
+            OneHashTag => {
+                let keys = keys::positions(row, request.view()).into_iter().flatten();
+                let mut slots = keys.map(|index| spread_slot(&words[index]));
+                !everywhere && slots.all(|slot| slot == spread_slot(&self.spell(b"")))
+            }
         }
     }
 
