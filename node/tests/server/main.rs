@@ -14,6 +14,7 @@ mod memory;
 mod oracle;
 mod pipelines;
 mod reports;
+mod sorted_sets;
 mod start;
 mod transactions;
 
