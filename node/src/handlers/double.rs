@@ -184,6 +184,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_weight_is_read_as_c_reads_it_and_refused_where_a_double_cannot_hold_it() {
+        for (word, weight) in [
+            ("", Some(0.0)),
+            ("12", Some(12.0)),
+            (" 2.5", Some(2.5)),
+            ("4\0x", Some(4.0)),
+            ("0x1p3", Some(8.0)),
+            ("-inf", Some(f64::NEG_INFINITY)),
+            ("0e-999", Some(0.0)),
+            (" ", None),
+            ("1 ", None),
+            ("x", None),
+            ("nan", None),
+            ("1e400", None),
+            ("1e-400", None),
+            ("5e-324", None),
+        ] {
+            assert_eq!(parse_weight(word.as_bytes()), weight, "{word:?}");
+        }
+    }
+
+    #[test]
     fn a_score_is_read_as_strtod_reads_it() {
         for (word, value) in [
             ("1", Some(1.0)),
