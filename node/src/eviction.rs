@@ -59,7 +59,7 @@ pub(crate) enum Outcome {
 /// Evicts until memory is below the limit, for as long as one command may.
 #[inline]
 pub(crate) fn make_room(node: &mut Node, now: Millis) -> Outcome {
-    if !is_above(node) {
+    if !is_above(node, now) {
         if node.exceeded.since.is_some() {
             node.exceeded.end();
         }
@@ -68,7 +68,7 @@ pub(crate) fn make_room(node: &mut Node, now: Millis) -> Outcome {
     evict(node, now)
 }
 
-fn is_above(node: &Node) -> bool {
+fn is_above(node: &Node, now: Millis) -> bool {
     let limit = node.bounds.memory_bytes_max;
     limit != 0
         && node.pause.is_none()
@@ -87,7 +87,7 @@ fn evict(node: &mut Node, now: Millis) -> Outcome {
 
 fn evict_until(node: &mut Node, now: Millis, started: Instant) -> Outcome {
     let mut evicted: u32 = 0;
-    while is_above(node) {
+    while is_above(node, now) {
         if !node.keyspace.evict(now) {
             return Outcome::Full;
         }

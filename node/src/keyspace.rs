@@ -297,6 +297,12 @@ impl Keyspace {
         Some(entry)
     }
 
+    /// The entry of a key that this command has asked for already: its use is noted, and its deadline was looked at.
+    #[inline]
+    pub(crate) fn write_again(&mut self, key: Key<'_>) -> Option<&mut Entry> {
+        self.contents_mut(key.place.database).find_mut(key.place, key.bytes)
+    }
+
     /// Sets a key to a string, whatever it was before.
     #[inline]
     pub(crate) fn set_text(&mut self, key: Key<'_>, text: &[u8], deadline: Deadline, now: Millis) {
@@ -369,14 +375,18 @@ impl Keyspace {
         found
     }
 
-    /// Puts an entry under another key, deleting what was there. The entry's deadline goes with it, and what is known of
-    /// its use.
+    /// Puts a new entry, with its deadline, in place of what the key was.
     pub(crate) fn put(&mut self, key: Key<'_>, mut entry: Entry, now: Millis) {
+        entry.touch(self.settings.usage.fresh(now));
+        self.rename(key, entry, now);
+    }
+
+    /// Puts an entry, as it is, in place of what the key was, and gives it the key's name.
+    pub(crate) fn rename(&mut self, key: Key<'_>, mut entry: Entry, now: Millis) {
         self.delete(key, now);
         if entry.key() != key.bytes {
             entry.set_key(key.bytes);
         }
-        self.usage.note(&mut entry, now, &mut self.random);
         self.add(key, entry, now);
     }
 
@@ -396,11 +406,9 @@ impl Keyspace {
         copy: &[u8],
         now: Millis,
     ) -> Option<(Entry, Option<Millis>)> {
-        let (seed, fresh) = (self.seed, self.settings.usage.fresh(now));
+        let seed = self.seed;
         let entry = self.read(key, now)?;
-        let mut copy = object::duplicate(entry, copy, &seed);
-        copy.touch(fresh);
-        Some((copy, entry.deadline()))
+        Some((object::duplicate(entry, copy, &seed), entry.deadline()))
     }
 
     /// Sets or removes the deadline of a key that is there.

@@ -28,9 +28,6 @@ const TEXT_BYTES: usize = 16 + size_of::<Vec<u8>>();
 /// The allocator gives pages for what is as long as the strings that have an allocation of their own.
 const PAGE: usize = 4096;
 
-/// What an element of a long collection is taken to cost.
-const ELEMENT_BYTES: usize = 64;
-
 /// Collections of more elements than this are dropped on a helper thread, as Redis frees them lazily.
 const SLOW_ELEMENTS: usize = 64;
 
@@ -51,7 +48,7 @@ impl Object {
             Object::Text(text) => text.capacity().next_multiple_of(PAGE) + TEXT_BYTES,
             Object::Hash(table) | Object::Set(table) => table.bytes(samples, |entry| bytes(entry, samples)),
             Object::List(chunks) => chunks.bytes(samples),
-            Object::SortedSet(set) => set.len().saturating_mul(ELEMENT_BYTES),
+            Object::SortedSet(set) => set.bytes(samples),
         };
         size_of::<Object>() + inner
     }

@@ -238,8 +238,9 @@ fn what_a_key_takes_follows_its_value() {
         usage(&format!("HSET h {number} {number}"));
         usage(&format!("SADD s member-{number}"));
         usage(&format!("RPUSH l {number}"));
+        usage(&format!("ZADD z {number} member-{number}"));
     }
-    for key in ["h", "s", "l"] {
+    for key in ["h", "s", "l", "z"] {
         let (some, all) =
             (usage(&format!("MEMORY USAGE {key}")), usage(&format!("MEMORY USAGE {key} SAMPLES 0")));
         assert!(all > 20_000 * 2 && all < 20_000 * 100, "{key}: {all}");

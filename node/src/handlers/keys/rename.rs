@@ -39,7 +39,7 @@ fn check_exists(call: &mut Call<'_>, key: Key<'_>) -> Done {
 /// The entry goes with its deadline; what had the name before is deleted.
 fn take_name(call: &mut Call<'_>, from: Key<'_>, to: Key<'_>) {
     if let Some(entry) = call.keyspace.take(from, call.now) {
-        call.keyspace.put(to, entry, call.now);
+        call.keyspace.rename(to, entry, call.now);
         call.keyspace.changed(to, 1);
         call.keyspace.touched(from);
     }

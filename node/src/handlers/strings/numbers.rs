@@ -62,7 +62,7 @@ fn number_text<'c>(call: &'c mut Call<'_>) -> Result<Option<&'c [u8]>, Refusal> 
 /// The new number takes the place of the old one; a deadline stays.
 fn store(call: &mut Call<'_>, number: &[u8], origin: Origin) {
     let key = call.key();
-    match call.keyspace.write(key, call.now) {
+    match call.keyspace.write_again(key) {
         // The old string was a number, so it is short and drops at once.
         Some(entry) => drop(entry.set_text(number, origin)),
         None => {

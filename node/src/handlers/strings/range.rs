@@ -53,7 +53,7 @@ pub(crate) fn setrange(call: &mut Call<'_>) -> Done {
     if before.is_none() {
         call.keyspace.insert(key, Entry::with_text(key.bytes, b""), call.now);
     }
-    let len = call.keyspace.write(key, call.now).map_or(0, |entry| entry.write_text(offset, bytes));
+    let len = call.keyspace.write_again(key).map_or(0, |entry| entry.write_text(offset, bytes));
     call.keyspace.changed(key, 1);
     write::integer(call.out, count(len));
     Ok(())

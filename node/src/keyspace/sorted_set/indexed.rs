@@ -39,6 +39,11 @@ impl Indexed {
         Indexed::from_sorted(seed, elements.into_iter())
     }
 
+    /// About how many bytes it holds, judged by so many members; 0: all of them. The tree's leaves are two thirds full.
+    pub(crate) fn bytes(&self, samples: usize) -> usize {
+        self.members.bytes(samples, Entry::allocated) + self.len() * size_of::<Item>() * 3 / 2
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.members.len()
     }
