@@ -20,7 +20,7 @@ const GRAMMAR: &[Row] = &[
         Bytes,
         "CONFIG SET (maxmemory-samples|lfu-log-factor|slowlog-max-len|maxmemory-eviction-tenacity) <limit>",
     ),
-    (1, Bytes, "CONFIG SET (maxmemory-policy|maxmemory-clients) (x|10|5%|-1)"),
+    (1, Bytes, "CONFIG SET (maxmemory-policy|maxmemory-clients) x"),
     (1, Bytes, "CONFIG SET maxmemory-clients 0"),
     (2, Shape, "SLOWLOG GET <slowcount>"),
     (1, Nothing, "SLOWLOG (LEN|GET)"),
