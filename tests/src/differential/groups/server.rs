@@ -31,7 +31,7 @@ const GRAMMAR: &[Row] = &[
     (1, Bytes, "MEMORY (USAGE|NONSENSE|STATS x|DOCTOR x|PURGE|PURGE x)"),
     (2, Bytes, "CLIENT (GETREDIR|TRACKINGINFO|CACHING (yes|no|x)|UNPAUSE|GETNAME)"),
     (1, Bytes, "CLIENT (GETREDIR x|TRACKINGINFO x|CACHING|UNPAUSE x|PAUSE|ID x|NONSENSE)"),
-    (1, Bytes, "CLIENT PAUSE (0|1|-1|x|9223372036854775807) [WRITE|ALL|x]"),
+    (1, Bytes, "CLIENT PAUSE (0|1|-1|x) [WRITE|ALL|x]"),
     (1, Bytes, "CLIENT NO-EVICT (on|off|x)"),
     (1, Bytes, "CLIENT SETNAME (name|a)"),
     (
