@@ -40,7 +40,7 @@ const GRAMMAR: &[Row] = &[
         "CLIENT KILL (ID 0|ID x|ID 99999999|TYPE x|USER nobody|SKIPME x|ADDR 1.2.3.4:5|1.2.3.4:5|x y|ID)",
     ),
     (1, Bytes, "CLIENT LIST (TYPE x|TYPE|ID x|ID|x)"),
-    (1, Bytes, "DEBUG (SLEEP 0|STRINGMATCH-LEN <keypattern> <value>|OBJECT never|HTSTATS 99|NONSENSE)"),
+    (1, Bytes, "DEBUG (SLEEP 0|OBJECT never|HTSTATS 99|NONSENSE)"),
     (1, Shape, "DEBUG OBJECT <key>"),
     (1, Bytes, "DEBUG HTSTATS-KEY <string>"),
     (1, Bytes, "DEBUG QUICKLIST-PACKED-THRESHOLD (100b|1k)"),
