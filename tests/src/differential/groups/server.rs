@@ -42,7 +42,6 @@ const GRAMMAR: &[Row] = &[
     (1, Bytes, "CLIENT LIST (TYPE x|TYPE|ID x|ID|x)"),
     (1, Bytes, "DEBUG (SLEEP 0|OBJECT never|HTSTATS 99|NONSENSE)"),
     (1, Shape, "DEBUG OBJECT <key>"),
-    (1, Bytes, "DEBUG HTSTATS-KEY <string>"),
     (1, Bytes, "DEBUG QUICKLIST-PACKED-THRESHOLD (100b|1k)"),
     (
         1,
