@@ -122,7 +122,7 @@ const CHOSEN: &str = r#"
     SLOWLOG LEN
     CONFIG SET slowlog-max-len 2
     SLOWLOG LEN
-    CONFIG SET slowlog-log-slower-than 10000 slowlog-max-len 128
+    CONFIG SET slowlog-log-slower-than -1 slowlog-max-len 128
     SLOWLOG RESET
     SLOWLOG GET
     LATENCY RESET
