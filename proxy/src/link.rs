@@ -162,7 +162,8 @@ impl Link {
         }
     }
 
-    /// As [`Link::send_with`], for what is more than one request or belongs to this connection alone.
+    /// As [`Link::send_with`], for what is more than one request or belongs to this connection alone. False: it was not
+    /// taken on, and the client has been told why; what it belongs to must not go on as if it had been.
     pub(crate) fn send_unit(
         self: &Rc<Self>,
         thread: &Thread,
@@ -170,10 +171,12 @@ impl Link {
         errand: Errand<'_>,
         unit: Unit,
         write: impl FnOnce(&mut Vec<u8>),
-    ) {
-        if let Err(text) = self.push(thread, errand.waiter(thread, Some(Box::new(unit))), write) {
-            errand.answer(replies, &text);
+    ) -> bool {
+        let taken = self.push(thread, errand.waiter(thread, Some(Box::new(unit))), write);
+        if let Err(text) = &taken {
+            errand.answer(replies, text);
         }
+        taken.is_ok()
     }
 
     /// Sends what no client hears the replies of. Err: it was not taken on; the error a client may be told.
@@ -300,6 +303,9 @@ impl Link {
             let us = thread.now_us().saturating_sub(waiter.since_us);
             thread.counters.backend(waiter.command.id, error, us);
         }
+        // A transaction that the node did not take as one may have left it with an open MULTI or with watched keys.
+        let unsure =
+            self.tenancy == Tenancy::Leased && matches!(verdict, Verdict::Tell(_) | Verdict::Inner(_));
         let inner = match verdict {
             Verdict::Inner(kind) => Some(kind),
             Verdict::Pass if error => errors::inner(reply),
@@ -308,7 +314,7 @@ impl Link {
         if let Some(kind) = inner {
             thread.counters.redirects[kind].add(1);
             waiter.tell(thread, &errors::no_primary(self.shard, 0));
-            return Ok(());
+            return if unsure { Err(UnaskedReply) } else { Ok(()) };
         }
         match verdict {
             Verdict::Tell(text) => {
@@ -322,7 +328,7 @@ impl Link {
             }
             Verdict::Pass | Verdict::More | Verdict::Drop | Verdict::Inner(_) => waiter.tell(thread, reply),
         }
-        Ok(())
+        if unsure { Err(UnaskedReply) } else { Ok(()) }
     }
 
     /// There is a connection, and it is in the state that requests expect.
@@ -374,15 +380,16 @@ impl Link {
         }
     }
 
-    /// Answers what has waited too long. True: the connection has been silent for so long that a new one is due.
+    /// Answers what has waited too long. True: a new connection is due, because this one has been silent for too long or
+    /// because what was sent on it lacks what should have followed.
     pub(crate) fn sweep(&self, thread: &Thread) -> bool {
         let mut told: Vec<(Waiter, Cow<'static, [u8]>)> = Vec::new();
         let stuck = self.give_up_on_replies(thread, &mut told);
-        self.give_up_holding(thread, &mut told);
+        let lost = self.give_up_holding(thread, &mut told);
         for (waiter, text) in told {
             waiter.tell(thread, &text);
         }
-        stuck
+        stuck || lost
     }
 
     /// Past its deadline a request that was sent is answered here and its reply dropped when it comes. The time counts
@@ -411,8 +418,9 @@ impl Link {
         stuck
     }
 
-    /// What could not be sent for too long is withdrawn: it was never applied.
-    fn give_up_holding(&self, thread: &Thread, told: &mut Vec<(Waiter, Cow<'static, [u8]>)>) {
+    /// What could not be sent for too long is withdrawn: it was never applied. True: there is a connection of which the
+    /// node now knows only half of what it was to be told.
+    fn give_up_holding(&self, thread: &Thread, told: &mut Vec<(Waiter, Cow<'static, [u8]>)>) -> bool {
         let now_us = thread.now_us();
         let limits = thread.limits();
         let within_us = match self.state.get() {
@@ -435,6 +443,7 @@ impl Link {
                 told.push((waiter, text));
             }
         }
+        lost && matches!(self.state.get(), State::Up { .. })
     }
 
     /// Nobody waits, and nobody has used it for `idle_us`.

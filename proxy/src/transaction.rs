@@ -101,9 +101,13 @@ fn take(client: &Client) -> (Option<Box<Transaction>>, Option<Box<Leased>>) {
 
 /// A link on which EXEC was not sent.
 fn give_back(thread: &Thread, leased: Leased, transaction: Option<&Transaction>) {
+    lease::give_back(thread, leased.lease, without_exec(transaction));
+}
+
+/// What a link is in for as long as EXEC was not sent on it.
+fn without_exec(transaction: Option<&Transaction>) -> Condition {
     let sending = transaction.is_some_and(Transaction::is_sending);
-    let condition = Condition::Needs(if sending { Id::Discard } else { Id::Unwatch });
-    lease::give_back(thread, leased.lease, condition);
+    Condition::Needs(if sending { Id::Discard } else { Id::Unwatch })
 }
 
 /// The client's next requests take other links: not before what is under way has been answered.
@@ -193,7 +197,7 @@ fn is_good(thread: &Thread, client: &Client, leased: &Leased) -> bool {
 /// What the queueing of a command came to.
 enum Outcome {
     Queued,
-    /// The node will say QUEUED.
+    /// The node will say QUEUED, or the client has been told that it was not sent.
     Sent,
     /// The line of the error.
     Refused(Vec<u8>),
@@ -301,7 +305,10 @@ fn queue_for_node(case: &mut Case<'_>, transaction: &mut Transaction, spot: Spot
     let ticket = case.replies.expect(case.heard);
     let errand = Errand { client: case.client, command: case.command, ticket, part: None };
     let request = case.request;
-    leased.lease.link.send_unit(case.thread, case.replies, errand, Unit::Step, |out| request.write(out));
+    let write = |out: &mut Vec<u8>| request.write(out);
+    if !leased.lease.link.send_unit(case.thread, case.replies, errand, Unit::Step, write) {
+        transaction.spoil(Doom::Refused);
+    }
     transaction.count();
     Outcome::Sent
 }
@@ -403,8 +410,9 @@ fn exec_on_own_link(case: &mut Case<'_>, transaction: Transaction, leased: Lease
         Some(_) => Bound::Told(null(case.client.version.get())),
         None => Bound::Told(EXECABORT),
     };
-    send(case, &leased.lease.link, transaction.stage, bound, transaction.locals);
-    lease::give_back(case.thread, leased.lease, Condition::Clean);
+    let without_exec = without_exec(Some(&transaction));
+    let sent = send(case, &leased.lease.link, transaction.stage, bound, transaction.locals);
+    lease::give_back(case.thread, leased.lease, if sent { Condition::Clean } else { without_exec });
     Next::AfterThis
 }
 
@@ -437,8 +445,8 @@ fn exec_on_shared_link(case: &mut Case<'_>, transaction: Transaction) -> Next {
     next
 }
 
-/// Sends what EXEC stands for.
-fn send(case: &mut Case<'_>, link: &Rc<Link>, stage: Stage, bound: Bound, locals: Vec<Local>) {
+/// Sends what EXEC stands for. False: the link did not take it on, which the client has been told.
+fn send(case: &mut Case<'_>, link: &Rc<Link>, stage: Stage, bound: Bound, locals: Vec<Local>) -> bool {
     let (ticket, part) = match locals.is_empty() {
         true => (case.replies.expect(case.heard), None),
         false => {
@@ -456,13 +464,11 @@ fn send(case: &mut Case<'_>, link: &Rc<Link>, stage: Stage, bound: Bound, locals
     match stage {
         Stage::Collecting { bytes, commands } => {
             let unit = Unit::Piece { replies: Expected::of(commands), bound };
-            link.send_unit(case.thread, case.replies, errand, unit, |out| queue::write_piece(out, &bytes));
+            link.send_unit(case.thread, case.replies, errand, unit, |out| queue::write_piece(out, &bytes))
         }
-        Stage::Sending => {
-            link.send_unit(case.thread, case.replies, errand, Unit::End(bound), |out| {
-                write::request(out, &["EXEC"]);
-            });
-        }
+        Stage::Sending => link.send_unit(case.thread, case.replies, errand, Unit::End(bound), |out| {
+            write::request(out, &["EXEC"]);
+        }),
     }
 }
 

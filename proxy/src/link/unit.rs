@@ -143,8 +143,9 @@ impl Unit {
             Unit::Step if error || reply == QUEUED => Verdict::Pass,
             Unit::Step => Verdict::Broken,
             Unit::End(_) => Verdict::Pass,
-            Unit::Cleaning if error => Verdict::Broken,
-            Unit::Cleaning => Verdict::Drop,
+            Unit::Cleaning if reply == b"+OK\r\n" => Verdict::Drop,
+            // QUEUED, too: the node is amid a transaction of which nobody knows.
+            Unit::Cleaning => Verdict::Broken,
         }
     }
 
@@ -222,6 +223,12 @@ mod tests {
         assert_eq!(Unit::Head(Replies::of(1)).reply(b"-ERR no MULTI\r\n"), Verdict::Broken);
         assert_eq!(Unit::Step.reply(b"-ERR x\r\n"), Verdict::Pass);
         assert_eq!(Unit::Step.reply(b"$2\r\nhi\r\n"), Verdict::Broken);
+    }
+
+    #[test]
+    fn a_link_is_in_order_only_if_the_node_says_ok() {
+        assert_eq!(Unit::Cleaning.reply(b"+OK\r\n"), Verdict::Drop);
         assert_eq!(Unit::Cleaning.reply(b"-ERR x\r\n"), Verdict::Broken);
+        assert_eq!(Unit::Cleaning.reply(QUEUED), Verdict::Broken);
     }
 }

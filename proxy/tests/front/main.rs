@@ -16,6 +16,7 @@ mod commands;
 mod databases;
 mod every_shard;
 mod explain;
+mod interrupted;
 mod server;
 mod transactions;
 mod watching;
