@@ -13,7 +13,7 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 pub(crate) use edge::{Edge, compare};
 pub(crate) use indexed::Indexed;
@@ -24,6 +24,15 @@ use super::entry::{Entry, Form, Value};
 use super::object::Object;
 use super::packed::PACKED_BYTES_MAX;
 use super::seed::{Random, Seed};
+
+/// Elements that are visited before the visitor is asked whether to go on.
+const VISITED_AT_ONCE: usize = 64;
+
+#[cfg(test)]
+thread_local! {
+    /// How many elements walks have visited.
+    pub(crate) static VISITED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
 
 /// From which end a range is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,10 +156,33 @@ impl<'a> SortedSet<'a> {
 
     /// Calls `each` with the elements of these ranks, which must be there, the last first if `order` says so.
     pub(crate) fn for_each_in(&self, ranks: Range<usize>, order: Order, each: impl FnMut(f64, &'a [u8])) {
+        #[cfg(test)]
+        VISITED.set(VISITED.get() + ranks.len());
         match self {
             SortedSet::Packed(packed) => packed.for_each(ranks, order, each),
             SortedSet::Indexed(indexed) => indexed.for_each(ranks, order, each),
         }
+    }
+
+    /// Calls `each` with the elements of these ranks in order until it breaks off. Walks in steps, so the rest of a long
+    /// range is not visited; a packed sorted set has no rest worth a second walk to where the first one ended.
+    pub(crate) fn try_for_each_in(
+        &self,
+        ranks: Range<usize>,
+        mut each: impl FnMut(f64, &'a [u8]) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let at_once = if self.is_packed() { ranks.len().max(1) } else { VISITED_AT_ONCE };
+        let mut flow = ControlFlow::Continue(());
+        for start in ranks.clone().step_by(at_once) {
+            let step = start..ranks.end.min(start + at_once);
+            self.for_each_in(step, Order::Rising, |score, member| {
+                if flow.is_continue() {
+                    flow = each(score, member);
+                }
+            });
+            flow?;
+        }
+        flow
     }
 
     /// Calls `each` with every element in order.

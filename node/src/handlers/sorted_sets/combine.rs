@@ -17,13 +17,10 @@ use crate::handlers::double::double_or;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::seed::Seed;
 use crate::keyspace::set::{Member, Set};
-use crate::keyspace::sorted_set::{Order, SortedSet, compare};
+use crate::keyspace::sorted_set::{SortedSet, compare};
 use crate::keyspace::{Key, Keyspace};
 
 const WEIGHT_NOT_FLOAT: &str = "ERR weight value is not a float";
-
-/// Elements of a large sorted set that are visited before the visitor is asked whether to go on.
-const VISITED_AT_ONCE: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Operation {
@@ -322,17 +319,7 @@ impl<'k> Input<'k> {
         match self {
             Input::Missing => ControlFlow::Continue(()),
             Input::Sorted(set) => {
-                let mut flow = ControlFlow::Continue(());
-                for start in (0..set.len()).step_by(VISITED_AT_ONCE) {
-                    let ranks = start..set.len().min(start + VISITED_AT_ONCE);
-                    set.for_each_in(ranks, Order::Rising, |score, member| {
-                        if flow.is_continue() {
-                            flow = each(score, Cow::Borrowed(member));
-                        }
-                    });
-                    flow?;
-                }
-                flow
+                set.try_for_each_in(0..set.len(), |score, member| each(score, Cow::Borrowed(member)))
             }
             Input::Set(set) => set.try_for_each(|wanted| match wanted.member() {
                 Member::Text(text) => each(1.0, Cow::Borrowed(text)),

@@ -6,7 +6,7 @@
 use super::Limit;
 use super::run::{Buffer, Run};
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Chunk {
     bytes: Vec<u8>,
     start: u32,

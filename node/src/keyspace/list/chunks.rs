@@ -185,18 +185,25 @@ impl Chunks {
         limit: Limit,
     ) -> usize {
         let (from, before) = (removals.from, removals.left);
-        let mut visit = |chunk: &mut Chunk| {
+        // From the first chunk that became smaller to the last one.
+        let mut changed: Option<Range<usize>> = None;
+        let visit = |(place, chunk): (usize, &mut Chunk)| {
+            let left = removals.left;
             chunk.remove_equal(element, &mut removals);
+            if removals.left < left {
+                let span = changed.take().unwrap_or(place..place);
+                changed = Some(span.start.min(place)..span.end.max(place + 1));
+            }
             removals.left > 0
         };
         match from {
-            End::Head => self.chunks.iter_mut().all(&mut visit),
-            End::Tail => self.chunks.iter_mut().rev().all(&mut visit),
+            End::Head => self.chunks.iter_mut().enumerate().all(visit),
+            End::Tail => self.chunks.iter_mut().enumerate().rev().all(visit),
         };
         let removed = before - removals.left;
         self.len -= removed;
-        if removed > 0 {
-            self.merge_all(limit);
+        if let Some(changed) = changed {
+            self.merge_within(changed, limit);
         }
         removed
     }
@@ -215,18 +222,32 @@ impl Chunks {
         }
     }
 
-    /// The same for all chunks, after a change that went over all of them.
-    fn merge_all(&mut self, limit: Limit) {
-        self.chunks.retain(|chunk| chunk.len() > 0);
+    /// The same for a range of chunks, of which some may be empty now: those go. It looks no further than one chunk to
+    /// either side, so taking one element from a long list costs nothing for the chunks far away.
+    fn merge_within(&mut self, changed: Range<usize>, limit: Limit) {
+        let (first, end) = (changed.start.saturating_sub(1), self.chunks.len().min(changed.end + 1));
         let mut left = self.chunks.len();
-        for chunk in std::mem::take(&mut self.chunks) {
-            match self.chunks.back_mut() {
-                Some(last) if left > CHUNKS_KEPT && may_merge(last, &chunk, limit) => {
-                    last.append(&chunk);
-                    left -= 1;
-                }
-                _ => self.chunks.push_back(chunk),
+        left -= self.chunks.range(changed).filter(|chunk| chunk.len() == 0).count();
+        // Those from `first` to `kept` stay.
+        let mut kept = first;
+        for place in first..end {
+            if self.chunks[place].len() == 0 {
+                continue;
             }
+            if kept > first
+                && left > CHUNKS_KEPT
+                && may_merge(&self.chunks[kept - 1], &self.chunks[place], limit)
+            {
+                let chunk = std::mem::take(&mut self.chunks[place]);
+                self.chunks[kept - 1].append(&chunk);
+                left -= 1;
+            } else {
+                self.chunks.swap(kept, place);
+                kept += 1;
+            }
+        }
+        if kept < end {
+            self.chunks.drain(kept..end);
         }
     }
 }

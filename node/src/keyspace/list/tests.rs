@@ -154,6 +154,44 @@ fn pushing_at_the_head_moves_the_list_only_when_its_size_class_is_full() {
     assert!(held < 100_000 * 12 * 103 / 100, "{held} bytes are more than 3 % above the elements'");
 }
 
+/// How many elements each chunk has.
+fn chunk_lens(entry: &Entry) -> Vec<usize> {
+    let Value::Object(Object::List(chunks)) = entry.value() else { panic!("a large list is chunks") };
+    chunks.chunks().iter().map(Buffer::len).collect()
+}
+
+/// Under a wider limit than they were made with all chunks may merge: those that did not were not looked at.
+#[test]
+fn removing_equal_elements_looks_only_at_the_chunks_around_them() {
+    let (narrow, wide) = (Limit::new(4), Limit::new(-2));
+    let jobs: Vec<String> = (0..400).map(|nth| format!("job {nth}")).collect();
+    // Chunks of 4, but for the one in the middle.
+    let lens =
+        |before: usize, len: usize, after: usize| [vec![4; before], vec![len], vec![4; after]].concat();
+    for (done, from, count, limit, lens_after) in [
+        (0..1, End::Head, 1, wide, lens(0, 7, 98)),
+        (0..1, End::Tail, 1, wide, lens(0, 7, 98)),
+        (399..400, End::Tail, 1, wide, lens(98, 7, 0)),
+        (201..202, End::Head, 1, wide, lens(49, 11, 48)),
+        (201..202, End::Tail, 1, wide, lens(49, 11, 48)),
+        (201..202, End::Head, usize::MAX, wide, lens(49, 11, 48)),
+        (200..209, End::Head, 9, wide, lens(49, 11, 46)),
+        (200..209, End::Head, 2, wide, lens(49, 10, 48)),
+        (200..209, End::Tail, 2, wide, lens(50, 14, 46)),
+        (200..208, End::Tail, usize::MAX, narrow, lens(50, 4, 47)),
+    ] {
+        let mut entry = Entry::with_list(b"l");
+        for (nth, job) in jobs.iter().enumerate() {
+            let job = if done.contains(&nth) { "done" } else { job };
+            push(&mut entry, narrow, End::Tail, &[job.as_bytes()]);
+        }
+        assert_eq!(chunk_lens(&entry), [4; 100]);
+        let gone = entry.list_mut(limit).unwrap().remove_equal(b"done", from, count);
+        assert_eq!(gone, count.min(done.len()));
+        assert_eq!(chunk_lens(&entry), lens_after, "{count} of {done:?} from {from:?}");
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Push(End, Vec<u8>, u8),
