@@ -73,8 +73,15 @@ pub(crate) struct Identity {
 /// A link that is the client's own.
 pub(crate) struct Leased {
     pub(crate) lease: Lease,
-    /// What it watches.
-    pub(crate) watch: Option<Spot>,
+    /// None: it holds a large transaction only.
+    pub(crate) watch: Option<Watch>,
+}
+
+/// What a link was leased to watch.
+pub(crate) struct Watch {
+    pub(crate) spot: Spot,
+    /// The node has said OK to a WATCH.
+    pub(crate) began: Rc<Cell<bool>>,
 }
 
 pub(crate) struct Client {

@@ -77,6 +77,9 @@ pub(crate) fn run(
     if client.apart.get() && transaction::is_queued(client, command.id) {
         return transaction::queue(thread, client, replies, command, request);
     }
+    if client.apart.get() && replies.outstanding() == 0 && command.id != Id::Multi {
+        transaction::forget_failed_watch(thread, client);
+    }
     // A list of all clients is large, so a client gets one after the other; and it may be among those that it kills. With
     // WATCH it changes to another link.
     let alone = matches!(command.id, Id::ClientList | Id::ClientKill | Id::Watch);

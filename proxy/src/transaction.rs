@@ -14,11 +14,12 @@
 
 use std::rc::Rc;
 
+use slotway_cluster::Slot;
 use slotway_commands::{Command, Id, errors, keys, lookup, row::Policy};
 use slotway_resp::{Request, Version, write};
 
 use crate::{
-    client::{Client, Leased},
+    client::{Client, Leased, Watch},
     dispatch::{Case, Next},
     errors::NO_OWNER,
     gather::{Gather, Merge},
@@ -148,17 +149,31 @@ fn watch(case: &mut Case<'_>) {
     if client.lease.borrow().is_none() {
         match lease::take(case.thread, shard, client.version.get(), client.database.get()) {
             Ok(lease) => {
-                *client.lease.borrow_mut() = Some(Box::new(Leased { lease, watch: Some(spot) }));
+                let watch = Some(Watch { spot, began: Rc::default() });
+                *client.lease.borrow_mut() = Some(Box::new(Leased { lease, watch }));
                 client.apart.set(true);
             }
             Err(line) => return case.say(|out| out.extend_from_slice(&line)),
         }
     }
-    if client.lease.borrow().as_ref().is_some_and(|leased| !is_good(case.thread, client, leased)) {
+    let leased = client.lease.borrow();
+    let good = leased.as_deref().filter(|leased| is_good(case.thread, client, leased));
+    let Some((lease, watch)) = good.and_then(|leased| Some((&leased.lease, leased.watch.as_ref()?))) else {
         // What was watched before is lost already: EXEC will say so, whatever is watched now.
-        case.say(|out| write::simple(out, "OK"));
-    } else {
-        case.send_to_shard(shard);
+        return case.say(|out| write::simple(out, "OK"));
+    };
+    let ticket = case.replies.expect(case.heard);
+    let errand = Errand { client, command: case.command, ticket, part: None };
+    let (unit, request) = (Unit::Watch(Rc::clone(&watch.began)), case.request);
+    lease.link.send_unit(case.thread, case.replies, errand, unit, |out| request.write(out));
+}
+
+/// Nothing of the client is in flight, and it is not about to begin a transaction (which may have been sent together with
+/// its WATCH and must not run without it): a link on which no WATCH succeeded is of no use, and binds it to no slot.
+pub(crate) fn forget_failed_watch(thread: &Thread, client: &Client) {
+    let is_failed = |leased: &Leased| leased.watch.as_ref().is_some_and(|watch| !watch.began.get());
+    if client.transaction.borrow().is_none() && client.lease.borrow().as_deref().is_some_and(is_failed) {
+        abandon(thread, client);
     }
 }
 
@@ -168,7 +183,8 @@ fn watched(case: &Case<'_>) -> Result<Spot, Vec<u8>> {
     let positions =
         keys::positions(case.command, case.request).map_err(|_| errors::SYNTAX.as_bytes().to_vec())?;
     let placement = case.thread.placement();
-    let mut first = case.client.lease.borrow().as_ref().and_then(|leased| leased.watch.clone());
+    let mut first =
+        case.client.lease.borrow().as_ref().and_then(|leased| Some(leased.watch.as_ref()?.spot.clone()));
     for index in positions {
         let key = case.request.word(index);
         let spot = Spot { database, slot: Some(case.slot_of(&placement, key)), key: key.to_vec() };
@@ -183,13 +199,15 @@ fn watched(case: &Case<'_>) -> Result<Spot, Vec<u8>> {
 
 /// Whether what the node knows of the client's own link still counts.
 fn is_good(thread: &Thread, client: &Client, leased: &Leased) -> bool {
-    let leads_there = |spot: &Spot| {
-        let owner = spot.slot.and_then(|slot| thread.owner(slot));
-        owner.is_some_and(|shard| thread.leads_to(&leased.lease.link, shard))
-    };
     !leased.lease.is_lost()
         && leased.lease.link.key.version == client.version.get()
-        && leased.watch.as_ref().is_none_or(leads_there)
+        && leased.watch.as_ref().is_none_or(|watch| leads_to_owner(thread, leased, watch.spot.slot))
+}
+
+/// Whether the client's own link leads to who owns the slot. None: any node will do.
+fn leads_to_owner(thread: &Thread, leased: &Leased, slot: Option<Slot>) -> bool {
+    let leads_to = |shard| thread.leads_to(&leased.lease.link, shard);
+    slot.is_none_or(|slot| thread.owner(slot).is_some_and(leads_to))
 }
 
 // ---- between MULTI and EXEC ----
@@ -215,7 +233,9 @@ pub(crate) fn queue(
     let Some(transaction) = open.as_deref_mut() else { return Next::Request };
     let place = place::of(thread, transaction.database, command, request);
     let needs_link = matches!(place, Place::Node(_)) && must_move(thread, client, transaction, request);
-    if needs_link && replies.outstanding() > 0 {
+    // What follows SELECT travels on another link.
+    let moves = needs_link || command.id == Id::Select;
+    if moves && replies.outstanding() > 0 {
         return Next::AfterReplies;
     }
     thread.counters.request(command.id);
@@ -293,11 +313,7 @@ fn queue_for_node(case: &mut Case<'_>, transaction: &mut Transaction, spot: Spot
         transaction.count();
         return Outcome::Queued;
     };
-    let leads_there = slot.is_none_or(|slot| {
-        let owner = case.thread.owner(slot);
-        owner.is_some_and(|shard| case.thread.leads_to(&leased.lease.link, shard))
-    });
-    if !leads_there || !is_good(case.thread, case.client, leased) {
+    if !leads_to_owner(case.thread, leased, slot) || !is_good(case.thread, case.client, leased) {
         transaction.spoil(Doom::Lost);
         transaction.count();
         return Outcome::Queued;
@@ -318,7 +334,7 @@ fn send_on(case: &mut Case<'_>, transaction: &mut Transaction) -> Option<Outcome
     let (thread, client) = (case.thread, case.client);
     let spot = transaction.spot.clone()?;
     if let Some(leased) = &*client.lease.borrow() {
-        let watch = leased.watch.as_ref();
+        let watch = leased.watch.as_ref().map(|watch| &watch.spot);
         let apart = watch.filter(|watch| !watch.agrees(&spot));
         if let Some(watch) = apart {
             transaction.spoil(Doom::CrossSlot(errors::cross_slot(&watch.key, &spot.key)));
@@ -371,7 +387,7 @@ fn exec(case: &mut Case<'_>) -> Next {
 
 /// What EXEC answers when the transaction does not run. None: it may.
 fn obstacle(case: &Case<'_>, transaction: &Transaction, leased: Option<&Leased>) -> Option<Vec<u8>> {
-    let watch = leased.and_then(|leased| leased.watch.as_ref());
+    let watch = leased.and_then(|leased| Some(&leased.watch.as_ref()?.spot));
     let lost = || if watch.is_some() { null(case.client.version.get()) } else { EXECABORT }.to_vec();
     let crossing = |text: &[u8]| {
         let mut line = Vec::new();
@@ -389,7 +405,12 @@ fn obstacle(case: &Case<'_>, transaction: &Transaction, leased: Option<&Leased>)
     {
         return Some(crossing(&errors::cross_slot(&watch.key, &spot.key)));
     }
-    leased.filter(|leased| !is_good(case.thread, case.client, leased)).map(|_| lost())
+    // The slot may have moved since the last command was sent.
+    let slot = transaction.spot.as_ref().and_then(|spot| spot.slot);
+    let runs_there = |leased: &&Leased| {
+        is_good(case.thread, case.client, leased) && leads_to_owner(case.thread, leased, slot)
+    };
+    leased.filter(|leased| !runs_there(leased)).map(|_| lost())
 }
 
 /// EXEC's answer when a watched key has changed.

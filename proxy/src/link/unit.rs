@@ -8,6 +8,8 @@
 //! This file judges the replies. A node that refuses MULTI would run what follows at once and unprotected; that must
 //! never be told as a transaction that ran, nor as one that did not. Pure.
 
+use std::{cell::Cell, rc::Rc};
+
 use slotway_commands::errors::EXECABORT;
 
 use crate::errors;
@@ -23,6 +25,8 @@ pub(crate) enum Unit {
     Step,
     /// `EXEC` behind a head.
     End(Bound),
+    /// `WATCH`: tells whoever leased the link once the node watches something.
+    Watch(Rc<Cell<bool>>),
     /// Brings a leased link back into order; nobody hears the replies.
     Cleaning,
 }
@@ -143,6 +147,10 @@ impl Unit {
             Unit::Step if error || reply == QUEUED => Verdict::Pass,
             Unit::Step => Verdict::Broken,
             Unit::End(_) => Verdict::Pass,
+            Unit::Watch(began) => {
+                began.set(began.get() || !error);
+                Verdict::Pass
+            }
             Unit::Cleaning if reply == b"+OK\r\n" => Verdict::Drop,
             // QUEUED, too: the node is amid a transaction of which nobody knows.
             Unit::Cleaning => Verdict::Broken,
@@ -151,7 +159,7 @@ impl Unit {
 
     /// Means nothing on another connection than the one it was given to.
     pub(crate) fn is_bound(&self) -> bool {
-        !matches!(self, Unit::Piece { bound: Bound::Free, .. })
+        !matches!(self, Unit::Piece { bound: Bound::Free, .. } | Unit::Watch(_))
     }
 
     /// Running it twice is not running it once.

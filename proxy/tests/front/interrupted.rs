@@ -1,4 +1,5 @@
-//! Transactions that a limit or a stalled node interrupts: none runs in part, and no link keeps the rest of one.
+//! Transactions that a limit, a stalled node or a change of the topology interrupts: none runs in part or at the wrong
+//! place, and no link keeps the rest of one.
 
 use std::sync::{
     Arc,
@@ -7,7 +8,9 @@ use std::sync::{
 
 use crate::{
     backend::{Closed, Conn, Fake},
-    front::Front,
+    commands::Three,
+    front::{Front, topology},
+    keys::key_of,
     peer::until,
 };
 
@@ -167,4 +170,49 @@ fn half_a_transaction_that_stood_still_for_too_long_goes_with_its_connection() {
     awake.store(true, Ordering::SeqCst);
     check_a_large_one_runs(&front);
     assert_eq!(fake.count("EXEC"), 1);
+}
+
+#[test]
+fn a_large_transaction_does_not_run_at_a_former_owner_of_its_slot() {
+    let three = Three::with(&[("transaction-commands-max", "2"), ("threads", "1")]);
+    let key = key_of(0, 3, 0);
+    let mut client = three.client();
+    client.check("MULTI", "+OK");
+    (0..5).for_each(|_| client.check(&format!("INCR {key}"), "+QUEUED"));
+    let ports: Vec<String> =
+        three.servers.iter().rev().map(|server| format!("127.0.0.1:{}", server.port)).collect();
+    three.front.topology.store(Arc::new(topology(2, &ports)));
+    client.check("EXEC", ABORTED);
+    for server in &three.servers {
+        server.client().check(&format!("EXISTS {key}"), ":0");
+    }
+}
+
+#[test]
+fn select_in_a_transaction_waits_for_what_is_under_way_in_the_database_before() {
+    let pipelines: [&[&str]; 2] = [
+        &["FLUSHALL", "MULTI", "SELECT 1", "SET x 1", "EXEC"],
+        &["FLUSHALL", "MULTI", "SELECT 1", "EXEC", "SET x 1"],
+    ];
+    for pipeline in pipelines {
+        let awake = Arc::new(AtomicBool::new(false));
+        let fake = Fake::start({
+            let awake = Arc::clone(&awake);
+            move |conn| {
+                // The link of database 0 is slow.
+                until("it may answer", || conn.number > 0 || awake.load(Ordering::SeqCst));
+                attend(conn);
+            }
+        });
+        let front = Front::with(&[fake.port], &[("threads", "1")]);
+        let mut client = front.client();
+        client.send(pipeline);
+        until("it was taken on", || front.metric("slotway_proxy_in_flight_requests", &[]) >= 1.0);
+        // Behind whatever has been sent to database 1.
+        front.client().check_all(&[("SELECT 1", "+OK"), ("INCR y", ":1")]);
+        assert_eq!(fake.log(), ["INCR y"], "{pipeline:?}");
+        awake.store(true, Ordering::SeqCst);
+        pipeline.iter().for_each(|_| _ = client.read());
+        assert_eq!(fake.count("SET x 1"), 1, "{pipeline:?}");
+    }
 }

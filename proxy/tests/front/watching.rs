@@ -196,7 +196,7 @@ fn more_watching_clients_than_links_may_be_leased_are_refused() {
 fn play(conn: &mut crate::backend::Conn) {
     while let Some(line) = conn.next() {
         match line.as_str() {
-            "MULTI" | "UNWATCH" => conn.reply("+OK\r\n"),
+            "MULTI" | "unwatch" => conn.reply("+OK\r\n"),
             "EXEC" => conn.reply("*1\r\n+ran\r\n"),
             line if line.starts_with("WATCH") => conn.reply("+OK\r\n"),
             line if line.starts_with("GET") => conn.reply("$1\r\nv\r\n"),
@@ -290,6 +290,64 @@ fn a_watch_that_was_given_back_takes_its_transaction_with_it() {
     let fake = node.open(play);
     until("the shard is back", || front.client().ask("GET a") == "v");
     assert_eq!(fake.count("EXEC"), 0);
+}
+
+/// The first WATCH on the first connection fails.
+fn refuse_once(conn: &mut crate::backend::Conn) {
+    if conn.number == 0 {
+        conn.next();
+        conn.reply("-ERR not now\r\n");
+    }
+    play(conn);
+}
+
+#[test]
+fn a_failed_watch_keeps_no_link() {
+    let fake = Fake::start(refuse_once);
+    let front = Front::with(&[fake.port], &[("leased-links-per-node-max", "1"), ("threads", "1")]);
+    let (mut client, mut other) = (front.client(), front.client());
+    client.check("WATCH a", "-ERR not now");
+    client.check("PING", "+PONG");
+    until("the link is free", || other.ask("WATCH a") == "+OK");
+}
+
+#[test]
+fn a_watch_that_was_held_for_too_long_keeps_no_link() {
+    let node = Closed::new();
+    let settings = [("hold-ms-max", "300"), ("connect-timeout-ms", "100"), ("threads", "1")];
+    let front = Front::with(&[node.port], &settings);
+    let mut client = front.client();
+    assert!(client.ask("WATCH a").starts_with("-TRYAGAIN "));
+    until("it is the client's own", || leased(&front, "leased") == 1.0);
+    client.check("PING", "+PONG");
+    until("none is leased", || leased(&front, "leased") == 0.0);
+}
+
+#[test]
+fn a_failed_watch_binds_to_no_slot_and_spoils_no_later_transaction() {
+    let fake = Fake::start(refuse_once);
+    let front = Front::with(&[fake.port], &[("threads", "1")]);
+    let mut client = front.client();
+    client.check("WATCH a", "-ERR not now");
+    client.check_all(&[("WATCH b", "+OK"), ("MULTI", "+OK"), ("SET b 1", "+QUEUED"), ("EXEC", "[+ran]")]);
+}
+
+#[test]
+fn a_failed_watch_leaves_what_is_watched_already() {
+    let fake = Fake::start(|conn| {
+        conn.next();
+        conn.reply("+OK\r\n");
+        conn.next();
+        conn.reply("-ERR not now\r\n");
+        play(conn);
+    });
+    let front = Front::with(&[fake.port], &[("threads", "1")]);
+    let mut client = front.client();
+    client.check("WATCH a", "+OK");
+    client.check("WATCH b{a}", "-ERR not now");
+    client.check("PING", "+PONG");
+    client.check_all(&[("MULTI", "+OK"), ("SET a 1", "+QUEUED"), ("EXEC", "[+ran]")]);
+    assert_eq!(fake.log(), ["WATCH a", "WATCH b{a}", "MULTI", "SET a 1", "EXEC"]);
 }
 
 #[test]
