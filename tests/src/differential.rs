@@ -8,7 +8,7 @@
 //!
 //! Under test are a node, and a proxy in front of several: on a whole database, on database 0 with all keys in one slot,
 //! and on database 0 with keys wherever they fall ([`place`]). A disagreement is told with the shortest list of requests
-//! that was found to lead there ([`shorten`]).
+//! that was found to lead there (`shorten`).
 
 pub mod question;
 
