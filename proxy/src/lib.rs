@@ -1,10 +1,10 @@
 //! The data path: clients in, routing, split and merge, links to the nodes, holding what cannot be sent yet.
 //!
-//! The way of a request, in reading order: [`accept`] hands a connection to a data [`thread`]; [`client`] reads its
-//! requests; [`dispatch`] looks each up and routes it, [`split`] and [`every_shard`] cut it where it concerns several
-//! shards, [`local`] answers what needs no node, [`transaction`] collects what stands between MULTI and EXEC; a
-//! [`link`] (shared, or a client's own by [`lease`]) carries it to a node; [`replies`] brings the answers back
-//! into the client's order, [`gather`] makes one of several; at the end of a [`turn`] everything is written.
+//! The way of a request, in reading order: `accept` hands a connection to a data `thread`; `client` reads its
+//! requests; `dispatch` looks each up and routes it, `split` and `every_shard` cut it where it concerns several
+//! shards, `local` answers what needs no node, `transaction` collects what stands between MULTI and EXEC; a
+//! `link` (shared, or a client's own by `lease`) carries it to a node; `replies` brings the answers back
+//! into the client's order, `gather` makes one of several; at the end of a `turn` everything is written.
 
 mod accept;
 mod thread;
