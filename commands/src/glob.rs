@@ -12,7 +12,7 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     matches_folded(pattern, text, std::convert::identity)
 }
 
-/// As [`matches`], but ASCII letters match in either case.
+/// As [`matches()`], but ASCII letters match in either case.
 pub fn matches_nocase(pattern: &[u8], text: &[u8]) -> bool {
     matches_folded(pattern, text, |byte| byte.to_ascii_lowercase())
 }

@@ -1,6 +1,6 @@
 //! INFO: which sections and fields there are, how they are written, and how the texts of several nodes become one.
 //!
-//! The fields are rows ([`fields`]), each with its merge rule. A node walks them to write its text ([`write`]), a
+//! The fields are rows (`fields`), each with its merge rule. A node walks them to write its text ([`write()`]), a
 //! proxy to merge the texts of its nodes ([`merge`]) with its own values in place of theirs. Texts of real Redis
 //! servers merge as well: a field that has no row keeps the first node's value.
 

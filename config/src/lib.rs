@@ -1,6 +1,6 @@
 //! Every setting of every program: what it is called, what it may be, what it is now, and who said so.
 //!
-//! A setting is one row ([`rows`]): name, type with bounds, default, whether it may change while the program runs,
+//! A setting is one row (`rows`): name, type with bounds, default, whether it may change while the program runs,
 //! which program has it, whether it acts yet, and one line of meaning. Everything else reads the row: CONFIG GET
 //! and CONFIG SET ([`Settings`]), TOML files, environment and command line ([`sources`]), what `main` needs to
 //! start a program ([`NodeConfig`], [`ProxyConfig`], [`UpConfig`]), the example files and `docs/settings.md`

@@ -1,6 +1,6 @@
 //! File, then environment, then flags: three places where a setting may be given, the later winning.
 //!
-//! Each source is first read into [`Given`]s, plain texts with their place, and only here looked up, checked and
+//! Each source is first read into `Given`s, plain texts with their place, and only here looked up, checked and
 //! stored. A mistake stops nothing: all three sources are read to the end, so that whoever starts the program
 //! corrects everything in one go.
 

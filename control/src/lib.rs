@@ -1,8 +1,8 @@
 //! The control group inside a proxy process: it knows the topology, watches the nodes, and tells both.
 //!
 //! Today the topology is static: read from a file that `slotway up` wrote ([`topology_file`]), or put together from
-//! the addresses of `--backends` and what the servers there say of themselves ([`discover`]). Every node is asked once a
-//! second how it is ([`watch`], which reads answers by [`info`]); the nodes of a managed cluster (Slotway nodes that share
+//! the addresses of `--backends` and what the servers there say of themselves (`discover`). Every node is asked once a
+//! second how it is (`watch`, which reads answers by `info`); the nodes of a managed cluster (Slotway nodes that share
 //! our secret) are handed the topology whenever they are new, restarted or behind.
 //!
 //! Nothing here is on the data path: data threads read the topology through an `ArcSwap` and never wait for anybody.

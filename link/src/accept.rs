@@ -1,7 +1,7 @@
 //! Accepting: connections of all listening sockets in turn, and the options each one gets.
 //!
 //! A process without a free file descriptor cannot accept, and the kernel would report the same waiting connection
-//! again at once: the loop rests for [`REST`] then, so that it does not take the processor from the clients it has.
+//! again at once: the loop rests for `REST` then, so that it does not take the processor from the clients it has.
 
 use std::{future::poll_fn, io, net::SocketAddr, task::Poll, time::Duration};
 
