@@ -1,5 +1,7 @@
 //! The tree against a sorted `Vec`, whatever comes and goes; its nodes stay full enough and its sums right.
 
+use std::collections::HashSet;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -84,29 +86,63 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..60)
 }
 
-fn insert(tree: &mut Tree, model: &mut Vec<(f64, Vec<u8>)>, score: u8, number: u32) {
-    let (score, member) = (f64::from(score), name(number));
-    if let Err(at) = place_in(model, score, &member) {
-        tree.insert(item(score, &member));
-        model.insert(at, (score, member));
-    }
+/// A tree and what it should hold: a sorted row in which, as in a sorted set, each member stands once.
+struct Pair {
+    tree: Tree,
+    row: Vec<(f64, Vec<u8>)>,
+    members: HashSet<Vec<u8>>,
 }
 
-fn remove(tree: &mut Tree, model: &mut Vec<(f64, Vec<u8>)>, at: usize) {
-    let (score, member) = model.remove(at);
-    assert_eq!(tree.remove(score, &member).expect("it is there").member.key(), member);
-    assert!(tree.remove(score, &member).is_none());
-}
-
-fn rescore(tree: &mut Tree, model: &mut Vec<(f64, Vec<u8>)>, at: usize, score: u8) {
-    let (old, member) = model.remove(at);
-    let new = f64::from(score) + 0.5;
-    if !tree.rescore(old, &member, new) {
-        let item = tree.remove(old, &member).expect("it is there");
-        tree.insert(Item { score: new, ..item });
+impl Pair {
+    fn of(row: Vec<(f64, Vec<u8>)>) -> Pair {
+        let items: Vec<_> = row.iter().map(|(score, member)| item(*score, member)).collect();
+        let members = row.iter().map(|(_, member)| member.clone()).collect();
+        Pair { tree: Tree::from_sorted(items.into_iter()), row, members }
     }
-    let at = place_in(model, new, &member).expect_err("it was taken out");
-    model.insert(at, (new, member));
+
+    fn insert(&mut self, score: u8, number: u32) {
+        let (score, member) = (f64::from(score), name(number));
+        if self.members.insert(member.clone()) {
+            let at = place_in(&self.row, score, &member).expect_err("it is new");
+            self.tree.insert(item(score, &member));
+            self.row.insert(at, (score, member));
+        }
+    }
+
+    fn remove(&mut self, at: usize) {
+        let (score, member) = self.row.remove(at);
+        self.members.remove(&member);
+        assert_eq!(self.tree.remove(score, &member).expect("it is there").member.key(), member);
+        assert!(self.tree.remove(score, &member).is_none());
+    }
+
+    fn rescore(&mut self, at: usize, score: u8) {
+        let (old, member) = self.row.remove(at);
+        let new = f64::from(score) + 0.5;
+        if !self.tree.rescore(old, &member, new) {
+            let item = self.tree.remove(old, &member).expect("it is there");
+            self.tree.insert(Item { score: new, ..item });
+        }
+        let at = place_in(&self.row, new, &member).expect_err("it was taken out");
+        self.row.insert(at, (new, member));
+    }
+
+    fn step(&mut self, step: &Step) {
+        let len = self.row.len();
+        match *step {
+            Step::Insert(score, number) => self.insert(score, number),
+            Step::InsertMany(score, number, count) => {
+                (number..number + u32::from(count)).for_each(|number| self.insert(score, number));
+            }
+            Step::Remove(_) | Step::RemoveMany(..) | Step::Rescore(..) if len == 0 => {}
+            Step::Remove(which) => self.remove(which % len),
+            Step::RemoveMany(from, count) => {
+                let at = from % len;
+                (0..usize::from(count).min(len - at)).for_each(|_| self.remove(at));
+            }
+            Step::Rescore(which, score) => self.rescore(which % len, score),
+        }
+    }
 }
 
 proptest! {
@@ -114,31 +150,12 @@ proptest! {
 
     #[test]
     fn a_tree_is_a_sorted_row(steps in steps()) {
-        let (mut tree, mut model) = (Tree::from_sorted(std::iter::empty()), Vec::new());
-        for step in steps {
-            match step {
-                Step::Insert(score, number) => insert(&mut tree, &mut model, score, number),
-                Step::InsertMany(score, number, count) => {
-                    (number..number + u32::from(count)).for_each(|number| insert(&mut tree, &mut model, score, number));
-                }
-                Step::Remove(which) if !model.is_empty() => {
-                    let at = which % model.len();
-                    remove(&mut tree, &mut model, at);
-                }
-                Step::RemoveMany(from, count) if !model.is_empty() => {
-                    let at = from % model.len();
-                    for _ in 0..usize::from(count).min(model.len() - at) {
-                        remove(&mut tree, &mut model, at);
-                    }
-                }
-                Step::Rescore(which, score) if !model.is_empty() => {
-                    let at = which % model.len();
-                    rescore(&mut tree, &mut model, at, score);
-                }
-                _ => {}
-            }
-            check_node(&tree.root);
+        let mut pair = Pair::of(Vec::new());
+        for step in &steps {
+            pair.step(step);
+            check_node(&pair.tree.root);
         }
+        let Pair { tree, row: model, .. } = pair;
         check(&tree, &model);
         for (rank, (score, member)) in model.iter().enumerate() {
             prop_assert_eq!(tree.rank(Edge::Element(*score, member)), rank);
@@ -156,13 +173,12 @@ proptest! {
 
     #[test]
     fn a_tree_built_at_once_is_the_tree_built_one_by_one(count in 0..5000u32, odd in 0..5000u32) {
-        let model: Vec<_> = (0..count).map(|number| (7.0, name(number))).collect();
-        let mut tree = Tree::from_sorted(model.iter().map(|(score, member)| item(*score, member)).collect::<Vec<_>>().into_iter());
-        check(&tree, &model);
-        let mut model = model;
-        let at = place_in(&model, 7.0, &name(odd)).unwrap_or_else(|at| at);
-        insert(&mut tree, &mut model, 7, odd);
-        check(&tree, &model);
+        let mut pair = Pair::of((0..count).map(|number| (7.0, name(number))).collect());
+        check(&pair.tree, &pair.row);
+        let at = place_in(&pair.row, 7.0, &name(odd)).unwrap_or_else(|at| at);
+        pair.insert(7, odd);
+        let Pair { tree, row, .. } = pair;
+        check(&tree, &row);
         prop_assert_eq!(tree.rank(Edge::BelowMember(&name(odd))), at);
         prop_assert_eq!(tree.rank(Edge::AboveMember(&name(odd))), at + 1);
     }
