@@ -76,7 +76,7 @@ async fn serve(args: &ProxyArgs, config: &ProxyConfig) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let registry = Registry::new();
     let control = Control::start(config, &registry)?;
-    let proxy = Arc::new(Proxy::start(config, control.topology(), &registry)?);
+    let proxy = Arc::new(Proxy::start(config, control.topology(), control.stale_topology(), &registry)?);
     let admin = start_admin(config, control.view(), registry)?;
     let own = own_addresses(config, &proxy, admin.as_ref());
     tracing::info!(address = %own.addr, admin = own.admin_addr.as_deref().unwrap_or("off"), "the proxy serves");

@@ -7,7 +7,10 @@ use prometheus::Registry;
 use slotway_cluster::{Topology, topology::Kind};
 use slotway_config::{BackendKind, ProxyConfig, Upstream};
 use slotway_link::Credentials;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+};
 
 use crate::{
     discover,
@@ -67,6 +70,12 @@ impl Control {
     /// The cell that always holds the newest topology: data threads read it through an `arc_swap::Cache`.
     pub fn topology(&self) -> Arc<ArcSwap<Topology>> {
         self.shared.cell()
+    }
+
+    /// Whoever was redirected by a node or lost a link to one says so here (`notify_one`): the topology may be out of date.
+    /// Remembered until somebody listens, never waited for.
+    pub fn stale_topology(&self) -> Arc<Notify> {
+        self.shared.stale()
     }
 
     /// The version of the newest topology, for whoever wants to wait for a change.

@@ -14,7 +14,7 @@ use slotway_cluster::{
 use slotway_config::Secret;
 use slotway_link::{Credentials, Target};
 use slotway_resp::Version;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{count, metrics::Metrics};
 
@@ -35,6 +35,7 @@ pub(crate) struct Shared {
     /// Held while the next topology is made from the present one.
     changing: Mutex<()>,
     version: watch::Sender<u64>,
+    stale: Arc<Notify>,
     nodes: Mutex<std::collections::BTreeMap<NodeId, NodeObservation>>,
     own: Mutex<Option<(ProxyId, ClientCount)>>,
     pub(crate) access: Access,
@@ -79,6 +80,7 @@ impl Shared {
             topology: Arc::new(ArcSwap::from_pointee(topology)),
             changing: Mutex::default(),
             version,
+            stale: Arc::default(),
             nodes: Mutex::default(),
             own: Mutex::default(),
             access,
@@ -96,6 +98,11 @@ impl Shared {
 
     pub(crate) fn versions(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
+    }
+
+    /// Told by the data path when a node's behaviour says that the topology may be out of date.
+    pub(crate) fn stale(&self) -> Arc<Notify> {
+        Arc::clone(&self.stale)
     }
 
     /// Replaces the topology by what `next` makes of it; None changes nothing.

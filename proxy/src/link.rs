@@ -356,6 +356,7 @@ impl Link {
         self.blocked.set(false);
         self.state.set(State::Down { since_us: thread.now_us() });
         self.losses.set(self.losses.get().wrapping_add(1));
+        thread.shared.stale.notify_one();
         let mut flight = self.flight.borrow_mut();
         let requests: Vec<Broken> = flight
             .iter_mut()

@@ -12,12 +12,14 @@ use arc_swap::ArcSwap;
 use slotway_cluster::Topology;
 use slotway_config::{Key, Settings};
 use slotway_link::Credentials;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::{message::Message, metrics::Counters};
 
 pub(crate) struct Shared {
     pub(crate) topology: Arc<ArcSwap<Topology>>,
+    /// Told when a node redirected a request or a link to it broke: the topology may be out of date.
+    pub(crate) stale: Arc<Notify>,
     pub(crate) settings: Arc<ArcSwap<Settings>>,
     pub(crate) node_credentials: Option<Credentials>,
     /// One per data thread.

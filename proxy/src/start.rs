@@ -15,7 +15,11 @@ use arc_swap::ArcSwap;
 use slotway_cluster::Topology;
 use slotway_config::{Key, ProxyConfig, Settings};
 use slotway_link::{Acceptor, BindError, Credentials};
-use tokio::{runtime::LocalRuntime, sync::mpsc, task::JoinSet};
+use tokio::{
+    runtime::LocalRuntime,
+    sync::{Notify, mpsc},
+    task::JoinSet,
+};
 
 use crate::{
     accept, files,
@@ -55,16 +59,18 @@ impl std::fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl Proxy {
-    /// Listens and serves. Called within the runtime that is to accept; data threads bring their own.
+    /// Listens and serves. Called within the runtime that is to accept; data threads bring their own. `stale` is told
+    /// whenever a node's behaviour says that the topology may be out of date.
     pub fn start(
         config: &ProxyConfig,
         topology: Arc<ArcSwap<Topology>>,
+        stale: Arc<Notify>,
         registry: &prometheus::Registry,
     ) -> Result<Proxy, StartError> {
         let backlog = u32::try_from(config.settings.integer(Key::TcpBacklog)).unwrap_or(511);
         let listening =
             slotway_link::bind(&config.bind, config.port, "--port", backlog).map_err(StartError::Bind)?;
-        let shared = Arc::new(shared(config, topology, listening.port).map_err(StartError::System)?);
+        let shared = Arc::new(shared(config, topology, stale, listening.port).map_err(StartError::System)?);
         registry.register(Box::new(Scrape::new(Arc::clone(&shared)))).map_err(StartError::Metrics)?;
 
         let mut senders = Vec::new();
@@ -147,12 +153,18 @@ fn spawn(
     })
 }
 
-fn shared(config: &ProxyConfig, topology: Arc<ArcSwap<Topology>>, port: u16) -> io::Result<Shared> {
+fn shared(
+    config: &ProxyConfig,
+    topology: Arc<ArcSwap<Topology>>,
+    stale: Arc<Notify>,
+    port: u16,
+) -> io::Result<Shared> {
     let (run_id, seed) = random()?;
     let mut settings = config.settings.clone();
     files::fit(&mut settings);
     Ok(Shared {
         topology,
+        stale,
         settings: Arc::new(ArcSwap::from_pointee(settings)),
         node_credentials: node_credentials(config),
         counters: (0..config.threads).map(|_| Arc::new(Counters::default())).collect(),

@@ -43,8 +43,9 @@ impl Front {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let registry = prometheus::Registry::new();
-        let proxy =
-            runtime.block_on(async { Proxy::start(&config, Arc::clone(&topology), &registry).unwrap() });
+        let proxy = runtime.block_on(async {
+            Proxy::start(&config, Arc::clone(&topology), Arc::default(), &registry).unwrap()
+        });
         Front { port: proxy.port(), topology, registry, proxy: Some(proxy), runtime }
     }
 
