@@ -1,0 +1,113 @@
+//! No reply has come: the connection broke, or the time is up. What may be sent again is kept, the rest is answered.
+
+use std::borrow::Cow;
+
+use crate::{
+    errors::{self, INDETERMINATE},
+    link::{
+        Link, State, Tenancy,
+        flight::{Broken, Fate, fates_after_break},
+        waiter::Waiter,
+    },
+    thread::Thread,
+};
+
+impl Link {
+    /// The connection is gone: what may be sent again is kept, the rest is answered.
+    pub(super) fn broke(&self, thread: &Thread) {
+        thread.tick();
+        self.writer.take();
+        self.blocked.set(false);
+        self.state.set(State::Down { since_us: thread.now_us() });
+        self.losses.set(self.losses.get().wrapping_add(1));
+        thread.shared.stale.notify_one();
+        let mut flight = self.flight.borrow_mut();
+        let requests: Vec<Broken> = flight
+            .iter_mut()
+            .map(|(sent, waiter)| {
+                let client = waiter.client.as_ref().map(|client| client.id);
+                Broken { sent, client, write: waiter.may_write(), bound: waiter.is_bound() }
+            })
+            .collect();
+        let mut fates = fates_after_break(&requests).into_iter();
+        let mut told: Vec<Cow<'static, [u8]>> = Vec::new();
+        let failed = flight.sift(|sent, waiter| {
+            let fate = fates.next().unwrap_or(Fate::Fail);
+            if fate == Fate::Fail {
+                told.push(waiter.lost(sent, self.shard));
+            }
+            fate
+        });
+        drop(flight);
+        for (waiter, text) in failed.into_iter().zip(told).filter(|(waiter, _)| waiter.client.is_some()) {
+            thread.counters.indeterminate.add(u64::from(*text == *INDETERMINATE));
+            waiter.tell(thread, &text);
+        }
+    }
+
+    /// Answers what has waited too long. True: a new connection is due, because this one has been silent for too long or
+    /// because what was sent on it lacks what should have followed.
+    pub(crate) fn sweep(&self, thread: &Thread) -> bool {
+        let mut told: Vec<(Waiter, Cow<'static, [u8]>)> = Vec::new();
+        let stuck = self.give_up_on_replies(thread, &mut told);
+        let lost = self.give_up_holding(thread, &mut told);
+        for (waiter, text) in told {
+            waiter.tell(thread, &text);
+        }
+        stuck || lost
+    }
+
+    /// Past its deadline a request that was sent is answered here and its reply dropped when it comes. The time counts
+    /// from when this connection could have sent it.
+    fn give_up_on_replies(&self, thread: &Thread, told: &mut Vec<(Waiter, Cow<'static, [u8]>)>) -> bool {
+        let State::Up { since_us: up_us } = self.state.get() else { return false };
+        let (now_us, within_us) = (thread.now_us(), thread.limits().request_us_max);
+        let mut stuck = false;
+        for (sent, waiter) in self.flight.borrow_mut().iter_mut() {
+            let waited_us = now_us.saturating_sub(waiter.since_us.max(up_us));
+            if !sent || waited_us <= within_us {
+                break;
+            }
+            // Of what belongs to a connection nothing may follow once a reply was not waited for.
+            stuck |= waited_us > 2 * within_us || waiter.is_bound() && waiter.client.is_some();
+            let Some(client) = waiter.client.take() else { continue };
+            let text = if waiter.may_write() {
+                thread.counters.indeterminate.add(1);
+                INDETERMINATE.into()
+            } else {
+                thread.counters.timeouts.add(1);
+                errors::no_reply(self.shard, within_us / 1000).into()
+            };
+            told.push((Waiter { client: Some(client), unit: None, ..*waiter }, text));
+        }
+        stuck
+    }
+
+    /// What could not be sent for too long is withdrawn: it was never applied. True: there is a connection of which the
+    /// node now knows only half of what it was to be told.
+    fn give_up_holding(&self, thread: &Thread, told: &mut Vec<(Waiter, Cow<'static, [u8]>)>) -> bool {
+        let now_us = thread.now_us();
+        let limits = thread.limits();
+        let within_us = match self.state.get() {
+            State::Opening { .. } => limits.hold_us_max.max(limits.connect_us_max),
+            State::Up { .. } | State::Down { .. } => limits.hold_us_max,
+        };
+        let expired = |waiter: &Waiter| now_us.saturating_sub(waiter.since_us) > within_us;
+        let withdrawn = self.flight.borrow_mut().withdraw(expired);
+        let lost = self.tenancy == Tenancy::Leased && !withdrawn.is_empty();
+        for waiter in withdrawn {
+            let held_ms = now_us.saturating_sub(waiter.since_us) / 1000;
+            told.push((waiter, errors::no_primary(self.shard, held_ms).into()));
+        }
+        if lost {
+            // What is left stands behind what is gone: a transaction must not run without its WATCH, nor a command
+            // without its MULTI.
+            self.losses.set(self.losses.get().wrapping_add(1));
+            for waiter in self.flight.borrow_mut().withdraw(|_| true) {
+                let text = waiter.lost(false, self.shard);
+                told.push((waiter, text));
+            }
+        }
+        lost && matches!(self.state.get(), State::Up { .. })
+    }
+}
