@@ -86,6 +86,7 @@ pub const NOSCRIPT: &str = "NOSCRIPT No matching script. Please use EVAL.";
 pub const TIMEOUT_NOT_FLOAT: &str = "ERR timeout is not a float or out of range";
 pub const TIMEOUT_NOT_INTEGER: &str = "ERR timeout is not an integer or out of range";
 pub const TIMEOUT_NEGATIVE: &str = "ERR timeout is negative";
+pub const PAUSE_MODE: &str = "ERR CLIENT PAUSE mode must be WRITE or ALL";
 pub const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
 
 // The server's state.
@@ -155,6 +156,12 @@ pub fn unknown_subcommand(request: Request<'_>) -> CommandError {
     text.extend(request.word(0).iter().map(u8::to_ascii_uppercase));
     text.extend_from_slice(b" HELP.");
     CommandError { text }
+}
+
+/// A subcommand that exists and finds too many words itself, as some of Redis's do.
+pub fn bad_subcommand(container: &str, name: &[u8]) -> String {
+    let name: String = String::from_utf8_lossy(name).chars().take(QUOTED_MAX).collect();
+    format!("ERR unknown subcommand or wrong number of arguments for '{name}'. Try {container} HELP.")
 }
 
 pub fn wrong_arity(row: &Command) -> CommandError {

@@ -144,6 +144,11 @@ impl Command {
         self.flags.has(Flag::Write)
     }
 
+    /// May change keys, or say something that replicas would hear of: writes, PUBLISH, scripts.
+    pub fn may_write(&self) -> bool {
+        self.is_write() || self.flags.has(Flag::MayReplicate)
+    }
+
     pub fn is_readonly(&self) -> bool {
         self.flags.has(Flag::Readonly)
     }

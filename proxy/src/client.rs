@@ -54,6 +54,8 @@ pub(crate) enum Stall {
     Load,
     /// The next one must not run before everything in flight is answered.
     Order,
+    /// CLIENT PAUSE: the thread lets it go on.
+    Pause,
 }
 
 /// While more reply bytes than this wait for the client to read them, its further requests are not looked at.
@@ -190,6 +192,14 @@ impl Client {
         }
     }
 
+    /// CLIENT PAUSE is over: the request that waited for that is looked at again.
+    pub(crate) fn end_pause(&self) {
+        if self.stall.get() == Some(Stall::Pause) {
+            self.stall.set(None);
+            self.wake();
+        }
+    }
+
     /// Writes what the socket takes; at the limit of what may wait for it the client is cut.
     pub(crate) fn flush(&self, thread: &Thread) {
         if self.fate.get() == Fate::CloseNow {
@@ -239,7 +249,7 @@ impl Client {
     /// Whether what its further requests waited for has come.
     fn may_go_on(&self, thread: &Thread, waiting: usize, outstanding: usize) -> bool {
         match self.stall.get() {
-            None => false,
+            None | Some(Stall::Pause) => false,
             Some(Stall::Order) => outstanding == 0,
             Some(Stall::Load) => {
                 outstanding <= thread.limits().in_flight_max / 2 && waiting <= UNREAD_REPLY_BYTES_MAX / 2
@@ -290,7 +300,8 @@ impl Client {
         }
         drop(replies);
         let timeout_us = thread.limits().client_timeout_us;
-        if timeout_us > 0 && outstanding == 0 && idle_us > timeout_us {
+        let waits = outstanding > 0 || self.stall.get() == Some(Stall::Pause);
+        if timeout_us > 0 && !waits && idle_us > timeout_us {
             tracing::debug!(client = self.id, "closing an idle client");
             self.decide(Fate::CloseNow);
         } else if self.is_over_limit(thread, waiting) {

@@ -1,8 +1,9 @@
 //! One request on its way: look up, check, route, send or split.
 //!
 //! The way of a request to one slot (by far the most) reads as a sentence in [`run`] and [`one_slot`] and allocates
-//! nothing. Everything else branches off by the command's policy: [`crate::split`], [`crate::every_shard`],
-//! [`crate::local`].
+//! nothing. Everything else branches off: what is no command, what a client has set apart ([`apart`]), and by the
+//! command's policy ([`by_policy`]) to [`crate::split`], [`crate::every_shard`], [`crate::local`] and others. These
+//! are functions of their own so that the short way saves no registers for them.
 
 use std::rc::Rc;
 
@@ -28,6 +29,8 @@ pub(crate) enum Next {
     Request,
     /// This request was not run: bring it again when nothing is in flight.
     AfterReplies,
+    /// This request was not run: bring it again when CLIENT PAUSE is over.
+    AfterPause,
     /// Look at the next request when this one is answered.
     AfterThis,
     /// Close once all replies are sent.
@@ -55,31 +58,79 @@ pub(crate) fn run(
 ) -> Next {
     let command = match lookup::resolve(request) {
         Ok(command) => command,
-        Err(error) => {
-            if is_http(request.word(0)) {
-                tracing::warn!(peer = %client.peer, "possible cross-protocol attack: HTTP on the client port; closed");
-                return Next::CloseNow;
-            }
-            thread.counters.unknown.add(1);
-            let mut next = Next::Request;
-            if client.apart.get() {
-                next = transaction::refused(thread, client, replies, request);
-            }
-            replies.say(client.heard(), |out| write::error(out, &error.text));
-            return next;
-        }
+        Err(error) => return no_command(thread, client, replies, request, &error.text),
     };
     client.last_command.set(Some(command.id));
     if !client.authenticated.get() && !command.is_no_auth() {
         replies.say(client.heard(), |out| write::error(out, slotway_commands::errors::NOAUTH.as_bytes()));
         return Next::Request;
     }
-    if client.apart.get() && transaction::is_queued(client, command.id) {
-        return transaction::queue(thread, client, replies, command, request);
+    if (client.apart.get() || !thread.pause.get().is_none())
+        && let Some(next) = apart(thread, client, replies, command, request)
+    {
+        return next;
     }
-    if client.apart.get() && replies.outstanding() == 0 && command.id != Id::Multi {
+    if command.proxy != Policy::OneSlot {
+        return by_policy(thread, client, replies, command, request);
+    }
+    thread.counters.request(command.id);
+    one_slot(&mut Case { thread, client, replies, command, request, heard: client.heard() });
+    Next::Request
+}
+
+/// A request that is no command, or has too few or too many words.
+#[cold]
+fn no_command(
+    thread: &Thread,
+    client: &Client,
+    replies: &mut Replies,
+    request: Request<'_>,
+    text: &[u8],
+) -> Next {
+    if is_http(request.word(0)) {
+        tracing::warn!(peer = %client.peer, "possible cross-protocol attack: HTTP on the client port; closed");
+        return Next::CloseNow;
+    }
+    thread.counters.unknown.add(1);
+    let mut next = Next::Request;
+    if client.apart.get() {
+        next = transaction::refused(thread, client, replies, request);
+    }
+    replies.say(client.heard(), |out| write::error(out, text));
+    next
+}
+
+/// What a request meets before it goes the usual way, while CLIENT PAUSE is in force or if its client is between MULTI and
+/// EXEC or has a link of its own. None: it goes that way.
+#[cold]
+fn apart(
+    thread: &Rc<Thread>,
+    client: &Rc<Client>,
+    replies: &mut Replies,
+    command: &'static Command,
+    request: Request<'_>,
+) -> Option<Next> {
+    if thread.pause.get().at(thread.now_us()).holds(command, transaction::may_write(client)) {
+        return Some(Next::AfterPause);
+    }
+    if transaction::is_queued(client, command.id) {
+        return Some(transaction::queue(thread, client, replies, command, request));
+    }
+    if replies.outstanding() == 0 && command.id != Id::Multi {
         transaction::forget_failed_watch(thread, client);
     }
+    None
+}
+
+/// Treats what does not simply go to one slot.
+#[inline(never)]
+fn by_policy(
+    thread: &Rc<Thread>,
+    client: &Rc<Client>,
+    replies: &mut Replies,
+    command: &'static Command,
+    request: Request<'_>,
+) -> Next {
     // A list of all clients is large, so a client gets one after the other; and it may be among those that it kills. With
     // WATCH it changes to another link.
     let alone = matches!(command.id, Id::ClientList | Id::ClientKill | Id::Watch);
@@ -139,17 +190,22 @@ impl<'a> Case<'a> {
 
     /// The link on which the client's requests to the primary of this shard travel: its own one, if it leads there.
     pub(crate) fn link(&self, shard: usize) -> Rc<Link> {
-        let (version, database) = (self.client.version.get(), self.client.database.get());
         if self.client.apart.get()
-            && let Some(leased) = &*self.client.lease.borrow()
+            && let Some(link) = self.own_link(shard)
         {
-            let link = &leased.lease.link;
-            let fits = link.key.version == version && link.key.database == database;
-            if fits && self.thread.leads_to(link, shard) {
-                return Rc::clone(link);
-            }
+            return link;
         }
-        self.thread.link(shard, version, database)
+        self.thread.link(shard, self.client.version.get(), self.client.database.get())
+    }
+
+    #[cold]
+    fn own_link(&self, shard: usize) -> Option<Rc<Link>> {
+        let leased = self.client.lease.borrow();
+        let link = &leased.as_ref()?.lease.link;
+        let fits = link.key.version == self.client.version.get()
+            && link.key.database == self.client.database.get()
+            && self.thread.leads_to(link, shard);
+        fits.then(|| Rc::clone(link))
     }
 
     /// The slot of a key in the client's database.

@@ -31,6 +31,7 @@ mod files;
 mod limits;
 mod message;
 mod metrics;
+mod pause;
 mod shared;
 mod start;
 

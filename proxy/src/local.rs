@@ -18,6 +18,7 @@ pub(crate) mod config;
 mod explain;
 mod hello;
 pub(crate) mod info;
+mod pause;
 
 /// Answers a request of the policies `Local` and `ClientState`.
 pub(crate) fn run(case: &mut Case<'_>) -> Next {
@@ -68,6 +69,8 @@ pub(crate) fn run(case: &mut Case<'_>) -> Next {
         | C::ClientCaching
         | C::ClientGetredir
         | C::ClientTrackinginfo => clients::run(case),
+        C::ClientPause => pause::pause(case),
+        C::ClientUnpause => pause::unpause(case),
         C::ProxyExplain => explain::run(case),
         C::ClientHelp
         | C::ClusterHelp

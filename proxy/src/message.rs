@@ -22,4 +22,8 @@ pub(crate) enum Message {
     KillClients {
         ids: Vec<u64>,
     },
+    /// CLIENT PAUSE or UNPAUSE has changed what is in force.
+    LookAtPause {
+        answer: oneshot::Sender<()>,
+    },
 }

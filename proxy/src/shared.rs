@@ -14,7 +14,7 @@ use slotway_config::{Key, Settings};
 use slotway_link::Credentials;
 use tokio::sync::{Notify, mpsc};
 
-use crate::{message::Message, metrics::Counters};
+use crate::{message::Message, metrics::Counters, pause::Pause};
 
 pub(crate) struct Shared {
     pub(crate) topology: Arc<ArcSwap<Topology>>,
@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) cut_clients: AtomicBool,
     /// Held while CONFIG SET makes new settings of the present ones.
     pub(crate) settings_change: Mutex<()>,
+    /// What CLIENT PAUSE has asked for last; the threads have copies.
+    pub(crate) pause: Mutex<Pause>,
     pub(crate) next_client_id: AtomicU64,
     pub(crate) started: Instant,
     /// The client port.

@@ -173,6 +173,7 @@ fn shared(
         clients_refused: AtomicU64::new(0),
         cut_clients: AtomicBool::new(false),
         settings_change: Mutex::default(),
+        pause: Mutex::default(),
         next_client_id: AtomicU64::new(1),
         started: Instant::now(),
         port,

@@ -8,7 +8,7 @@ use std::{
     cell::{Cell, Ref, RefCell},
     collections::HashMap,
     rc::Rc,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -32,6 +32,7 @@ use crate::{
     link::{self, Link, LinkKey, Tenancy},
     message::Message,
     metrics::{Counters, Present},
+    pause::Pause,
     routes::Routes,
     shared::Shared,
     turn::{self, Turn},
@@ -61,6 +62,7 @@ pub(crate) struct Thread {
     pub(crate) read_buffer: RefCell<Vec<u8>>,
     pub(crate) listings: Semaphore,
     pub(crate) leases: Leases,
+    pub(crate) pause: Cell<Pause>,
     parser: RefCell<Parser>,
     started: Instant,
     now_us: Cell<u64>,
@@ -89,6 +91,7 @@ impl Thread {
             read_buffer: RefCell::new(vec![0; inbox::SHARED_BYTES]),
             listings: Semaphore::new(LISTINGS_MAX),
             leases: Leases::default(),
+            pause: Cell::default(),
             parser: RefCell::default(),
             started: shared.started,
             now_us: Cell::new(0),
@@ -133,6 +136,15 @@ impl Thread {
                 client.stall.set(Some(Stall::Order));
                 client.stopped_early.set(true);
             }
+        }
+    }
+
+    /// Takes a copy of the pause that is in force; if none is, the clients that waited go on.
+    pub(crate) fn look_at_pause(&self) {
+        let shared = *self.shared.pause.lock().unwrap_or_else(PoisonError::into_inner);
+        self.pause.set(shared.at(self.now_us()));
+        if self.pause.get().is_none() {
+            self.clients.borrow().values().for_each(|client| client.end_pause());
         }
     }
 
@@ -320,6 +332,9 @@ impl Thread {
     /// Looks after deadlines, limits that depend on time, and links that nobody uses.
     fn sweep(&self, number: u32) {
         self.tick();
+        if !self.pause.get().is_none() {
+            self.look_at_pause();
+        }
         self.sweep_links();
         if number.is_multiple_of(SWEEPS_PER_SECOND) {
             self.sweep_clients();
@@ -420,6 +435,12 @@ fn receive(thread: &Rc<Thread>, message: Message) {
             let cards = thread.clients().iter().map(|client| client.card(thread)).collect();
             // Whoever asked may be gone.
             let _ = answer.send(cards);
+        }
+        Message::LookAtPause { answer } => {
+            thread.tick();
+            thread.look_at_pause();
+            // Whoever asked may be gone.
+            let _ = answer.send(());
         }
         Message::KillClients { ids } => {
             thread.clients().iter().filter(|client| ids.contains(&client.id)).for_each(|client| {

@@ -73,6 +73,11 @@ pub(crate) fn is_queued(client: &Client, id: Id) -> bool {
     !at_once && client.transaction.borrow().is_some()
 }
 
+/// Whether one of the commands that wait for EXEC may write.
+pub(crate) fn may_write(client: &Client) -> bool {
+    client.transaction.borrow().as_ref().is_some_and(|transaction| transaction.may_write)
+}
+
 /// A request that is no command, or has too few or too many words: between MULTI and EXEC it aborts the transaction. An
 /// EXEC with too many words is the end of it.
 pub(crate) fn refused(thread: &Thread, client: &Client, replies: &Replies, request: Request<'_>) -> Next {
@@ -294,6 +299,7 @@ fn queue_local(case: &Case<'_>, transaction: &mut Transaction) -> Outcome {
 fn queue_for_node(case: &mut Case<'_>, transaction: &mut Transaction, spot: Spot) -> Outcome {
     let slot = spot.slot;
     transaction.visit(spot);
+    transaction.may_write |= case.command.may_write();
     if transaction.doom().is_some() {
         transaction.count();
         return Outcome::Queued;

@@ -3,11 +3,8 @@
 
 use crate::id::Id;
 use crate::row::Flag::{Admin, AllowBusy, Fast, Loading, NoAuth, Noscript, Stale};
-use crate::row::Policy::{ClientState, Refused};
+use crate::row::Policy::ClientState;
 use crate::row::{Category, Command, command};
-
-/// It would pause the clients of one node, of which the client sees none.
-const PAUSE: &str = "CLIENT PAUSE is not available through a proxy yet; send it to the nodes";
 
 #[rustfmt::skip]
 pub(crate) const ROWS: &[Command] = &[
@@ -34,7 +31,7 @@ pub(crate) const ROWS: &[Command] = &[
     command(Id::ClientNoTouch, "client|no-touch", 3, "7.2.0").flags(&[Noscript, Loading, Stale])
         .acl(&[Category::Connection]).proxy(ClientState).here(),
     command(Id::ClientPause, "client|pause", -3, "2.9.50").flags(&[Admin, Noscript, Loading, Stale])
-        .acl(&[Category::Connection]).proxy(Refused(PAUSE)).here(),
+        .acl(&[Category::Connection]).here(),
     command(Id::ClientReply, "client|reply", 3, "3.2.0").flags(&[Noscript, Loading, Stale])
         .acl(&[Category::Connection]).proxy(ClientState).here(),
     command(Id::ClientSetinfo, "client|setinfo", 4, "7.2.0").flags(&[Noscript, Loading, Stale])
@@ -49,7 +46,7 @@ pub(crate) const ROWS: &[Command] = &[
     command(Id::ClientUnblock, "client|unblock", -3, "5.0.0").flags(&[Admin, Noscript, Loading, Stale])
         .acl(&[Category::Connection]),
     command(Id::ClientUnpause, "client|unpause", 2, "6.2.0").flags(&[Admin, Noscript, Loading, Stale])
-        .acl(&[Category::Connection]).proxy(Refused(PAUSE)).here(),
+        .acl(&[Category::Connection]).here(),
     command(Id::Echo, "echo", 2, "1.0.0").flags(&[Loading, Stale, Fast]).acl(&[Category::Connection]).here(),
     command(Id::Hello, "hello", -1, "6.0.0").flags(&[Noscript, Loading, Stale, Fast, NoAuth, AllowBusy])
         .acl(&[Category::Connection]).proxy(ClientState).here(),

@@ -164,7 +164,7 @@ pub(crate) fn pause(call: &mut ServerCall<'_>) -> Done {
         _ if request.len() > 4 => return Err(bad_subcommand("CLIENT", request.word(1))),
         Some(mode) if mode.eq_ignore_ascii_case(b"write") => Pause::Writes,
         Some(mode) if !mode.eq_ignore_ascii_case(b"all") => {
-            return Err("ERR CLIENT PAUSE mode must be WRITE or ALL".into());
+            return Err(errors::PAUSE_MODE.into());
         }
         _ => Pause::All,
     };

@@ -180,8 +180,7 @@ pub(crate) fn quit(call: &mut ServerCall<'_>) -> Done {
 
 /// A subcommand with a number of words that it does not take, where that is not told by its arity.
 pub(super) fn bad_subcommand(command: &str, name: &[u8]) -> Refusal {
-    let name: String = String::from_utf8_lossy(name).chars().take(128).collect();
-    format!("ERR unknown subcommand or wrong number of arguments for '{name}'. Try {command} HELP.").into()
+    slotway_commands::errors::bad_subcommand(command, name).into()
 }
 
 /// An integer as commands take it: digits with a sign at most, nothing around them.

@@ -6,7 +6,7 @@ use slotway_cluster::Database;
 use slotway_resp::Version;
 
 use crate::{
-    client::{Client, Fate, Identity},
+    client::{Client, Fate, Identity, Stall},
     dispatch,
     thread::Thread,
 };
@@ -28,6 +28,7 @@ pub(crate) struct Card {
     queued: Option<usize>,
     queued_bytes: usize,
     closing: bool,
+    paused: bool,
     command: &'static str,
     input_bytes: usize,
     output_bytes: usize,
@@ -56,6 +57,7 @@ impl Client {
                 .and_then(|open| open.as_ref().map(|open| open.queued())),
             queued_bytes: self.queued_bytes(),
             closing: self.fate.get() != Fate::Open,
+            paused: self.stall.get() == Some(Stall::Pause),
             command: dispatch::shown_name(self.last_command.get()),
             input_bytes: self.unparsed_bytes.get(),
             output_bytes,
@@ -67,9 +69,13 @@ impl Card {
     /// Redis 7.2's line, without a line end. Fields that a proxy has nothing for are zero.
     pub(crate) fn line(&self) -> String {
         let mut flags = String::new();
-        for (set, flag) in
-            [(self.queued.is_some(), 'x'), (self.closing, 'c'), (self.no_evict, 'e'), (self.no_touch, 'T')]
-        {
+        for (set, flag) in [
+            (self.queued.is_some(), 'x'),
+            (self.paused, 'b'),
+            (self.closing, 'c'),
+            (self.no_evict, 'e'),
+            (self.no_touch, 'T'),
+        ] {
             if set {
                 flags.push(flag);
             }

@@ -28,7 +28,7 @@ struct Connection {
     /// What is known of a request that has come in part. Between requests the thread's parser does: an idle client has
     /// none of its own.
     unfinished: Option<Box<Parser>>,
-    /// A request that waits until nothing is in flight.
+    /// A request that waits until nothing is in flight, or for the end of a pause.
     set_aside: Option<OwnedRequest>,
 }
 
@@ -149,26 +149,25 @@ fn take_requests(
         return 0;
     }
     let mut parser = thread.parser(unfinished);
-    let limits = thread.limits().of_requests;
+    let (limits, in_flight_max) = (thread.limits().of_requests, thread.limits().in_flight_max);
+    let strict = limits.unauthenticated();
     let mut replies = client.replies.borrow_mut();
     thread.lend(replies.output());
     client.active_us.set(thread.now_us());
     loop {
-        if replies.outstanding() >= thread.limits().in_flight_max || replies.bytes() > UNREAD_REPLY_BYTES_MAX
-        {
+        if replies.outstanding() >= in_flight_max || replies.bytes() > UNREAD_REPLY_BYTES_MAX {
             client.stall.set(Some(Stall::Load));
             client.stopped_early.set(true);
             break;
         }
-        let limits = if client.authenticated.get() { limits } else { limits.unauthenticated() };
-        match parser.next(bytes, &limits) {
+        let limits = if client.authenticated.get() { &limits } else { &strict };
+        match parser.next(bytes, limits) {
             Ok(None) => break,
             Ok(Some(at)) => {
                 let request = parser.request(bytes, at);
                 let next = dispatch::run(thread, client, &mut replies, request);
-                let go_on = next == Next::Request;
-                settle(client, set_aside, next, request);
-                if !go_on {
+                if next != Next::Request {
+                    settle(client, set_aside, next, request);
                     client.stopped_early.set(true);
                     break;
                 }
@@ -205,6 +204,10 @@ fn settle(
         Next::AfterReplies => {
             *set_aside = Some(OwnedRequest::new(request.words()));
             client.stall.set(Some(Stall::Order));
+        }
+        Next::AfterPause => {
+            *set_aside = Some(OwnedRequest::new(request.words()));
+            client.stall.set(Some(Stall::Pause));
         }
         Next::AfterThis => client.stall.set(Some(Stall::Order)),
         Next::Close => client.fate.set(Fate::CloseAfterReplies),

@@ -13,20 +13,8 @@ pub(super) struct UnaskedReply;
 impl Link {
     /// One whole reply came. Err: nobody waits for such a one.
     pub(super) fn reply(&self, thread: &Thread, reply: &[u8]) -> Result<(), UnaskedReply> {
-        let mut flight = self.flight.borrow_mut();
-        if let Some(unit) = flight.oldest().and_then(|waiter| waiter.unit.as_mut()) {
-            let verdict = unit.reply(reply);
-            return match verdict {
-                Verdict::More => Ok(()),
-                verdict => {
-                    let waiter = flight.answered().ok_or(UnaskedReply)?;
-                    drop(flight);
-                    self.judged(thread, waiter, verdict, reply)
-                }
-            };
-        }
-        let waiter = flight.answered().ok_or(UnaskedReply)?;
-        drop(flight);
+        let answered = self.flight.borrow_mut().answered_if(|waiter| waiter.unit.is_none());
+        let Some(waiter) = answered else { return self.reply_to_unit(thread, reply) };
         let error = matches!(reply.first(), Some(b'-' | b'!'));
         thread.counters.backend(waiter.command.id, error, thread.now_us().saturating_sub(waiter.since_us));
         if error && let Some(kind) = errors::inner(reply) {
@@ -36,6 +24,21 @@ impl Link {
             waiter.tell(thread, reply);
         }
         Ok(())
+    }
+
+    /// The oldest waiter waits for more than one reply, or there is none.
+    #[cold]
+    fn reply_to_unit(&self, thread: &Thread, reply: &[u8]) -> Result<(), UnaskedReply> {
+        let mut flight = self.flight.borrow_mut();
+        let unit = flight.oldest().and_then(|waiter| waiter.unit.as_mut()).ok_or(UnaskedReply)?;
+        match unit.reply(reply) {
+            Verdict::More => Ok(()),
+            verdict => {
+                let waiter = flight.answered().ok_or(UnaskedReply)?;
+                drop(flight);
+                self.judged(thread, waiter, verdict, reply)
+            }
+        }
     }
 
     /// The last reply of a unit came.

@@ -89,7 +89,14 @@ impl<W> Flight<W> {
     ///
     /// A reply to a request that was not sent completely is a reply too many as well.
     pub(crate) fn answered(&mut self) -> Option<W> {
-        if self.waiting.front()?.end > self.written {
+        self.answered_if(|_| true)
+    }
+
+    /// As [`Flight::answered`], but only for a waiter of whom `whole` says that it waits for one reply.
+    #[inline]
+    pub(crate) fn answered_if(&mut self, whole: impl FnOnce(&W) -> bool) -> Option<W> {
+        let oldest = self.waiting.front()?;
+        if oldest.end > self.written || !whole(&oldest.waiter) {
             return None;
         }
         let Waiting { end, waiter } = self.waiting.pop_front()?;

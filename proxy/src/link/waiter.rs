@@ -3,7 +3,7 @@
 use std::{borrow::Cow, rc::Rc};
 
 use slotway_cluster::ShardId;
-use slotway_commands::{Command, row::Flag};
+use slotway_commands::Command;
 
 use crate::{
     client::{self, Client},
@@ -32,7 +32,7 @@ impl Waiter {
     pub(super) fn may_write(&self) -> bool {
         match &self.unit {
             Some(unit) => unit.may_write(),
-            None => self.command.is_write() || self.command.flags.has(Flag::MayReplicate),
+            None => self.command.may_write(),
         }
     }
 

@@ -303,9 +303,13 @@ async fn collect(
     cards.sort_by_key(|card: &Card| card.id);
     let mut out = Vec::new();
     answer(&cards, client.version.get(), &mut out, &thread);
-    // A client that has gone in the meantime is owed nothing.
+    deliver(&thread, &client, ticket, &out);
+}
+
+/// A client that has gone in the meantime is owed nothing.
+pub(super) fn deliver(thread: &Thread, client: &Rc<Client>, ticket: Ticket, reply: &[u8]) {
     if client.fate.get() != Fate::CloseNow {
-        client.replies.borrow_mut().deliver(ticket, &out);
-        thread.turn.mark_client(&client);
+        client.replies.borrow_mut().deliver(ticket, reply);
+        thread.turn.mark_client(client);
     }
 }

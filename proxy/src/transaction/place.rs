@@ -44,11 +44,16 @@ fn not_allowed() -> Place {
     Place::Refused(errors::NOT_IN_TRANSACTION.as_bytes().to_vec())
 }
 
-/// HELLO would change the version amid a reply, CLIENT REPLY whether there is one; the list of all clients is not at hand
-/// at once.
+/// HELLO would change the version amid a reply, CLIENT REPLY whether there is one; what asks all data threads (the list of
+/// all clients, a pause) is not answered at once.
 fn here(command: &Command) -> Place {
     match command.id {
-        Id::Hello | Id::ClientReply | Id::ClientList | Id::ClientKill => not_allowed(),
+        Id::Hello
+        | Id::ClientReply
+        | Id::ClientList
+        | Id::ClientKill
+        | Id::ClientPause
+        | Id::ClientUnpause => not_allowed(),
         _ => Place::Here,
     }
 }

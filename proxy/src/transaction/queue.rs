@@ -37,6 +37,8 @@ pub(crate) struct Transaction {
     pub(crate) spot: Option<Spot>,
     pub(crate) stage: Stage,
     pub(crate) locals: Vec<Local>,
+    /// One of the commands may change keys.
+    pub(crate) may_write: bool,
     local_bytes: usize,
     doom: Option<Doom>,
     queued: usize,
@@ -82,7 +84,16 @@ pub(crate) struct Bounds {
 impl Transaction {
     pub(crate) fn new(database: Database) -> Transaction {
         let stage = Stage::Collecting { bytes: Vec::new(), commands: 0 };
-        Transaction { database, spot: None, stage, locals: Vec::new(), local_bytes: 0, doom: None, queued: 0 }
+        Transaction {
+            database,
+            spot: None,
+            stage,
+            locals: Vec::new(),
+            may_write: false,
+            local_bytes: 0,
+            doom: None,
+            queued: 0,
+        }
     }
 
     /// Commands that were answered with QUEUED.

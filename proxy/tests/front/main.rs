@@ -27,6 +27,7 @@ mod clients;
 mod cluster;
 mod input;
 mod limits;
+mod pausing;
 
 mod faults;
 mod holding;
