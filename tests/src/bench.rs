@@ -32,6 +32,7 @@ pub mod commands;
 pub mod memory;
 pub mod node;
 pub mod proxy;
+pub mod redirects;
 pub mod shapes;
 pub mod tools;
 pub mod turns;

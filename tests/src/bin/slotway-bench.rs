@@ -8,18 +8,19 @@ use slotway_tests::bench::peers::Peers;
 use slotway_tests::bench::process::{OTHERS, Scratch};
 use slotway_tests::bench::rounds::{Cell, Plan};
 use slotway_tests::bench::workload::Mix;
-use slotway_tests::bench::{commands, memory, node, proxy, report, tools, turns};
+use slotway_tests::bench::{commands, memory, node, proxy, redirects, report, tools, turns};
 use slotway_tests::syscall::{Cores, place_this_thread};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "slotway-bench node|commands|proxy|memory|loop|tools [flags]
+const USAGE: &str = "slotway-bench node|commands|proxy|memory|loop|redirects|tools [flags]
   node      CPU time per request of a node, redis-server and a constant answer
   commands  CPU time per request of a node and redis-server, for commands of every data type
   proxy     CPU time per request of a proxy, nutcracker and bare multiplexing
   memory    bytes per key and per small collection of a node and redis-server, bytes per idle client of a proxy
   loop      longest turn of a node's loop while keys are inserted
+  redirects errors and waits that plain clients see while servers behind a proxy move, die and return
   tools     these tools beside their models in C";
 const FLAGS: &[Flag] = &[
     Flag { name: "rounds", takes: "N", meaning: "rounds in which the systems take turns (5)" },
@@ -30,6 +31,7 @@ const FLAGS: &[Flag] = &[
     Flag { name: "mixes", takes: "MIX,...", meaning: "get, set, mixed:PERCENT of gets (get,set)" },
     Flag { name: "pipelines", takes: "N,...", meaning: "depths of pipelining (1,16,64; commands: 1,16)" },
     Flag { name: "commands", takes: "NAME,...", meaning: "commands: which of them (all)" },
+    Flag { name: "scenarios", takes: "NAME,...", meaning: "redirects: which of them (all)" },
     Flag { name: "clients", takes: "N", meaning: "idle clients of the proxy (10000)" },
     Flag { name: "slotway", takes: "PATH", meaning: "the binary to measure (the one beside this one)" },
     Flag { name: "slotway-args", takes: "ARGS", meaning: "further arguments for it, separated by spaces" },
@@ -62,16 +64,17 @@ fn run() -> Result<(), Failure> {
         _ => 1_000_000,
     };
     let plan = plan(&flags, default_keys)?;
+    if subcommand == "redirects" {
+        return redirects(&flags, plan.each);
+    }
     let peers = peers(&flags, plan.value_bytes)?;
     place_this_thread(Cores::from(OTHERS)).during("moving the load to core 1 (two cores are needed)")?;
     let machine = report::machine();
     let tables = match subcommand.as_str() {
         "node" => node::run(&peers, &plan)?,
         "commands" => {
-            let wanted = flags.get::<String>("commands")?.unwrap_or_default();
-            let wanted: Vec<String> =
-                wanted.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
-            commands::run(&peers, &plan, &list::<usize>(&flags, "pipelines", "1,16")?, &wanted)?
+            let pipelines = list::<usize>(&flags, "pipelines", "1,16")?;
+            commands::run(&peers, &plan, &pipelines, &names(&flags, "commands")?)?
         }
         "proxy" => proxy::run(&peers, &plan)?,
         "memory" => memory::run(&peers, &plan, flags.get_or("clients", 10_000)?)?,
@@ -81,6 +84,19 @@ fn run() -> Result<(), Failure> {
     };
     println!("`slotway-bench {}`\n\n{machine}\n\n{tables}", arguments());
     Ok(())
+}
+
+/// On all cores: nothing is measured here that another process on the core would spoil.
+fn redirects(flags: &Flags, each: Duration) -> Result<(), Failure> {
+    let table = redirects::run(&names(flags, "scenarios")?, each)?;
+    println!("`slotway-bench {}`\n\n{}\n\n{table}", arguments(), report::machine());
+    Ok(())
+}
+
+/// A list of names, empty when the flag is not there.
+fn names(flags: &Flags, flag: &str) -> Result<Vec<String>, Failure> {
+    let text = flags.get::<String>(flag)?.unwrap_or_default();
+    Ok(text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect())
 }
 
 fn plan(flags: &Flags, default_keys: u64) -> Result<Plan, Failure> {

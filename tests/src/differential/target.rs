@@ -135,6 +135,18 @@ impl Connection {
     /// # Errors
     /// When nobody listens, or the server does not agree to version or database.
     pub fn open(address: &Address, version: Version, database: u16) -> io::Result<Connection> {
+        let mut connection = Connection::connect(address)?;
+        let hello = if version == Version::Resp3 { "3" } else { "2" };
+        connection.must(&["HELLO", hello])?;
+        connection.must(&["SELECT", &database.to_string()])?;
+        Ok(connection)
+    }
+
+    /// A connection on which nothing was said yet.
+    ///
+    /// # Errors
+    /// When nobody listens.
+    pub fn connect(address: &Address) -> io::Result<Connection> {
         let stream = match address {
             Address::File(path) => {
                 let stream = UnixStream::connect(path)?;
@@ -148,11 +160,7 @@ impl Connection {
                 OwnedFd::from(stream)
             }
         };
-        let mut connection = Connection { stream: File::from(stream), received: Vec::new() };
-        let hello = if version == Version::Resp3 { "3" } else { "2" };
-        connection.must(&["HELLO", hello])?;
-        connection.must(&["SELECT", &database.to_string()])?;
-        Ok(connection)
+        Ok(Connection { stream: File::from(stream), received: Vec::new() })
     }
 
     /// A request that no server refuses.

@@ -1,0 +1,39 @@
+//! A proxy in front of what people already run: a real Redis Cluster and plain servers of Debian's redis-server 7.0.
+//!
+//! The scenarios under load are rows of `slotway_tests::in_front`; here each is one test. `SLOTWAY_IN_FRONT_SECONDS=60`
+//! disturbs each for as long.
+
+#![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
+
+#[path = "in_front/crowd.rs"]
+mod crowd;
+#[path = "in_front/rig.rs"]
+mod rig;
+#[path = "in_front/servers.rs"]
+mod servers;
+
+use slotway_tests::in_front::{SCENARIOS, Scenario, length};
+
+macro_rules! scenarios {
+    ($($test:ident: $name:literal),* $(,)?) => {
+        $(#[test]
+        fn $test() {
+            let scenario = Scenario::named($name);
+            let outcome = scenario.run(length());
+            println!("{}: {outcome}", scenario.what);
+            scenario.judge(&outcome);
+        })*
+
+        #[test]
+        fn every_scenario_is_run() {
+            let run = [$($name),*];
+            let known: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+            assert_eq!(known, run);
+        }
+    };
+}
+
+scenarios![
+    a_killed_plain_server_costs_writes_in_flight_at_most: "servers",
+    without_a_proxy_the_same_clients_see_redirections: "no-proxy",
+];
