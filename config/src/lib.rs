@@ -36,12 +36,14 @@ mod secret;
 mod programs;
 
 mod check;
+mod from_redis;
 pub mod render;
 
 pub use address::Address;
 pub use bind::{Bind, Exposed, check_exposure};
 pub use check::{Report, check_config};
 pub use events::KeyspaceEvents;
+pub use from_redis::{FromRedis, from_redis};
 pub use mistakes::{Mistake, Mistakes, Place};
 pub use output::{OutputLimit, OutputLimits};
 pub use programs::{BackendKind, Durability, NodeConfig, ProxyConfig, UpConfig, Upstream};

@@ -119,15 +119,15 @@ fn notes(row: &Row) -> String {
     notes
 }
 
-/// A default as TOML of the type that reads best.
-fn toml_value(kind: &Kind, text: &str) -> String {
+/// A value as TOML of the type that reads best.
+pub(crate) fn toml_value(kind: &Kind, text: &str) -> String {
     match kind {
         Kind::Flag if text == "yes" => "true".to_owned(),
         Kind::Flag => "false".to_owned(),
         Kind::Bytes { .. } | Kind::BytesRaised { .. } => sized(text),
         Kind::Integer { .. } | Kind::Clamped { .. } => text.to_owned(),
         Kind::PortOrOff if text != "off" => text.to_owned(),
-        _ => format!("\"{text}\""),
+        _ => toml::Value::String(text.to_owned()).to_string(),
     }
 }
 

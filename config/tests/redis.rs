@@ -21,11 +21,19 @@ struct Oracle {
 
 impl Oracle {
     fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With the text of a redis.conf.
+    fn start_with(conf: &str) -> Self {
         // Between finding a free port and using it another process may take it: then try again.
         for _ in 0..5 {
             let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join("redis.conf");
+            std::fs::write(&file, conf).unwrap();
             let mut server = Command::new("redis-server")
+                .arg(&file)
                 .args(["--port", &free.to_string(), "--bind", "127.0.0.1", "--dir"])
                 .arg(dir.path())
                 .stdout(Stdio::null())
@@ -125,6 +133,64 @@ const OTHER_CHANGES: [(&str, &str); 10] = [
     ("tls-replication", "TLS is not supported"),
     ("watchdog-period", "starts a timer of signals in Redis"),
 ];
+
+/// Lines as people write them, in every form that the file's syntax has.
+const CONF: &str = r#"
+# a comment, and an empty line
+
+maxmemory 100mb
+  MaxMemory-Policy   allkeys-lru
+masterauth "with \"quotes\", \x41, \t and \\"
+masteruser 'it\'s \n'
+save 60 5
+save 10 7
+client-output-buffer-limit normal 10mb 1mb 5
+client-output-buffer-limit pubsub 1mb 1mb 5
+slave-read-only no
+repl-backlog-size 3m
+notify-keyspace-events "KEA"
+hash-max-ziplist-entries 77
+timeout 1
+timeout 30
+oom-score-adj-values 1 2 3
+replica-announce-ip ""
+slaveof no one
+"#;
+
+#[test]
+fn a_redis_conf_means_to_us_what_it_means_to_redis() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("redis.conf");
+    std::fs::write(&file, CONF).unwrap();
+    let ours = slotway_config::from_redis(&file).unwrap();
+    assert_eq!(ours.refused, []);
+    let toml = dir.path().join("node.toml");
+    std::fs::write(&toml, ours.to_string()).unwrap();
+    let loaded = slotway_config::NodeConfig::load(Some(&toml), std::iter::empty(), Vec::new()).unwrap();
+    let mut oracle = Oracle::start_with(CONF);
+    let same = |(name, value): &(String, String)| {
+        NEW_IN_7_2.contains(&name.as_str())
+            || differs(&OTHER_DEFAULTS, name)
+            || loaded.settings.get(name).as_ref() == Some(value)
+    };
+    let others: Vec<_> = oracle.pairs("*").into_iter().filter(|pair| !same(pair)).collect();
+    assert_eq!(others, []);
+}
+
+#[test]
+fn lines_that_redis_cannot_read_are_refused() {
+    for line in ["maxmemory \"1", "masteruser 'a", "masteruser \"a\"b", "nonsense 1", "port many", "timeout"]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("redis.conf");
+        std::fs::write(&file, line).unwrap();
+        let theirs =
+            Command::new("redis-server").arg(&file).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        assert!(!theirs.unwrap().success(), "{line}");
+        let ours = slotway_config::from_redis(&file);
+        assert!(ours.is_err() || ours.is_ok_and(|conf| conf.refused.len() == 1), "{line}");
+    }
+}
 
 fn differs(table: &[(&str, &str)], name: &str) -> bool {
     table.iter().any(|(listed, _)| *listed == name)

@@ -190,3 +190,26 @@ fn ctl_says_what_to_do_when_nobody_answers() {
     assert_eq!(output.status.code(), Some(1));
     assert!(said.contains("cannot reach") && said.contains("slotway up"), "{said}");
 }
+
+#[test]
+fn a_redis_conf_becomes_the_settings_of_a_node() {
+    let dir = tempfile::tempdir().unwrap();
+    let (conf, toml) = (dir.path().join("redis.conf"), dir.path().join("node.toml"));
+    let convert = |text: &str| {
+        fs::write(&conf, text).unwrap();
+        slotway().args(["check-config", "--from-redis"]).arg(&conf).output().unwrap()
+    };
+    let whole = convert("port 7000\nmaxmemory 64mb\n");
+    assert!(whole.status.success() && whole.stderr.is_empty(), "{whole:?}");
+    fs::write(&toml, &whole.stdout).unwrap();
+    let checked = slotway().arg("check-config").arg(&toml).output().unwrap();
+    let report = String::from_utf8(checked.stdout).unwrap();
+    assert!(checked.status.success() && report.contains("maxmemory = 67108864"), "{report}");
+    let part = convert("port 7000\nrename-command FLUSHALL x\n");
+    let told = String::from_utf8(part.stderr).unwrap();
+    assert_eq!(part.status.code(), Some(1));
+    assert!(told.contains("redis.conf:2: rename-command: commands cannot be renamed"), "{told}");
+    assert!(String::from_utf8(part.stdout).unwrap().contains("port = 7000"));
+    let both = slotway().args(["check-config", "x", "--from-redis", "y"]).output().unwrap();
+    assert_eq!(both.status.code(), Some(2));
+}
