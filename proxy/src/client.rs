@@ -18,6 +18,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::{
     lease::Lease,
+    link::Trace,
     replies::{Heard, Replies},
     thread::Thread,
     transaction::{self, Spot, Transaction},
@@ -64,6 +65,9 @@ pub(crate) const UNREAD_REPLY_BYTES_MAX: usize = 1024 * 1024;
 /// After so long without a request a client is idle and keeps no room for replies.
 const ROOM_KEPT_US: u64 = 5_000_000;
 
+/// A client that has said nothing for so long is not about to send the MULTI that belongs to its last request.
+const SILENT_US: u64 = 1_000_000;
+
 /// What a client has said about itself.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Identity {
@@ -99,12 +103,12 @@ pub(crate) struct Client {
     pub(crate) authenticated: Cell<bool>,
     pub(crate) reply_mode: Cell<ReplyMode>,
     pub(crate) no_evict: Cell<bool>,
-    pub(crate) no_touch: Cell<bool>,
+    no_touch: Cell<bool>,
     pub(crate) identity: RefCell<Identity>,
     pub(crate) last_command: Cell<Option<Id>>,
     pub(crate) unparsed_bytes: Cell<usize>,
 
-    /// Whether there is one of the next two: nearly no client has either, and every request asks.
+    /// Whether there is one of the next two, or NO-TOUCH is on: nearly no client has any, and every request asks.
     pub(crate) apart: Cell<bool>,
     /// Between MULTI and EXEC.
     pub(crate) transaction: RefCell<Option<Box<Transaction>>>,
@@ -169,6 +173,23 @@ impl Client {
                 Heard::Muted
             }
         }
+    }
+
+    /// CLIENT NO-TOUCH. Nothing of the client is in flight: its next requests take other links.
+    pub(crate) fn set_no_touch(&self, on: bool) {
+        self.no_touch.set(on);
+        self.look_apart();
+    }
+
+    pub(crate) fn trace(&self) -> Trace {
+        if self.no_touch.get() { Trace::None } else { Trace::Left }
+    }
+
+    /// One of what sets it apart may have ended.
+    pub(crate) fn look_apart(&self) {
+        let apart =
+            self.no_touch.get() || self.transaction.borrow().is_some() || self.lease.borrow().is_some();
+        self.apart.set(apart);
     }
 
     /// Changes how long the connection goes on, and lets its task know. It never becomes longer.
@@ -299,6 +320,9 @@ impl Client {
             replies.give_back_room();
         }
         drop(replies);
+        if idle_us > SILENT_US && outstanding == 0 && self.stall.get().is_none() {
+            transaction::forget_failed_watch(thread, self);
+        }
         let timeout_us = thread.limits().client_timeout_us;
         let waits = outstanding > 0 || self.stall.get() == Some(Stall::Pause);
         if timeout_us > 0 && !waits && idle_us > timeout_us {

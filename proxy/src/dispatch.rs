@@ -190,22 +190,23 @@ impl<'a> Case<'a> {
 
     /// The link on which the client's requests to the primary of this shard travel: its own one, if it leads there.
     pub(crate) fn link(&self, shard: usize) -> Rc<Link> {
-        if self.client.apart.get()
-            && let Some(link) = self.own_link(shard)
-        {
-            return link;
+        if self.client.apart.get() {
+            return self.link_apart(shard);
         }
         self.thread.link(shard, self.client.version.get(), self.client.database.get())
     }
 
     #[cold]
-    fn own_link(&self, shard: usize) -> Option<Rc<Link>> {
-        let leased = self.client.lease.borrow();
-        let link = &leased.as_ref()?.lease.link;
-        let fits = link.key.version == self.client.version.get()
-            && link.key.database == self.client.database.get()
-            && self.thread.leads_to(link, shard);
-        fits.then(|| Rc::clone(link))
+    fn link_apart(&self, shard: usize) -> Rc<Link> {
+        let (client, database) = (self.client, self.client.database.get());
+        if let Some(leased) = &*client.lease.borrow() {
+            let Link { key, .. } = &*leased.lease.link;
+            let fits = key.version == client.version.get() && key.database == database;
+            if fits && key.trace == client.trace() && self.thread.leads_to(&leased.lease.link, shard) {
+                return Rc::clone(&leased.lease.link);
+            }
+        }
+        self.thread.link_of(client, shard, database)
     }
 
     /// The slot of a key in the client's database.

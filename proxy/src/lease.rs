@@ -11,10 +11,11 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 
 use slotway_cluster::Database;
 use slotway_commands::{Command, Id};
-use slotway_resp::{Version, write};
+use slotway_resp::write;
 use tokio::task::AbortHandle;
 
 use crate::{
+    client::Client,
     errors,
     link::{Link, LinkKey, State, Tenancy, unit::Unit},
     thread::Thread,
@@ -64,17 +65,17 @@ pub(crate) struct Leases {
     nodes: RefCell<HashMap<Arc<str>, Vec<Place>>>,
 }
 
-/// Takes a link to the primary of a shard. Err: the error for the client; all links that there may be are in use.
+/// Takes a link to the primary of a shard for a client, in a database. Err: the error for the client; all links that there may be are in use.
 pub(crate) fn take(
     thread: &Rc<Thread>,
+    client: &Client,
     shard: usize,
-    version: Version,
     database: Database,
 ) -> Result<Lease, Vec<u8>> {
     let address = thread.address(shard);
     let mut nodes = thread.leases.nodes.borrow_mut();
     let places = nodes.entry(Arc::clone(&address)).or_default();
-    let key = LinkKey { address, version, database };
+    let key = LinkKey { address, version: client.version.get(), database, trace: client.trace() };
     let is_ready = |place: &Place| place.state == Use::Free && place.link.is_settled();
     // The one that came back last is the likeliest to be warm, the first the likeliest to be closed as idle.
     if let Some(place) = places.iter_mut().rev().find(|place| is_ready(place) && place.link.key == key) {

@@ -40,6 +40,14 @@ pub(crate) struct LinkKey {
     pub(crate) address: Arc<str>,
     pub(crate) version: Version,
     pub(crate) database: Database,
+    pub(crate) trace: Trace,
+}
+
+/// Whether commands count as uses of their keys: eviction and OBJECT IDLETIME ask (CLIENT NO-TOUCH).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Trace {
+    Left,
+    None,
 }
 
 /// Is there a connection? Each with the time since when (thread clock, microseconds).

@@ -127,7 +127,7 @@ fn reset(case: &mut Case<'_>) {
     client.authenticated.set(!case.thread.shared.needs_password());
     client.reply_mode.set(ReplyMode::On);
     client.no_evict.set(false);
-    client.no_touch.set(false);
+    client.set_no_touch(false);
     let mut identity = client.identity.borrow_mut();
     *identity = Identity { name: Vec::new(), ..std::mem::take(&mut *identity) };
     drop(identity);

@@ -29,7 +29,7 @@ use crate::{
     inbox,
     lease::Leases,
     limits::Limits,
-    link::{self, Link, LinkKey, Tenancy},
+    link::{self, Link, LinkKey, Tenancy, Trace},
     message::Message,
     metrics::{Counters, Present},
     pause::Pause,
@@ -219,10 +219,21 @@ impl Thread {
         if let Some(link) = place {
             return Rc::clone(link);
         }
-        let key = LinkKey { address: Arc::clone(&route.address), version, database };
+        let key = LinkKey { address: Arc::clone(&route.address), version, database, trace: Trace::Left };
         let link = self.open(key, route.id);
         *place = Some(Rc::clone(&link));
         link
+    }
+
+    /// The shared link on which a client's requests in this database travel to a shard's primary. Links on which nothing
+    /// counts as a use of a key are too few to have places of their own.
+    pub(crate) fn link_of(self: &Rc<Self>, client: &Client, shard: usize, database: Database) -> Rc<Link> {
+        let (version, trace) = (client.version.get(), client.trace());
+        if trace == Trace::Left {
+            return self.link(shard, version, database);
+        }
+        let (address, id) = (self.address(shard), self.routes.borrow().shards[shard].id);
+        self.open(LinkKey { address, version, database, trace }, id)
     }
 
     fn open(self: &Rc<Self>, key: LinkKey, shard: ShardId) -> Rc<Link> {

@@ -101,8 +101,9 @@ pub(crate) fn abandon(thread: &Thread, client: &Client) {
 }
 
 fn take(client: &Client) -> (Option<Box<Transaction>>, Option<Box<Leased>>) {
-    client.apart.set(false);
-    (client.transaction.take(), client.lease.take())
+    let taken = (client.transaction.take(), client.lease.take());
+    client.look_apart();
+    taken
 }
 
 /// A link on which EXEC was not sent.
@@ -152,7 +153,7 @@ fn watch(case: &mut Case<'_>) {
         return case.say(|out| out.extend_from_slice(NO_OWNER));
     };
     if client.lease.borrow().is_none() {
-        match lease::take(case.thread, shard, client.version.get(), client.database.get()) {
+        match lease::take(case.thread, client, shard, client.database.get()) {
             Ok(lease) => {
                 let watch = Some(Watch { spot, began: Rc::default() });
                 *client.lease.borrow_mut() = Some(Box::new(Leased { lease, watch }));
@@ -174,7 +175,8 @@ fn watch(case: &mut Case<'_>) {
 }
 
 /// Nothing of the client is in flight, and it is not about to begin a transaction (which may have been sent together with
-/// its WATCH and must not run without it): a link on which no WATCH succeeded is of no use, and binds it to no slot.
+/// its WATCH and must not run without it): its next request is another, or it is silent. A link on which no WATCH
+/// succeeded is of no use then, and binds it to no slot.
 pub(crate) fn forget_failed_watch(thread: &Thread, client: &Client) {
     let is_failed = |leased: &Leased| leased.watch.as_ref().is_some_and(|watch| !watch.began.get());
     if client.transaction.borrow().is_none() && client.lease.borrow().as_deref().is_some_and(is_failed) {
@@ -353,7 +355,7 @@ fn send_on(case: &mut Case<'_>, transaction: &mut Transaction) -> Option<Outcome
         }
     } else {
         let Some(shard) = shard_of(thread, &spot) else { return Some(Outcome::Refused(NO_OWNER.to_vec())) };
-        match lease::take(thread, shard, client.version.get(), spot.database) {
+        match lease::take(thread, client, shard, spot.database) {
             Ok(lease) => *client.lease.borrow_mut() = Some(Box::new(Leased { lease, watch: None })),
             Err(line) => return Some(Outcome::Refused(line)),
         }
@@ -461,7 +463,7 @@ fn exec_on_shared_link(case: &mut Case<'_>, transaction: Transaction) -> Next {
         case.say(|out| out.extend_from_slice(NO_OWNER));
         return Next::Request;
     };
-    let link = case.thread.link(shard, case.client.version.get(), spot.database);
+    let link = case.thread.link_of(case.client, shard, spot.database);
     let changes = |local: &Local| {
         let command = lookup::resolve(local.request.view());
         command.is_ok_and(|command| command.proxy == Policy::ClientState)

@@ -8,6 +8,7 @@ use slotway_resp::Version;
 use crate::{
     client::{Client, Fate, Identity, Stall},
     dispatch,
+    link::Trace,
     thread::Thread,
 };
 
@@ -49,7 +50,7 @@ impl Client {
             database: self.database.get(),
             version: self.version.get(),
             no_evict: self.no_evict.get(),
-            no_touch: self.no_touch.get(),
+            no_touch: self.trace() == Trace::None,
             queued: self
                 .transaction
                 .try_borrow()

@@ -18,7 +18,11 @@ use tokio::{
     },
 };
 
-use crate::{inbox::Inbox, link::Link, thread::Thread};
+use crate::{
+    inbox::Inbox,
+    link::{Link, Trace},
+    thread::Thread,
+};
 
 /// Bytes of the replies to what a link says first.
 const INTRODUCTION_BYTES_MAX: usize = 64 * 1024;
@@ -81,6 +85,9 @@ async fn introduce(thread: &Thread, link: &Link, stream: &mut TcpStream) -> io::
     if link.key.database.0 != 0 {
         requests.push(vec![b"SELECT".to_vec(), link.key.database.0.to_string().into_bytes()]);
     }
+    if link.key.trace == Trace::None {
+        requests.push(vec![b"CLIENT".to_vec(), b"NO-TOUCH".to_vec(), b"ON".to_vec()]);
+    }
     requests.push(vec![b"PING".to_vec()]);
     let mut out = Vec::new();
     for words in &requests {
@@ -88,8 +95,12 @@ async fn introduce(thread: &Thread, link: &Link, stream: &mut TcpStream) -> io::
     }
     stream.write_all(&out).await?;
     let mut received = Vec::new();
-    for _ in &requests {
-        if let Frame::Error(text) = next_frame(stream, &mut received).await? {
+    for words in &requests {
+        let frame = next_frame(stream, &mut received).await?;
+        // A Redis before 7.2 knows no NO-TOUCH and counts every use: better than no answers at all.
+        if let Frame::Error(text) = frame
+            && words[0] != b"CLIENT"
+        {
             let text = String::from_utf8_lossy(&text).into_owned();
             return Err(io::Error::other(text));
         }

@@ -26,7 +26,7 @@ pub(super) fn run(case: &mut Case<'_>) {
         Id::ClientSetinfo => setinfo(case),
         Id::ClientReply => reply(case),
         Id::ClientNoEvict => switch(case, |client, on| client.no_evict.set(on)),
-        Id::ClientNoTouch => switch(case, |client, on| client.no_touch.set(on)),
+        Id::ClientNoTouch => switch(case, Client::set_no_touch),
         Id::ClientInfo => {
             let (line, version) = (client.card(case.thread).line() + "\n", client.version.get());
             case.say(|out| write::verbatim(out, version, "txt", line.as_bytes()));

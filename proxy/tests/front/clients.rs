@@ -202,3 +202,57 @@ fn a_silent_client_is_disconnected_after_its_time() {
     });
     silent.check_closed();
 }
+
+#[test]
+fn clients_that_leave_no_trace_share_a_link_that_leaves_none() {
+    let fake = Fake::start_raw(|conn| {
+        while let Some(line) = conn.next() {
+            match line.as_str() {
+                "PING" => conn.reply("+PONG\r\n"),
+                "CLIENT NO-TOUCH ON" => conn.reply("-ERR unknown subcommand, as a Redis before 7.2 says\r\n"),
+                _ => conn.reply("+OK\r\n"),
+            }
+        }
+    });
+    let front = Front::with(&[fake.port], &[("threads", "1")]);
+    let (mut one, mut two) = (front.client(), front.client());
+    one.check_all(&[("GET a", "+OK"), ("CLIENT NO-TOUCH ON", "+OK"), ("GET b", "+OK")]);
+    assert!(one.ask("CLIENT INFO").contains("flags=T "));
+    two.check_all(&[("CLIENT NO-TOUCH ON", "+OK"), ("GET c", "+OK")]);
+    one.check_all(&[("CLIENT NO-TOUCH OFF", "+OK"), ("GET d", "+OK")]);
+    two.check_all(&[("RESET", "+RESET"), ("GET e", "+OK")]);
+    assert_eq!(
+        fake.log(),
+        ["PING", "GET a", "CLIENT NO-TOUCH ON", "PING", "GET b", "GET c", "GET d", "GET e"],
+        "introductions and requests"
+    );
+    assert_eq!(fake.connections(), 2);
+}
+
+#[test]
+fn a_transaction_leaves_no_trace_either() {
+    let fake = Fake::start_raw(|conn| {
+        while let Some(line) = conn.next() {
+            conn.reply(match line.as_str() {
+                "PING" => "+PONG\r\n",
+                "GET a" => "+QUEUED\r\n",
+                "EXEC" => "*1\r\n$-1\r\n",
+                _ => "+OK\r\n",
+            });
+        }
+    });
+    let front = Front::of(&[fake.port]);
+    let mut client = front.client();
+    client.check_all(&[
+        ("CLIENT NO-TOUCH ON", "+OK"),
+        ("MULTI", "+OK"),
+        ("GET a", "+QUEUED"),
+        ("EXEC", "[nil]"),
+    ]);
+    client.check_all(&[("WATCH a", "+OK"), ("MULTI", "+OK"), ("GET a", "+QUEUED"), ("EXEC", "[nil]")]);
+    let piece = ["MULTI", "GET a", "EXEC"];
+    let introduction = ["CLIENT NO-TOUCH ON", "PING"];
+    let expected: Vec<&str> =
+        introduction.into_iter().chain(piece).chain(introduction).chain(["WATCH a"]).chain(piece).collect();
+    assert_eq!(fake.log(), expected);
+}

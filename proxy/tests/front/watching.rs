@@ -312,6 +312,21 @@ fn a_failed_watch_keeps_no_link() {
 }
 
 #[test]
+fn a_client_that_falls_silent_after_a_failed_watch_keeps_no_link_and_one_that_watches_keeps_its() {
+    let fake = Fake::start(refuse_once);
+    let front = Front::with(&[fake.port], &[("leased-links-per-node-max", "2"), ("threads", "1")]);
+    let (mut client, mut watching, mut other) = (front.client(), front.client(), front.client());
+    client.check("WATCH a", "-ERR not now");
+    watching.check("WATCH a", "+OK");
+    let busy = "-BUSY proxy limit leased-links-per-node-max reached";
+    other.check("WATCH a", busy);
+    until("the link is free", || other.ask("WATCH a") == "+OK");
+    assert_eq!(leased(&front, "leased"), 2.0);
+    front.client().check("WATCH a", busy);
+    client.check_all(&[("MULTI", "+OK"), ("SET a 1", "+QUEUED"), ("EXEC", "[+ran]")]);
+}
+
+#[test]
 fn a_watch_that_was_held_for_too_long_keeps_no_link() {
     let node = Closed::new();
     let settings = [("hold-ms-max", "300"), ("connect-timeout-ms", "100"), ("threads", "1")];
