@@ -77,26 +77,49 @@ struct Found {
     first: usize,
 }
 
-/// Where many runs are walked, most are of one byte: only the others are branched on, and the processor reads ahead.
+/// Where many runs are walked, most are of one byte: eight of them are passed at once. The others are walked one by one.
 fn find(runs: &[u8], register: usize) -> Result<Found, Corrupt> {
     let (mut at, mut before, mut first) = (0, 0, 0);
-    while let Some(&byte) = runs.get(at) {
-        let start = at;
-        let len = if byte >> 6 == 1 {
-            at += 2;
-            Run::at(runs, start).len
-        } else {
-            at += 1;
-            // Two bits of length beside a value, six without.
-            usize::from(byte & 0x3F >> (4 * (byte >> 7))) + 1
-        };
-        if register < first + len {
-            return Ok(Found { run: Run::at(runs, start), at: start, before, first });
+    loop {
+        while let Some(eight) = runs.get(at..).and_then(|rest| rest.first_chunk()) {
+            match short_runs(u64::from_le_bytes(*eight)).map(|len| first + len) {
+                Some(end) if end <= register => (at, before, first) = (at + 8, at + 7, end),
+                _ => break,
+            }
         }
-        before = start;
-        first += len;
+        // The register is in the next eight, or they are not eight runs: up to a run of two bytes.
+        loop {
+            if at >= runs.len() {
+                return Err(Corrupt);
+            }
+            let run = Run::at(runs, at);
+            if register < first + run.len {
+                return Ok(Found { run, at, before, first });
+            }
+            (at, before, first) = (at + run.bytes, at, first + run.len);
+            if run.bytes == 2 {
+                break;
+            }
+        }
     }
-    Err(Corrupt)
+}
+
+/// The registers of eight runs of one byte; None: one of them is of two.
+#[inline]
+fn short_runs(runs: u64) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const PAIRS: u64 = 0x0001_0001_0001_0001;
+    let has_value = runs >> 7 & ONES;
+    let two_bytes = runs >> 6 & ONES & !has_value;
+    if two_bytes != 0 {
+        return None;
+    }
+    // Two bits of length beside a value, six without.
+    let lens = runs & (ONES * 0x3F) & !(has_value * 0x3C);
+    let (low, high) = (lens & (PAIRS * 0xFF), lens >> 8 & (PAIRS * 0xFF));
+    let sum = (low + high).wrapping_mul(PAIRS) >> 48;
+    // Each is one more than its bits say.
+    Some(usize::try_from(sum).expect("16 bits") + 8)
 }
 
 /// Makes a register at least `value`.
@@ -232,4 +255,44 @@ pub(crate) fn describe(text: &[u8]) -> String {
         at += bytes;
     }
     description
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The run of a register, walked to one by one: where it and the run before it begin, and its first register.
+    fn walked_to(runs: &[u8], register: usize) -> Option<(usize, usize, usize)> {
+        let (mut at, mut before, mut first) = (0, 0, 0);
+        while at < runs.len() {
+            let run = Run::at(runs, at);
+            if register < first + run.len {
+                return Some((at, before, first));
+            }
+            (at, before, first) = (at + run.bytes, at, first + run.len);
+        }
+        None
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_register_is_found_in_the_run_that_covers_it(
+            mut runs in proptest::collection::vec(any::<u8>(), 0..80),
+            short in any::<bool>(),
+        ) {
+            if short {
+                // Of one byte, all of them.
+                runs.iter_mut().filter(|byte| **byte >> 6 == 1).for_each(|byte| *byte |= 0x80);
+            }
+            let covered: usize = 8 * 64 + runs.len() * 64;
+            for register in 0..covered {
+                let found = find(&runs, register).ok().map(|found| (found.at, found.before, found.first));
+                prop_assert_eq!(found, walked_to(&runs, register));
+            }
+        }
+    }
 }
