@@ -305,7 +305,7 @@ impl Contents {
 
     /// As [`Contents::sample`], of keys with a deadline. With at least one, if there is one.
     pub(super) fn sample_expiring(
-        &self,
+        &mut self,
         random: &mut Random,
         count: usize,
         each: &mut dyn FnMut(Slot, &Entry),

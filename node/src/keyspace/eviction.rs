@@ -184,7 +184,7 @@ impl Keyspace {
         mut each: impl FnMut(Place, &Entry),
     ) {
         let Keyspace { contents, random, seed, .. } = self;
-        let contents = &contents[usize::from(database.0)];
+        let contents = &mut contents[usize::from(database.0)];
         let is_whole = contents.shape() == Shape::Whole;
         let mut each = |slot, entry: &Entry| {
             let slot = if is_whole { Placement::home(database) } else { slot };

@@ -34,9 +34,21 @@ const PAUSE_PER_ENTRY_MS: u64 = 8;
 /// A registration list is cleared of doubles each time it outgrows its memory, from this length on.
 const DOUBLES_FROM: usize = 64;
 
+/// Choices by chance that one reckoning of the turns serves: it costs about as much as so many of them.
+const CHOICES_MAX: u32 = 64;
+
 #[derive(Default)]
 pub(super) struct Wheel {
     turns: BTreeMap<u64, Vec<Range>>,
+    lots: Lots,
+}
+
+/// How many registrations each turn had a short while ago, to choose among them without a walk over all turns.
+#[derive(Default)]
+struct Lots {
+    /// When each turn comes, and the registrations up to its end.
+    sums: Vec<(u64, usize)>,
+    choices_left: u32,
 }
 
 /// A range of hashes in the table of a slot.
@@ -95,17 +107,22 @@ impl Wheel {
         self.turns.values().flatten().copied()
     }
 
-    /// One of them, chosen by chance.
-    pub(super) fn random(&self, random: &mut Random) -> Option<Range> {
-        let all: usize = self.turns.values().map(Vec::len).sum();
-        let mut nth = if all == 0 { return None } else { random.index(all) };
-        for turn in self.turns.values() {
-            match turn.get(nth) {
-                Some(range) => return Some(*range),
-                None => nth -= turn.len(),
-            }
+    /// One of them, chosen by chance; None also where a turn has come meanwhile: ask again. Each is about as likely as
+    /// the others, but those of a new turn, which may not be known for a few dozen choices.
+    pub(super) fn random(&mut self, random: &mut Random) -> Option<Range> {
+        let Wheel { turns, lots } = self;
+        if lots.choices_left == 0 {
+            lots.count(turns);
         }
-        None
+        lots.choices_left -= 1;
+        let (_, all) = lots.sums.last()?;
+        let drawn = random.index(*all);
+        let (due, _) = lots.sums[lots.sums.partition_point(|(_, sum)| *sum <= drawn)];
+        let Some(turn) = turns.get(&due) else {
+            lots.choices_left = 0;
+            return None;
+        };
+        Some(turn[random.index(turn.len())])
     }
 
     /// When the next turn comes.
@@ -118,6 +135,18 @@ impl Wheel {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.turns.values().map(Vec::len).sum()
+    }
+}
+
+impl Lots {
+    fn count(&mut self, turns: &BTreeMap<u64, Vec<Range>>) {
+        let mut all = 0;
+        self.sums.clear();
+        self.sums.extend(turns.iter().map(|(due, turn)| {
+            all += turn.len();
+            (*due, all)
+        }));
+        self.choices_left = CHOICES_MAX;
     }
 }
 
@@ -196,6 +225,30 @@ mod tests {
             taken += 1;
         }
         assert!(taken >= 10 && wheel.next().is_none());
+    }
+
+    #[test]
+    fn every_registration_is_as_likely_to_be_chosen_and_one_that_is_gone_is_not() {
+        let mut wheel = Wheel::default();
+        let mut random = Random::new(5);
+        assert_eq!(wheel.random(&mut random), None);
+        for number in 0..100 {
+            // A turn of fifty, and fifty of one each.
+            let due = if number < 50 { 1000 } else { 1000 + u64::from(number) };
+            wheel.add(slot(number), Again { start: 0, depth: 0, due });
+        }
+        let mut chosen = [0; 100];
+        for _ in 0..20_000 {
+            let range = wheel.random(&mut random);
+            chosen[range.map_or(0, |range| range.slot.index())] += 1;
+        }
+        assert!(chosen.iter().all(|times| (120..=300).contains(times)), "{chosen:?}");
+        while wheel.take(Millis(1098)).is_some() {}
+        let chosen: Vec<Option<Range>> = (0..200).map(|_| wheel.random(&mut random)).collect();
+        assert!(chosen[1..].iter().flatten().all(|range| range.slot == slot(99)));
+        assert!(chosen.iter().flatten().count() > 190, "what is gone is known to be gone at once");
+        wheel.take(Millis(2000));
+        assert!((0..200).all(|_| wheel.random(&mut random).is_none()));
     }
 
     #[test]
