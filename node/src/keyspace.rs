@@ -155,6 +155,8 @@ pub(crate) struct Keyspace {
     contents: Vec<Contents>,
     random: Random,
     garbage: Garbage,
+    /// For commands on several sets.
+    pub(crate) index_room: set::IndexRoom,
     watches: Watches,
     /// Where each run of slots that this node answers for ends: see [`scan`].
     runs: scan::Runs,
@@ -182,6 +184,7 @@ impl Keyspace {
             contents: (0..DATABASES).map(|number| Contents::new(shape_of(number))).collect(),
             random: Random::new(seed.hash(b"random choices")),
             garbage: Garbage::default(),
+            index_room: set::IndexRoom::default(),
             watches: Watches::default(),
             runs: scan::Runs::default(),
             is_one_of_many: false,

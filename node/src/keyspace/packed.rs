@@ -73,8 +73,28 @@ impl<'a> Strings<'a> {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.iter_placed().map(|(_, string)| string)
+    }
+
+    /// Every string and where it begins with its length.
+    pub(super) fn iter_placed(&self) -> impl Iterator<Item = (usize, &'a [u8])> + use<'a> {
         let bytes = self.0;
-        ranges(bytes).map(move |range| read_string(bytes, range.start, range.end))
+        let mut start = COUNT;
+        std::iter::from_fn(move || {
+            if start == bytes.len() {
+                return None;
+            }
+            let (len, first) = read_length(bytes, start);
+            let placed = (start, &bytes[first..first + len]);
+            start = first + len;
+            Some(placed)
+        })
+    }
+
+    /// The string that begins there.
+    pub(super) fn at(&self, start: usize) -> &'a [u8] {
+        let (len, first) = read_length(self.0, start);
+        &self.0[first..first + len]
     }
 
     /// Where a string lies with its length.
@@ -204,7 +224,15 @@ fn skip_string(bytes: &[u8], start: usize) -> usize {
 }
 
 /// A length and where the bytes behind it begin.
+#[inline]
 pub(super) fn read_length(bytes: &[u8], start: usize) -> (usize, usize) {
+    if bytes[start] & 0x80 == 0 {
+        return (usize::from(bytes[start]), start + 1);
+    }
+    read_long_length(bytes, start)
+}
+
+fn read_long_length(bytes: &[u8], start: usize) -> (usize, usize) {
     let mut len = 0;
     let mut at = start;
     loop {

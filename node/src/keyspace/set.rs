@@ -5,10 +5,12 @@
 //! bytes, and a table for the rest. Removals never bring an encoding back.
 
 mod algebra;
+mod asked;
 mod integers;
 mod member;
 
-pub(crate) use algebra::{difference, intersection};
+pub(crate) use algebra::{difference, intersection, union};
+pub(crate) use asked::IndexRoom;
 pub(crate) use member::{Member, Wanted};
 
 use std::ops::ControlFlow;
@@ -106,24 +108,12 @@ impl<'a> Set<'a> {
         }
     }
 
-    /// Whether the set has a member. For several sets see [`Set::has`].
+    /// Whether the set has a member. For several members and sets see [`asked`].
     pub(crate) fn contains(&self, seed: &Seed, member: &[u8]) -> bool {
         match self {
             Set::Integers(integers) => parse_integer(member).is_some_and(|member| integers.contains(member)),
             Set::Packed(strings) => strings.contains(member),
             Set::Table(table) => table.find(seed.hash(member), member).is_some(),
-        }
-    }
-
-    /// Whether the set has a member that other sets are asked for too.
-    #[inline]
-    pub(crate) fn has(&self, seed: &Seed, wanted: &mut Wanted<'_>) -> bool {
-        match self {
-            Set::Integers(integers) => {
-                wanted.member().integer().is_some_and(|member| integers.contains(member))
-            }
-            Set::Packed(strings) => wanted.member().with_text(|text| strings.contains(text)),
-            Set::Table(table) => wanted.is_in(table, seed),
         }
     }
 
@@ -209,6 +199,14 @@ impl SetMut<'_> {
         }
     }
 
+    /// Adds a member that is known not to be there: it is not looked for where that would be a walk.
+    pub(crate) fn add_new(&mut self, member: Member<'_>) {
+        match self.entry.form() {
+            Form::PackedSet => member.with_text(|text| self.push_packed(text)),
+            _ => _ = self.add_member(member),
+        }
+    }
+
     fn add_integer(&mut self, integer: i64) -> bool {
         let is_new = integers::insert(self.entry, integer);
         if is_new && !self.may_be_integers(self.view().len()) {
@@ -243,9 +241,14 @@ impl SetMut<'_> {
 
     fn add_packed(&mut self, member: &[u8]) -> bool {
         let Set::Packed(strings) = self.view() else { unreachable!("only to a packed set") };
-        if strings.contains(member) {
-            return false;
+        let is_new = !strings.contains(member);
+        if is_new {
+            self.push_packed(member);
         }
+        is_new
+    }
+
+    fn push_packed(&mut self, member: &[u8]) {
         let bytes = self.entry.bytes_mut().map_or(0, |bytes| bytes.len());
         if self.view().len() < self.settings.set_packed_members_max
             && member.len() <= self.settings.set_packed_value_bytes_max
@@ -256,7 +259,6 @@ impl SetMut<'_> {
             self.make_table();
             self.add_to_table(member);
         }
-        true
     }
 
     fn add_to_table(&mut self, member: &[u8]) -> bool {

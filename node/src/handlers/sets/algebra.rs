@@ -12,22 +12,30 @@ use super::write_member;
 use crate::call::{Call, Done, Refusal};
 use crate::handlers::arguments::{SYNTAX, WRONG_TYPE, count, integer, is};
 use crate::keyspace::entry::Entry;
-use crate::keyspace::set::{Encoding, Member, Set, SetMut, difference, intersection};
+use crate::keyspace::set::{Encoding, IndexRoom, Member, Set, SetMut, difference, intersection, union};
 use crate::keyspace::{Key, Keyspace};
+
+/// So many sets are united by asking those before for the members of each; with more, one set of all is made.
+const ASKED_SETS_MAX: usize = 4;
+
+/// Looking for a member costs less than copying one: so much less.
+const LOOKUPS_PER_COPY: usize = 4;
 
 pub(crate) fn sinter(call: &mut Call<'_>) -> Done {
     let keys = read_sets(call, 0, 1..call.request.len())?;
-    let Some(mut sets) = all_sets(call.keyspace, &keys) else {
+    let mut room = std::mem::take(&mut call.keyspace.index_room);
+    if let Some(mut sets) = all_sets(call.keyspace, &keys) {
+        let most = sets.iter().map(Set::len).min().unwrap_or(0);
+        let mut reply = SetReply::begin(call.out, call.version, most);
+        intersection(&mut sets, &call.keyspace.seed(), &mut room, |member| {
+            reply.push(member);
+            ControlFlow::Continue(())
+        });
+        reply.finish();
+    } else {
         write::set(call.out, call.version, 0);
-        return Ok(());
-    };
-    let most = sets.iter().map(Set::len).min().unwrap_or(0);
-    let mut reply = SetReply::begin(call.out, call.version, most);
-    intersection(&mut sets, &call.keyspace.seed(), |member| {
-        reply.push(member);
-        ControlFlow::Continue(())
-    });
-    reply.finish();
+    }
+    call.keyspace.index_room = room;
     Ok(())
 }
 
@@ -36,12 +44,14 @@ pub(crate) fn sintercard(call: &mut Call<'_>) -> Done {
     let (words, limit) = sintercard_arguments(call)?;
     let keys = read_sets(call, 0, words)?;
     let mut found = 0;
+    let mut room = std::mem::take(&mut call.keyspace.index_room);
     if let Some(mut sets) = all_sets(call.keyspace, &keys) {
-        intersection(&mut sets, &call.keyspace.seed(), |_| {
+        intersection(&mut sets, &call.keyspace.seed(), &mut room, |_| {
             found += 1;
             if found == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
     }
+    call.keyspace.index_room = room;
     write::integer(call.out, count(found));
     Ok(())
 }
@@ -69,31 +79,40 @@ fn sintercard_arguments(call: &Call<'_>) -> Result<(Range<usize>, usize), Refusa
 pub(crate) fn sinterstore(call: &mut Call<'_>) -> Done {
     let keys = read_sets(call, 1, 2..call.request.len())?;
     let target = call.nth_key(0, 1);
+    let mut room = std::mem::take(&mut call.keyspace.index_room);
     let result = all_sets(call.keyspace, &keys).and_then(|mut sets| {
         let smallest = sets.iter().min_by_key(|set| set.len())?;
         let encoding = smallest.encoding();
         Some(collect(call.keyspace, target, encoding, |result| {
-            intersection(&mut sets, &call.keyspace.seed(), |member| {
-                result.add_member(member);
+            intersection(&mut sets, &call.keyspace.seed(), &mut room, |member| {
+                result.add_new(member);
                 ControlFlow::Continue(())
             });
             result.make_integers();
         }))
     });
+    call.keyspace.index_room = room;
     store(call, target, result);
     Ok(())
 }
 
 pub(crate) fn sunion(call: &mut Call<'_>) -> Done {
     let keys = read_sets(call, 0, 1..call.request.len())?;
+    let mut room = std::mem::take(&mut call.keyspace.index_room);
     let sets = sets(call.keyspace, &keys);
-    if let [Some(set)] = *sets {
-        write::set(call.out, call.version, set.len());
-        set.for_each(|member| write_member(call.out, member));
-        return Ok(());
+    if sets.len() <= ASKED_SETS_MAX {
+        let mut sets: Vec<Set<'_>> = sets.into_iter().flatten().collect();
+        // The largest is asked most and never looked for.
+        sets.sort_by_key(|set| std::cmp::Reverse(set.len()));
+        let most = sets.iter().map(Set::len).sum();
+        let mut reply = SetReply::begin(call.out, call.version, most);
+        union(&sets, &call.keyspace.seed(), &mut room, |member| reply.push(member));
+        reply.finish();
+    } else {
+        let unite = |result: &mut SetMut<'_>| unite(result, &sets, call.keyspace, &mut room);
+        reply_with(call.out, call.version, &collect(call.keyspace, keys[0], quickest(&sets), unite));
     }
-    let result = collect(call.keyspace, keys[0], quickest(&sets), |result| unite(result, &sets));
-    reply_with(call.out, call.version, &result);
+    call.keyspace.index_room = room;
     Ok(())
 }
 
@@ -101,31 +120,32 @@ pub(crate) fn sunion(call: &mut Call<'_>) -> Done {
 pub(crate) fn sunionstore(call: &mut Call<'_>) -> Done {
     let keys = read_sets(call, 1, 2..call.request.len())?;
     let target = call.nth_key(0, 1);
+    let mut room = std::mem::take(&mut call.keyspace.index_room);
     let sets = sets(call.keyspace, &keys);
-    let result = collect(call.keyspace, target, Encoding::Integers, |result| unite(result, &sets));
+    let unite = |result: &mut SetMut<'_>| unite(result, &sets, call.keyspace, &mut room);
+    let result = collect(call.keyspace, target, Encoding::Integers, unite);
+    call.keyspace.index_room = room;
     store(call, target, Some(result));
     Ok(())
 }
 
 pub(crate) fn sdiff(call: &mut Call<'_>) -> Done {
     let keys = read_sets(call, 0, 1..call.request.len())?;
-    let mut sets = sets(call.keyspace, &keys);
-    let (Some(first), way) = (sets[0], Subtract::best(&sets)) else {
-        write::set(call.out, call.version, 0);
-        return Ok(());
-    };
-    match way {
-        Subtract::AskOthers => {
-            let mut others: Vec<Set<'_>> = sets.drain(1..).flatten().collect();
+    let mut room = std::mem::take(&mut call.keyspace.index_room);
+    let sets = sets(call.keyspace, &keys);
+    match (sets[0], Subtract::quickest(&sets)) {
+        (None, _) => write::set(call.out, call.version, 0),
+        (Some(first), Subtract::AskOthers) => {
             let mut reply = SetReply::begin(call.out, call.version, first.len());
-            difference(first, &mut others, &call.keyspace.seed(), |member| reply.push(member));
+            ask_others(first, &sets, call.keyspace, &mut room, |member| reply.push(member));
             reply.finish();
         }
-        Subtract::RemoveOthers => {
+        (Some(_), Subtract::RemoveOthers) => {
             let subtract = |result: &mut SetMut<'_>| remove_others(result, &sets);
             reply_with(call.out, call.version, &collect(call.keyspace, keys[0], quickest(&sets), subtract));
         }
     }
+    call.keyspace.index_room = room;
     Ok(())
 }
 
@@ -133,19 +153,17 @@ pub(crate) fn sdiff(call: &mut Call<'_>) -> Done {
 pub(crate) fn sdiffstore(call: &mut Call<'_>) -> Done {
     let keys = read_sets(call, 1, 2..call.request.len())?;
     let target = call.nth_key(0, 1);
+    let mut room = std::mem::take(&mut call.keyspace.index_room);
     let sets = sets(call.keyspace, &keys);
     let result = sets[0].map(|first| {
-        collect(call.keyspace, target, Encoding::Integers, |result| match Subtract::best(&sets) {
+        collect(call.keyspace, target, Encoding::Integers, |result| match Subtract::of_redis(&sets) {
             Subtract::AskOthers => {
-                let mut others: Vec<Set<'_>> = sets[1..].iter().flatten().copied().collect();
-                let seed = call.keyspace.seed();
-                difference(first, &mut others, &seed, |member| {
-                    result.add_member(member);
-                });
+                ask_others(first, &sets, call.keyspace, &mut room, |member| result.add_new(member));
             }
             Subtract::RemoveOthers => remove_others(result, &sets),
         })
     });
+    call.keyspace.index_room = room;
     store(call, target, result);
     Ok(())
 }
@@ -160,12 +178,24 @@ enum Subtract {
 }
 
 impl Subtract {
-    /// By the number of look-ups, of which the first way saves half by finding most members early.
-    fn best(sets: &[Option<Set<'_>>]) -> Subtract {
+    /// The way that Redis takes, which a stored result shows by its encoding: by the number of look-ups, of which the
+    /// first way saves half by finding most members early.
+    fn of_redis(sets: &[Option<Set<'_>>]) -> Subtract {
+        let (ask, remove) = Subtract::lookups(sets);
+        if ask <= remove { Subtract::AskOthers } else { Subtract::RemoveOthers }
+    }
+
+    /// The cheaper way here, where nobody sees which.
+    fn quickest(sets: &[Option<Set<'_>>]) -> Subtract {
+        let (ask, remove) = Subtract::lookups(sets);
+        if ask <= remove * LOOKUPS_PER_COPY { Subtract::AskOthers } else { Subtract::RemoveOthers }
+    }
+
+    /// Look-ups of the one way and of the other.
+    fn lookups(sets: &[Option<Set<'_>>]) -> (usize, usize) {
         let first = sets[0].map_or(0, |set| set.len());
         let there = sets.iter().flatten();
-        let (ask, remove) = (first * there.clone().count() / 2, there.map(Set::len).sum());
-        if ask <= remove { Subtract::AskOthers } else { Subtract::RemoveOthers }
+        (first * there.clone().count() / 2, there.map(Set::len).sum())
     }
 }
 
@@ -210,7 +240,12 @@ fn quickest(sets: &[Option<Set<'_>>]) -> Encoding {
     if are_integers { Encoding::Integers } else { Encoding::Table }
 }
 
-fn unite(result: &mut SetMut<'_>, sets: &[Option<Set<'_>>]) {
+/// Adds the members of all sets, in their order.
+fn unite(result: &mut SetMut<'_>, sets: &[Option<Set<'_>>], keyspace: &Keyspace, room: &mut IndexRoom) {
+    if sets.len() <= ASKED_SETS_MAX {
+        let sets: Vec<Set<'_>> = sets.iter().flatten().copied().collect();
+        return union(&sets, &keyspace.seed(), room, |member| result.add_new(member));
+    }
     for set in sets.iter().flatten() {
         set.for_each(|member| {
             result.add_member(member);
@@ -218,8 +253,22 @@ fn unite(result: &mut SetMut<'_>, sets: &[Option<Set<'_>>]) {
     }
 }
 
+/// Calls `each` with the members of the first set that none of the others has.
+fn ask_others<'a>(
+    first: Set<'a>,
+    sets: &[Option<Set<'_>>],
+    keyspace: &Keyspace,
+    room: &mut IndexRoom,
+    each: impl FnMut(Member<'a>),
+) {
+    let mut others: Vec<Set<'_>> = sets[1..].iter().flatten().copied().collect();
+    difference(first, &mut others, &keyspace.seed(), room, each);
+}
+
 fn remove_others(result: &mut SetMut<'_>, sets: &[Option<Set<'_>>]) {
-    unite(result, &sets[..1]);
+    if let Some(first) = sets[0] {
+        first.for_each(|member| result.add_new(member));
+    }
     for set in sets[1..].iter().flatten() {
         if result.view().len() == 0 {
             return;

@@ -1,9 +1,11 @@
-//! What several sets have in common, and what one has that the others have not.
+//! What several sets have in common, what one has that the others have not, and what they have together.
 //!
-//! Members come out in the order of the set that is walked. No set is copied and no member hashed more than once.
+//! Members come out in the order of the sets that are walked. No set is copied and no member hashed more than once; how a
+//! set is asked for members of another is [`asked`](super::asked)'s.
 
 use std::ops::ControlFlow;
 
+use super::asked::{Asked, IndexRoom};
 use super::integers::Integers;
 use super::{Member, Set};
 use crate::keyspace::seed::Seed;
@@ -13,15 +15,18 @@ use crate::keyspace::seed::Seed;
 pub(crate) fn intersection<'a>(
     sets: &mut [Set<'a>],
     seed: &Seed,
+    room: &mut IndexRoom,
     mut each: impl FnMut(Member<'a>) -> ControlFlow<()>,
 ) {
+    room.clear();
     sets.sort_by_key(Set::len);
     let Some((smallest, others)) = sets.split_first() else { return };
     if let Some(integers) = all_integers(sets) {
         return intersect_integers(&integers, each);
     }
+    let mut others = asked(others);
     let _ = smallest.try_for_each(|mut wanted| {
-        if others.iter().all(|other| other.has(seed, &mut wanted)) {
+        if others.iter_mut().all(|other| other.has(seed, room, &mut wanted)) {
             each(wanted.member())
         } else {
             ControlFlow::Continue(())
@@ -35,15 +40,43 @@ pub(crate) fn difference<'a>(
     first: Set<'a>,
     others: &mut [Set<'_>],
     seed: &Seed,
+    room: &mut IndexRoom,
     mut each: impl FnMut(Member<'a>),
 ) {
+    room.clear();
     others.sort_by_key(|other| std::cmp::Reverse(other.len()));
+    let mut others = asked(others);
     let _ = first.try_for_each(|mut wanted| {
-        if !others.iter().any(|other| other.has(seed, &mut wanted)) {
+        if !others.iter_mut().any(|other| other.has(seed, room, &mut wanted)) {
             each(wanted.member());
         }
         ControlFlow::Continue(())
     });
+}
+
+/// Calls `each` with the members of all sets, each member once, in the order of the sets. Every set is asked for the
+/// members of those behind it: for a few sets.
+pub(crate) fn union<'a>(
+    sets: &[Set<'a>],
+    seed: &Seed,
+    room: &mut IndexRoom,
+    mut each: impl FnMut(Member<'a>),
+) {
+    room.clear();
+    let mut walked = Vec::with_capacity(sets.len());
+    for set in sets {
+        let _ = set.try_for_each(|mut wanted| {
+            if !walked.iter_mut().any(|other: &mut Asked<'_>| other.has(seed, room, &mut wanted)) {
+                each(wanted.member());
+            }
+            ControlFlow::Continue(())
+        });
+        walked.push(Asked::new(*set));
+    }
+}
+
+fn asked<'a>(sets: &[Set<'a>]) -> Vec<Asked<'a>> {
+    sets.iter().map(|set| Asked::new(*set)).collect()
 }
 
 fn all_integers<'a>(sets: &[Set<'a>]) -> Option<Vec<Integers<'a>>> {

@@ -178,7 +178,7 @@ fn a_large_set_is_scanned_in_steps() {
 fn intersect(entries: &[&Entry]) -> Vec<Vec<u8>> {
     let mut sets: Vec<_> = entries.iter().map(|entry| entry.set().unwrap()).collect();
     let mut found = Vec::new();
-    intersection(&mut sets, &seed(), |member| {
+    intersection(&mut sets, &seed(), &mut IndexRoom::default(), |member| {
         found.push(member.with_text(<[u8]>::to_vec));
         ControlFlow::Continue(())
     });
@@ -189,16 +189,25 @@ fn intersect(entries: &[&Entry]) -> Vec<Vec<u8>> {
 fn subtract(first: &Entry, others: &[&Entry]) -> Vec<Vec<u8>> {
     let mut others: Vec<_> = others.iter().map(|entry| entry.set().unwrap()).collect();
     let mut found = Vec::new();
-    difference(first.set().unwrap(), &mut others, &seed(), |member| {
+    difference(first.set().unwrap(), &mut others, &seed(), &mut IndexRoom::default(), |member| {
         found.push(member.with_text(<[u8]>::to_vec));
     });
     found.sort_unstable();
     found
 }
 
+/// All members, each of them once.
+fn unite(entries: &[&Entry]) -> Vec<Vec<u8>> {
+    let sets: Vec<_> = entries.iter().map(|entry| entry.set().unwrap()).collect();
+    let mut found = Vec::new();
+    union(&sets, &seed(), &mut IndexRoom::default(), |member| found.push(member.with_text(<[u8]>::to_vec)));
+    found.sort_unstable();
+    found
+}
+
 /// Sizes around every limit, and tables of very different depths.
 #[test]
-fn sets_of_any_encoding_are_intersected_and_subtracted() {
+fn sets_of_any_encoding_are_intersected_subtracted_and_united() {
     let settings = settings(512, 128, 64);
     let ranges = [0..3, 0..100, 50..200, 90..700, 0..5000, 4000..12_000];
     let sets: Vec<(HashSet<Vec<u8>>, Entry)> = ranges
@@ -221,6 +230,9 @@ fn sets_of_any_encoding_are_intersected_and_subtracted() {
             let mut rest: Vec<_> = one.difference(other).cloned().collect();
             rest.sort_unstable();
             assert_eq!(subtract(one_entry, &[other_entry]), rest);
+            let mut all: Vec<_> = one.union(other).cloned().collect();
+            all.sort_unstable();
+            assert_eq!(unite(&[one_entry, other_entry, one_entry]), all);
         }
     }
     let [(_, a), .., (_, b)] = &sets[3..15] else { unreachable!() };
