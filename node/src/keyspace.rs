@@ -378,9 +378,15 @@ impl Keyspace {
         found
     }
 
-    /// Puts a new entry, with its deadline, in place of what the key was.
+    /// Puts a new entry, with its deadline, in place of what the key was. That is a use of the key, and how often it was
+    /// used stays known.
     pub(crate) fn put(&mut self, key: Key<'_>, mut entry: Entry, now: Millis) {
-        entry.touch(self.settings.usage.fresh(now));
+        let usage = self.settings.usage;
+        let clock = match self.write(key, now) {
+            Some(before) => usage.inherited(before, now),
+            None => usage.fresh(now),
+        };
+        entry.touch(clock);
         self.rename(key, entry, now);
     }
 
@@ -393,10 +399,13 @@ impl Keyspace {
         self.add(key, entry, now);
     }
 
-    /// Puts an entry in the place of a key's own, whose deadline stays.
-    pub(crate) fn replace_value(&mut self, key: Key<'_>, entry: Entry, now: Millis) {
-        let deadline = self.seen(key).and_then(Entry::deadline);
-        self.put(key, entry, now);
+    /// Puts an entry in the place of a key's own that this command has found; what was noted of the key stays, and its
+    /// deadline.
+    pub(crate) fn replace_value(&mut self, key: Key<'_>, mut entry: Entry, now: Millis) {
+        let Some(before) = self.seen(key) else { return };
+        let deadline = before.deadline();
+        entry.touch(before.clock());
+        self.rename(key, entry, now);
         if deadline.is_some() {
             self.set_deadline(key, deadline, now);
         }

@@ -80,6 +80,6 @@ fn edit<T>(
     if len.is_none() {
         keyspace.insert(key, Entry::with_text(key.bytes, b""), now);
     }
-    let entry = keyspace.write(key, now).expect("it is there");
+    let entry = keyspace.write_again(key).expect("it is there");
     Ok(change(entry.edit_text(len_min), len.is_none_or(|len| len < len_min)))
 }

@@ -42,8 +42,14 @@ fn change<T>(call: &mut Call<'_>, change: impl FnOnce(&mut HashMut<'_>) -> T) ->
         let mut hash = entry.hash_mut(seed, settings).ok_or(WRONG_TYPE)?;
         return Ok(change(&mut hash));
     }
+    Ok(insert(call, change))
+}
+
+/// Makes a hash where there is no such key. `change` must leave a field in it.
+fn insert<T>(call: &mut Call<'_>, change: impl FnOnce(&mut HashMut<'_>) -> T) -> T {
+    let (key, seed, settings) = (call.key(), call.keyspace.seed(), call.keyspace.settings);
     let mut entry = Entry::with_hash(key.bytes);
     let done = change(&mut entry.hash_mut(seed, settings).expect("it was made a hash"));
     call.keyspace.insert(key, entry, call.now);
-    Ok(done)
+    done
 }

@@ -87,7 +87,7 @@ fn count_one(call: &mut Call<'_>) -> Result<u64, Refusal> {
     let key = call.key();
     let Some(entry) = call.keyspace.read(key, call.now) else { return Ok(0) };
     encoding(entry)?;
-    let Some(text) = call.keyspace.write(key, call.now).and_then(Entry::text_mut) else {
+    let Some(text) = call.keyspace.write_again(key).and_then(Entry::text_mut) else {
         return Err(WRONG_TYPE);
     };
     if let Some(count) = sketch::cached(text) {
@@ -119,7 +119,7 @@ pub(crate) fn pfmerge(call: &mut Call<'_>) -> Done {
     if call.keyspace.write(target, call.now).is_none() {
         call.keyspace.insert(target, with_sketch(target, &sketch::empty()), call.now);
     }
-    if let Some(entry) = call.keyspace.write(target, call.now) {
+    if let Some(entry) = call.keyspace.write_again(target) {
         if any_dense && encoding(entry)? == Encoding::Sparse {
             make_dense(entry)?;
         }

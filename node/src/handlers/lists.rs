@@ -44,6 +44,12 @@ fn find_mut<'k>(
     }
 }
 
+/// The list of a key that this command has found already.
+fn find_again<'k>(keyspace: &'k mut Keyspace, key: Key<'_>) -> Option<ListMut<'k>> {
+    let limit = limit(keyspace);
+    keyspace.write_again(key)?.list_mut(limit)
+}
+
 fn limit(keyspace: &Keyspace) -> Limit {
     Limit::new(keyspace.settings.list_packed_max)
 }

@@ -54,6 +54,12 @@ pub(super) fn find_mut<'k>(
     }
 }
 
+/// The sorted set of a key that this command has found already.
+fn find_again<'k>(keyspace: &'k mut Keyspace, key: Key<'_>) -> Option<SortedSetMut<'k>> {
+    let (seed, settings) = (keyspace.seed(), keyspace.settings);
+    keyspace.write_again(key)?.sorted_set_mut(seed, settings)
+}
+
 /// Puts a result of `len` elements under its key and answers how many; without any the key is deleted.
 fn store(call: &mut Call<'_>, key: Key<'_>, entry: Entry, len: usize) -> Done {
     store_counting(call, key, entry, len, 1)

@@ -40,6 +40,14 @@ impl Usage {
         }
     }
 
+    /// The bits of an entry that takes the place of another under the same key.
+    pub(super) fn inherited(self, before: &Entry, now: Millis) -> u32 {
+        match self {
+            Usage::LastUse | Usage::Nothing => clock(now),
+            Usage::Frequency { .. } => before.clock(),
+        }
+    }
+
     /// Notes a use.
     #[inline]
     pub(super) fn note(self, entry: &mut Entry, now: Millis, random: &mut Random) {

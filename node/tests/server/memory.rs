@@ -184,6 +184,64 @@ fn how_often_or_when_a_key_was_used_depends_on_the_policy() {
     assert_eq!(client.say("OBJECT FREQ nothing"), Frame::NullBulk);
 }
 
+/// What makes `k` and perhaps `k2`, a command, and how often both were used by it; None: there is no such key then.
+type Uses = (&'static [&'static str], &'static str, [Option<i64>; 2]);
+
+/// As redis-server 7.0 counts; where a source is the destination, too, it counts both.
+const USES: &[Uses] = &[
+    (&["SET k 12345"], "SET k v XX", [Some(1), None]),
+    (&["SET k 12345"], "SET k v NX", [Some(1), None]),
+    (&["SET k 12345"], "SET k v GET", [Some(2), None]),
+    (&["SET k 12345"], "INCR k", [Some(1), None]),
+    (&["SET k 12345"], "APPEND k v", [Some(1), None]),
+    (&["SET k 12345"], "SETRANGE k 9 v", [Some(1), None]),
+    (&["SET k 12345"], "SETBIT k 3 1", [Some(1), None]),
+    (&["SET k 12345"], "SETBIT k 333 1", [Some(1), None]),
+    (&["SET k 12345"], "BITFIELD k SET u8 80 3 GET u8 0", [Some(1), None]),
+    (&["SET k 12345"], "RENAMENX k k", [Some(1), None]),
+    (&["SET k 12345", "SET k2 v"], "COPY k k2 REPLACE", [Some(1), Some(0)]),
+    (&["RPUSH k a b c"], "LMOVE k k2 LEFT LEFT", [Some(1), Some(0)]),
+    (&["RPUSH k a b c", "RPUSH k2 a"], "LMOVE k k2 LEFT LEFT", [Some(1), Some(1)]),
+    (&["RPUSH k a b c", "RPUSH k2 a"], "RPOPLPUSH k k2", [Some(1), Some(1)]),
+    (&["RPUSH k a b c", "RPUSH k2 a"], "SORT k ALPHA STORE k2", [Some(1), Some(1)]),
+    (&["HSET k f 1"], "HINCRBY k f 2", [Some(1), None]),
+    (&["HSET k f 1"], "HINCRBYFLOAT k n 2", [Some(1), None]),
+    (&["SADD k a b c d e f"], "SPOP k 5", [Some(1), None]),
+    (&["SADD k a b c"], "SMOVE k k2 a", [Some(1), Some(0)]),
+    (&["SADD k a b c", "SADD k2 b"], "SMOVE k k2 a", [Some(1), Some(1)]),
+    (&["SADD k a b c", "SADD k2 b"], "SMOVE k k2 b", [Some(1), Some(1)]),
+    (&["SADD k a b c", "SADD k2 b"], "SUNIONSTORE k2 k k", [Some(2), Some(1)]),
+    (&["SADD k a b c", "SADD k2 b"], "SINTERSTORE k k k2", [Some(2), Some(1)]),
+    (&["ZADD k 1 a 2 b"], "ZPOPMIN k", [Some(1), None]),
+    (&["ZADD k 1 a 2 b 3 c"], "ZPOPMAX k 2", [Some(1), None]),
+    (&["ZADD k 1 a 2 b"], "ZMPOP 1 k MIN", [Some(1), None]),
+    (&["ZADD k 1 a 2 b", "SET k2 v"], "ZRANGESTORE k2 k 0 -1", [Some(1), Some(1)]),
+    (&["ZADD k 1 a 2 b"], "ZUNIONSTORE k 1 k", [Some(2), None]),
+    (&["PFADD k a"], "PFCOUNT k", [Some(1), None]),
+    (&["PFADD k a", "PFADD k2 b"], "PFMERGE k k2", [Some(2), Some(1)]),
+];
+
+#[test]
+fn a_command_counts_one_use_of_a_key_for_each_part_that_the_key_has_in_it() {
+    let lfu = [("maxmemory-policy", "allkeys-lfu"), ("lfu-log-factor", "0"), ("lfu-decay-time", "0")];
+    let node = TestNode::start(&lfu);
+    let mut client = node.client();
+    for &(fills, command, expected) in USES {
+        client.say("FLUSHALL");
+        for fill in fills {
+            client.say(fill);
+        }
+        let reply = client.say(command);
+        assert!(reply.as_error().is_none(), "{command}: {reply:?}");
+        let uses = ["k", "k2"].map(|key| match client.say(&format!("OBJECT FREQ {key}")) {
+            // A new key begins with 5.
+            Frame::Integer(count) => Some(count - 5),
+            _ => None,
+        });
+        assert_eq!(uses, expected, "{fills:?}, {command}");
+    }
+}
+
 #[test]
 fn the_largest_clients_go_when_all_together_hold_too_much() {
     let node = TestNode::start(&[]);

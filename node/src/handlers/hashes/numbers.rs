@@ -3,10 +3,11 @@
 use slotway_commands::errors;
 use slotway_resp::write;
 
-use super::{change, field_value};
+use super::{field_value, insert};
 use crate::call::{Call, Done, Refusal};
 use crate::handlers::arguments::{float, integer};
 use crate::handlers::long_double::LongDouble;
+use crate::keyspace::hash::HashMut;
 use crate::keyspace::text::parse_integer;
 
 pub(crate) fn hincrby(call: &mut Call<'_>) -> Done {
@@ -16,7 +17,7 @@ pub(crate) fn hincrby(call: &mut Call<'_>) -> Done {
         None => 0,
     };
     let sum = before.checked_add(difference).ok_or(Refusal::Borrowed(errors::OVERFLOW))?;
-    store(call, field, itoa::Buffer::new().format(sum).as_bytes())?;
+    store(call, field, itoa::Buffer::new().format(sum).as_bytes());
     write::integer(call.out, sum);
     Ok(())
 }
@@ -28,16 +29,21 @@ pub(crate) fn hincrbyfloat(call: &mut Call<'_>) -> Done {
         None => LongDouble::ZERO,
     };
     let sum = before.checked_add(difference).ok_or(Refusal::Borrowed(errors::NAN_OR_INFINITY))?.print();
-    store(call, field, sum.as_bytes())?;
+    store(call, field, sum.as_bytes());
     write::bulk(call.out, sum.as_bytes());
     Ok(())
 }
 
-fn store(call: &mut Call<'_>, field: &[u8], number: &[u8]) -> Done {
-    change(call, |hash| {
+/// Sets a field of the hash that [`field_value`] has found, or not found.
+fn store(call: &mut Call<'_>, field: &[u8], number: &[u8]) {
+    let (key, seed, settings) = (call.key(), call.keyspace.seed(), call.keyspace.settings);
+    let set = |hash: &mut HashMut<'_>| {
         hash.make_room_for([field, number].into_iter());
         hash.set(field, number);
-    })?;
-    call.keyspace.changed(call.key(), 1);
-    Ok(())
+    };
+    match call.keyspace.write_again(key).and_then(|entry| entry.hash_mut(seed, settings)) {
+        Some(mut hash) => set(&mut hash),
+        None => insert(call, set),
+    }
+    call.keyspace.changed(key, 1);
 }

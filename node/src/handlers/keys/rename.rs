@@ -21,7 +21,7 @@ pub(crate) fn rename(call: &mut Call<'_>) -> Done {
 pub(crate) fn renamenx(call: &mut Call<'_>) -> Done {
     let (from, to) = (call.nth_key(0, 1), call.nth_key(1, 2));
     check_exists(call, from)?;
-    let is_free = call.keyspace.write(to, call.now).is_none();
+    let is_free = from.bytes != to.bytes && call.keyspace.write(to, call.now).is_none();
     if is_free {
         take_name(call, from, to);
     }
@@ -74,7 +74,9 @@ pub(crate) fn copy(call: &mut Call<'_>) -> Done {
     let copied = copied.filter(|_| !is_taken);
     write::integer(call.out, i64::from(copied.is_some()));
     if let Some((entry, deadline)) = copied {
-        call.keyspace.put(to, entry, call.now);
+        // What it replaces leaves nothing behind, not even how often it was used.
+        call.keyspace.delete(to, call.now);
+        call.keyspace.insert(to, entry, call.now);
         if deadline.is_some() {
             call.keyspace.set_deadline(to, deadline, call.now);
         }

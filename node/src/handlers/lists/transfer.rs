@@ -2,7 +2,7 @@
 
 use slotway_resp::write;
 
-use super::{at_end, end, find_mut, limit, removed};
+use super::{at_end, end, find_again, find_mut, limit, removed};
 use crate::call::{Call, Done};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::list::{End, ListMut};
@@ -29,14 +29,14 @@ fn transfer(call: &mut Call<'_>, from: End, to: End) -> Done {
         return Ok(());
     }
     let is_new = find_mut(call.keyspace, target, call.now)?.is_none();
-    let Some(mut list) = find_mut(call.keyspace, source, call.now)? else { return Ok(()) };
+    let Some(mut list) = find_again(call.keyspace, source) else { return Ok(()) };
     let moved = take(&mut list, from, call.out);
     let left = list.settle();
     if is_new {
         let mut entry = Entry::with_list(target.bytes);
         put(&mut entry.list_mut(limit(call.keyspace)).expect("it was made a list"), to, moved);
         call.keyspace.insert(target, entry, call.now);
-    } else if let Some(mut list) = find_mut(call.keyspace, target, call.now)? {
+    } else if let Some(mut list) = find_again(call.keyspace, target) {
         put(&mut list, to, moved);
     }
     call.keyspace.touched(target);

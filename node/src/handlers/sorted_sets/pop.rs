@@ -5,7 +5,7 @@ use std::ops::Range;
 use slotway_commands::errors;
 use slotway_resp::{Version, write};
 
-use super::{Scores, find_mut, write_element, write_head};
+use super::{Scores, find_again, find_mut, write_element, write_head};
 use crate::call::{Call, Done, Refusal};
 use crate::handlers::arguments::{SYNTAX, integer, is};
 use crate::keyspace::Key;
@@ -112,7 +112,7 @@ fn end_of(set: SortedSet<'_>, order: Order, wanted: usize) -> Range<usize> {
 /// Removes what was answered.
 fn take(call: &mut Call<'_>, key: Key<'_>, ranks: Range<usize>) {
     let number = ranks.len();
-    let Ok(Some(mut set)) = find_mut(call.keyspace, key, call.now) else { return };
+    let Some(mut set) = find_again(call.keyspace, key) else { return };
     if number == set.view().len() {
         call.keyspace.delete(key, call.now);
     } else {

@@ -67,7 +67,8 @@ fn set_with_options(call: &mut Call<'_>) -> Done {
     let allowed = match options.condition {
         Condition::Always => true,
         Condition::IfAbsent => call.keyspace.write(key, call.now).is_none(),
-        Condition::IfPresent => call.keyspace.write(key, call.now).is_some(),
+        // Its use is noted when it is set.
+        Condition::IfPresent => call.keyspace.look(key, call.now).is_some(),
     };
     if allowed {
         call.keyspace.set_text(key, value, deadline, call.now);
