@@ -5,6 +5,7 @@
 
 mod crc;
 pub mod cursor;
+pub mod discovery;
 pub mod ids;
 pub mod ranges;
 pub mod slot;

@@ -54,14 +54,25 @@ impl SlotRange {
         (self.first.number()..=self.last.number()).filter_map(Slot::new)
     }
 
+    /// Both as one, if `next` begins right behind this one.
+    pub fn joined(self, next: SlotRange) -> Option<SlotRange> {
+        let touches = self.last.index() + 1 == next.first.index();
+        touches.then_some(SlotRange { first: self.first, last: next.last })
+    }
+
+    /// Adds a range behind all others.
+    pub fn push(ranges: &mut Vec<SlotRange>, next: SlotRange) {
+        match ranges.last_mut().and_then(|last| Some((last.joined(next)?, last))) {
+            Some((joined, last)) => *last = joined,
+            None => ranges.push(next),
+        }
+    }
+
     /// The fewest ranges that hold just these slots (given in ascending order).
     pub fn collect(slots: impl IntoIterator<Item = Slot>) -> Vec<SlotRange> {
         let mut ranges: Vec<SlotRange> = Vec::new();
         for slot in slots {
-            match ranges.last_mut() {
-                Some(range) if range.last.index() + 1 == slot.index() => range.last = slot,
-                _ => ranges.push(SlotRange { first: slot, last: slot }),
-            }
+            SlotRange::push(&mut ranges, SlotRange { first: slot, last: slot });
         }
         ranges
     }

@@ -9,6 +9,7 @@
 
 use slotway_cluster::{
     Epoch, NodeId, ShardId, SlotRange, Topology,
+    ids::cluster_id,
     slot::Placement,
     topology::{Kind, Node, Shard},
 };
@@ -33,7 +34,7 @@ pub(crate) fn from_backends(addresses: &[String], kind: Option<Kind>) -> Topolog
     });
     Topology {
         version: 1,
-        cluster_id: cluster_id(addresses),
+        cluster_id: cluster_id(addresses.iter().map(String::as_str)),
         placement: Placement::default(),
         shards: shards.collect(),
         nodes: nodes.collect(),
@@ -70,23 +71,6 @@ pub(crate) fn learn(
 fn free_id(topology: &Topology) -> NodeId {
     let numbers = topology.nodes.iter().filter_map(|node| node.id.0.strip_prefix('n')?.parse::<u64>().ok());
     NodeId(format!("n{}", numbers.max().unwrap_or(0) + 1))
-}
-
-/// 40 hexadecimal digits that depend on nothing but the addresses. FNV-1a, three rounds with different starts: a name
-/// has to differ between clusters, nobody gains by forging one.
-fn cluster_id(addresses: &[String]) -> String {
-    const PRIME: u64 = 0x0000_0100_0000_01B3;
-    const START: u64 = 0xCBF2_9CE4_8422_2325;
-    let text = addresses.join(",");
-    let digits: String = (0..3u8)
-        .map(|round| {
-            let bytes = text.bytes().chain([round]);
-            let hash = bytes
-                .fold(START ^ u64::from(round), |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
-            format!("{hash:016x}")
-        })
-        .collect();
-    digits[..40].to_owned()
 }
 
 #[cfg(test)]
