@@ -351,6 +351,11 @@ fn a_proxy_knows_what_it_stands_in_front_of() {
             vec![("backends", "a:1"), ("kind", "cluster")],
             "--kind: name the nodes of a cluster with cluster, not with backends",
         ),
+        (vec![("kind", "cluster")], "--kind: name some nodes of the cluster with cluster"),
+        (
+            vec![("cluster", "a:1"), ("kind", "redis")],
+            "--kind: the nodes behind cluster are of kind cluster; name others with backends",
+        ),
         (vec![("node-user", "u")], "--node-user: a user needs a password: give node-password-file too"),
         (
             vec![("reconnect-backoff-ms-min", "3000")],

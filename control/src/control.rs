@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use arc_swap::ArcSwap;
 use prometheus::Registry;
 use slotway_cluster::{Topology, topology::Kind};
-use slotway_config::{BackendKind, ProxyConfig, Upstream};
+use slotway_config::{Address, BackendKind, ProxyConfig, Upstream};
 use slotway_link::Credentials;
 use tokio::{
     sync::{Notify, watch},
@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    discover,
+    cluster_watch, discover,
     metrics::Metrics,
     shared::{Access, OwnAddresses, Shared, View},
     topology_file::{self, FileError},
@@ -30,16 +30,13 @@ pub struct Control {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(
-        "{} holds no topology.json: give --backends ADDR,ADDR,... , or let `slotway up` form a cluster there",
+        "{} holds no topology.json: give --backends ADDR,ADDR,... or --cluster ADDR,ADDR,... , or let `slotway up` form a \
+         cluster there",
         .0.display()
     )]
     NoTopology(PathBuf),
     #[error(transparent)]
     File(#[from] FileError),
-    #[error(
-        "{0} is not possible yet: put the proxy in front of servers outside a cluster with --backends ADDR,ADDR,..."
-    )]
-    ClusterUpstream(&'static str),
 }
 
 impl Control {
@@ -50,20 +47,28 @@ impl Control {
             BackendKind::Auto => None,
             BackendKind::Slotway => Some(Kind::Slotway),
             BackendKind::Redis => Some(Kind::Redis),
-            BackendKind::Cluster => return Err(StartError::ClusterUpstream("--kind cluster")),
+            BackendKind::Cluster => Some(Kind::Cluster),
         };
+        let texts = |addresses: &[Address]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let mut seeds = None;
         let (topology, learning) = match &config.upstream {
             Upstream::Backends(addresses) => {
-                let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-                (discover::from_backends(&addresses, configured_kind), Learning::On { kind: configured_kind })
+                let topology = discover::from_backends(&texts(addresses), configured_kind);
+                (topology, Learning::On { kind: configured_kind })
             }
-            Upstream::Cluster(_) => return Err(StartError::ClusterUpstream("--cluster")),
+            Upstream::Cluster(addresses) => {
+                let seeds = seeds.insert(texts(addresses));
+                (cluster_watch::unknown(seeds), Learning::Off)
+            }
             Upstream::Topology => (from_dir(config)?, Learning::Off),
         };
         let access = Access { secret: config.secret.clone(), credentials: credentials(config) };
         let shared = Arc::new(Shared::new(topology, access, Metrics::register(registry)));
         let mut tasks = JoinSet::new();
         tasks.spawn(watching::run(Arc::clone(&shared), learning));
+        if let Some(seeds) = seeds {
+            tasks.spawn(cluster_watch::run(Arc::clone(&shared), seeds));
+        }
         Ok(Control { shared, tasks })
     }
 

@@ -1,7 +1,8 @@
 //! The control group inside a proxy process: it knows the topology, watches the nodes, and tells both.
 //!
-//! Today the topology is static: read from a file that `slotway up` wrote ([`topology_file`]), or put together from
-//! the addresses of `--backends` and what the servers there say of themselves (`discover`). Every node is asked once a
+//! The topology is read from a file that `slotway up` wrote ([`topology_file`]), put together from the addresses of
+//! `--backends` and what the servers there say of themselves (`discover`), or learned from the nodes of an existing Redis
+//! Cluster, which decide it themselves (`cluster_watch`). Every node is asked once a
 //! second how it is (`watch`, which reads answers by `info`); the nodes of a managed cluster (Slotway nodes that share
 //! our secret) are handed the topology whenever they are new, restarted or behind.
 //!
@@ -17,6 +18,8 @@ mod watch;
 mod count;
 
 mod discover;
+
+mod cluster_watch;
 
 mod info;
 

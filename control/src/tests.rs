@@ -1,87 +1,22 @@
 //! The control group in front of made-up servers that answer INFO and note what they are told.
 
+mod cluster;
+mod server;
+
 use std::{
-    collections::BTreeSet,
-    io::{Read, Write},
-    net::{TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    net::TcpListener,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use prometheus::Registry;
 use slotway_cluster::{NodeId, Topology, topology::Kind, view::Health};
 use slotway_config::ProxyConfig;
-use slotway_resp::{Frame, Limits};
 
+use self::server::Server;
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-
-const LIMITS: Limits = Limits {
-    bulk_bytes_max: 1 << 20,
-    words_max: 1 << 10,
-    inline_bytes_max: 1 << 16,
-    nesting_max: 4,
-    unauthenticated: false,
-};
-
-/// Answers INFO with a text, everything else with +OK, on a thread per connection.
-struct Server {
-    address: String,
-    /// Requests other than INFO, words joined by spaces.
-    told: Arc<Mutex<Vec<String>>>,
-}
-
-impl Server {
-    fn listen(listener: TcpListener, info: &str) -> Server {
-        let address = listener.local_addr().unwrap().to_string();
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let (info, notes) = (info.to_owned(), Arc::clone(&told));
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (info, notes) = (info.clone(), Arc::clone(&notes));
-                std::thread::spawn(move || Server::serve(stream.unwrap(), &info, &notes));
-            }
-        });
-        Server { address, told }
-    }
-
-    fn start(info: &str) -> Server {
-        Server::listen(TcpListener::bind("127.0.0.1:0").unwrap(), info)
-    }
-
-    fn serve(mut stream: TcpStream, info: &str, notes: &Mutex<Vec<String>>) {
-        let (mut input, mut chunk) = (Vec::new(), [0; 4096]);
-        loop {
-            while let Some((Frame::Array(words), len)) = Frame::parse(&input, &LIMITS).unwrap() {
-                input.drain(..len);
-                let texts = words.iter().map(|word| match word {
-                    Frame::Bulk(word) => String::from_utf8(word.clone()).unwrap(),
-                    other => panic!("a request of {other:?}"),
-                });
-                let request = texts.collect::<Vec<_>>().join(" ");
-                let answer = match request.as_str() {
-                    "INFO" => format!("${}\r\n{info}\r\n", info.len()),
-                    _ => "+OK\r\n".to_owned(),
-                };
-                if request != "INFO" {
-                    notes.lock().unwrap().push(request);
-                }
-                if stream.write_all(answer.as_bytes()).is_err() {
-                    return;
-                }
-            }
-            match stream.read(&mut chunk) {
-                Ok(0) | Err(_) => return,
-                Ok(len) => input.extend_from_slice(&chunk[..len]),
-            }
-        }
-    }
-
-    fn told(&self, what: &str) -> Vec<String> {
-        self.told.lock().unwrap().iter().filter(|request| request.contains(what)).cloned().collect()
-    }
-}
 
 /// Waits until `found` gives something.
 async fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
@@ -215,8 +150,4 @@ async fn what_cannot_be_started_says_what_to_do() {
         |flags: &[(&str, &str)]| Control::start(&config(flags), &Registry::new()).unwrap_err().to_string();
     let missing = refused(&[("dir", dir.path().to_str().unwrap())]);
     assert!(missing.contains("holds no topology.json: give --backends"), "{missing}");
-    let cluster = refused(&[("cluster", "127.0.0.1:7000")]);
-    assert!(cluster.starts_with("--cluster is not possible yet"), "{cluster}");
-    let messages: BTreeSet<String> = [missing, cluster].into();
-    assert_eq!(messages.len(), 2);
 }

@@ -46,7 +46,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 /// Whether what nodes say may change the topology.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Learning {
-    /// From a file: nodes are what it says.
+    /// From a file, or told by a Redis Cluster: nodes are what these say.
     Off,
     /// From `--backends`: the kind, if it was not configured, and replicas.
     On { kind: Option<Kind> },

@@ -82,6 +82,11 @@ impl View {
         self.state.state == State::Ok && !self.held.is_empty()
     }
 
+    /// The address under which it was asked.
+    pub fn asked(&self) -> &str {
+        &self.asked
+    }
+
     /// Every address it names.
     pub fn addresses(&self) -> impl Iterator<Item = &str> {
         self.members.values().filter_map(|member| member.address.as_deref())

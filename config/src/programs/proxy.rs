@@ -130,8 +130,20 @@ fn upstream(layered: &mut Layered, kind: BackendKind) -> Upstream {
     if !backends.is_empty() && !cluster.is_empty() {
         layered.blame(Key::Cluster, "give backends or cluster, not both");
     }
-    if !backends.is_empty() && kind == BackendKind::Cluster {
-        layered.blame(Key::BackendKind, "name the nodes of a cluster with cluster, not with backends");
+    match kind {
+        BackendKind::Cluster if !backends.is_empty() => {
+            layered.blame(Key::BackendKind, "name the nodes of a cluster with cluster, not with backends");
+        }
+        BackendKind::Cluster if cluster.is_empty() => {
+            layered.blame(Key::BackendKind, "name some nodes of the cluster with cluster");
+        }
+        BackendKind::Slotway | BackendKind::Redis if !cluster.is_empty() => {
+            layered.blame(
+                Key::BackendKind,
+                "the nodes behind cluster are of kind cluster; name others with backends",
+            );
+        }
+        BackendKind::Auto | BackendKind::Slotway | BackendKind::Redis | BackendKind::Cluster => {}
     }
     match (backends.is_empty(), cluster.is_empty()) {
         (false, _) => Upstream::Backends(backends),
