@@ -43,11 +43,12 @@ pub struct Crowd {
     clients: Vec<JoinHandle<(Books, Box<dyn Role>)>>,
 }
 
-/// Whether slots stay where they are while the crowd works: only then SCAN promises each key once.
+/// Whether slots stay where they are and servers live while the crowd works: only then SCAN promises every key. (A server
+/// of Redis that starts again hashes anew, so that a cursor of its earlier life means nothing.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Slots {
-    Still,
-    Moving,
+pub enum Walks {
+    Complete,
+    Disturbed,
 }
 
 /// What the whole crowd got.
@@ -70,12 +71,12 @@ pub struct Outcome {
 impl Crowd {
     /// Connects all clients to a port and sets them to work.
     #[must_use]
-    pub fn start(port: u16, slots: Slots) -> Crowd {
+    pub fn start(port: u16, walks: Walks) -> Crowd {
         let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut fixture = Books::new(connect(port, Version::Resp2), Arc::clone(&answered), 0);
         // Whether this works, the scanning clients will notice.
         let _answered = scan::write_fixture(&mut fixture);
-        let roles = roles::all(slots).into_iter();
+        let roles = roles::all(walks).into_iter();
         let clients = (0_u64..).zip(roles).map(|(number, role)| {
             let version = if number % 2 == 0 { Version::Resp2 } else { Version::Resp3 };
             let books = Books::new(connect(port, version), Arc::clone(&answered), number + 1);

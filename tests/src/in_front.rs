@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::crowd::{Crowd, Outcome, Slots};
+use crate::crowd::{Crowd, Outcome, Walks};
 use crate::front::Front;
 use crate::real_cluster::RealCluster;
 use crate::real_cluster::server::RedisServer;
@@ -104,7 +104,7 @@ fn again(length: Duration, mut act: impl FnMut()) {
 fn with_plain_servers(length: Duration) -> Outcome {
     let mut servers = PlainServers::start(3);
     let front = Front::of_servers(&servers.addresses(), &PATIENT);
-    let crowd = Crowd::start(front.port(), Slots::Still);
+    let crowd = Crowd::start(front.port(), Walks::Disturbed);
     crowd.wait_for(BETWEEN);
     let mut turn = 0;
     again(length, || {
@@ -119,7 +119,7 @@ fn with_plain_servers(length: Duration) -> Outcome {
 
 fn without_a_proxy(length: Duration) -> Outcome {
     let cluster = RealCluster::start(3);
-    let crowd = Crowd::start(cluster.server(0).port(), Slots::Moving);
+    let crowd = Crowd::start(cluster.server(0).port(), Walks::Disturbed);
     again(length, || crowd.wait_for(BETWEEN));
     crowd.stop()
 }

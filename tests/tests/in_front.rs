@@ -12,6 +12,8 @@ mod rig;
 #[path = "in_front/servers.rs"]
 mod servers;
 
+use slotway_resp::Frame;
+use slotway_tests::crowd::client::Client;
 use slotway_tests::in_front::{SCENARIOS, Scenario, length};
 
 macro_rules! scenarios {
@@ -37,3 +39,27 @@ scenarios![
     a_killed_plain_server_costs_writes_in_flight_at_most: "servers",
     without_a_proxy_the_same_clients_see_redirections: "no-proxy",
 ];
+
+fn ok() -> Frame {
+    Frame::Simple(b"OK".to_vec())
+}
+
+/// The strings of an array, `nil` for a null.
+fn texts(reply: &Frame) -> Vec<String> {
+    let items = reply.as_array().unwrap_or_else(|| panic!("{reply:?}"));
+    items.iter().map(|item| item.as_str().unwrap_or("nil").to_owned()).collect()
+}
+
+/// All keys that SCAN meets, in its order.
+fn walk(client: &mut Client) -> Vec<String> {
+    let (mut cursor, mut keys) = ("0".to_owned(), Vec::new());
+    loop {
+        let reply = client.ask(&format!("SCAN {cursor} COUNT 500")).unwrap();
+        let page = reply.as_array().unwrap_or_else(|| panic!("{reply:?}"));
+        keys.extend(texts(&page[1]));
+        cursor = page[0].as_str().unwrap().to_owned();
+        if cursor == "0" {
+            return keys;
+        }
+    }
+}

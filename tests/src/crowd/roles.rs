@@ -16,7 +16,7 @@ use self::{
     accounts::Accounts, counters::Counters, lists::Lists, many::Many, own_keys::OwnKeys, scan::Scan,
     watching::Watching,
 };
-use super::Slots;
+use super::Walks;
 use super::books::{Books, Found, Gone, Held};
 
 /// What one client does.
@@ -30,7 +30,7 @@ pub(super) trait Role: fmt::Debug + Send {
 
 /// Every role twice, once in RESP2 and once in RESP3 (versions alternate), one of them pipelining where that makes a
 /// difference.
-pub(super) fn all(slots: Slots) -> Vec<Box<dyn Role>> {
+pub(super) fn all(walks: Walks) -> Vec<Box<dyn Role>> {
     vec![
         Box::new(Counters::new("c0", 1)),
         Box::new(Counters::new("c1", 12)),
@@ -44,8 +44,8 @@ pub(super) fn all(slots: Slots) -> Vec<Box<dyn Role>> {
         Box::new(Accounts::new("a1")),
         Box::new(Watching::new("w0")),
         Box::new(Watching::new("w1")),
-        Box::new(Scan::new(slots)),
-        Box::new(Scan::new(slots)),
+        Box::new(Scan::new(walks)),
+        Box::new(Scan::new(walks)),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! The crowd itself: where all is well it says so, and what it must notice it notices.
 
-use slotway_tests::crowd::{Crowd, Slots};
+use slotway_tests::crowd::{Crowd, Walks};
 use slotway_tests::in_front::PlainServers;
 
 /// Answers after which every client had many turns.
@@ -9,7 +9,7 @@ const ENOUGH: u64 = 3000;
 #[test]
 fn a_crowd_at_one_plain_server_has_nothing_to_say() {
     let servers = PlainServers::start(1);
-    let crowd = Crowd::start(servers.servers[0].port(), Slots::Still);
+    let crowd = Crowd::start(servers.servers[0].port(), Walks::Complete);
     crowd.wait_for(ENOUGH);
     let outcome = crowd.stop();
     outcome.must_be_clean();
@@ -19,7 +19,7 @@ fn a_crowd_at_one_plain_server_has_nothing_to_say() {
 #[test]
 fn a_crowd_notices_that_acknowledged_writes_are_gone() {
     let servers = PlainServers::start(1);
-    let crowd = Crowd::start(servers.servers[0].port(), Slots::Still);
+    let crowd = Crowd::start(servers.servers[0].port(), Walks::Complete);
     crowd.wait_for(ENOUGH);
     servers.servers[0].must("FLUSHALL");
     crowd.wait_for(ENOUGH);
@@ -33,7 +33,7 @@ fn a_crowd_notices_that_acknowledged_writes_are_gone() {
 fn a_crowd_notices_what_was_done_twice_or_by_nobody() {
     let servers = PlainServers::start(1);
     let server = &servers.servers[0];
-    let crowd = Crowd::start(server.port(), Slots::Still);
+    let crowd = Crowd::start(server.port(), Walks::Complete);
     crowd.wait_for(ENOUGH);
     server.must("INCR count:c1:3");
     server.must("SET own:o0:2 999999999");
@@ -49,7 +49,7 @@ fn a_crowd_notices_what_was_done_twice_or_by_nobody() {
 fn a_crowd_notices_errors_and_closed_connections() {
     let mut servers = PlainServers::start(1);
     let server = &mut servers.servers[0];
-    let crowd = Crowd::start(server.port(), Slots::Still);
+    let crowd = Crowd::start(server.port(), Walks::Complete);
     crowd.wait_for(ENOUGH);
     server.must("CONFIG SET maxmemory 1");
     crowd.wait_for(ENOUGH);

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::{ok, texts, walk};
 use slotway_resp::{Frame, Version};
-use slotway_tests::crowd::client::Client;
+use slotway_tests::crowd::{Crowd, Walks};
 use slotway_tests::front::Front;
 use slotway_tests::in_front::PlainServers;
 
@@ -16,28 +17,6 @@ fn filled() -> (PlainServers, Front) {
     let pairs: Vec<String> = (0..KEYS).map(|index| format!("key:{index} {index}")).collect();
     assert_eq!(front.ask(&format!("MSET {}", pairs.join(" "))), ok());
     (servers, front)
-}
-
-fn ok() -> Frame {
-    Frame::Simple(b"OK".to_vec())
-}
-
-fn texts(reply: &Frame) -> Vec<String> {
-    reply.as_array().unwrap().iter().map(|item| item.as_str().unwrap_or("nil").to_owned()).collect()
-}
-
-/// All keys that a walk meets, in its order.
-fn walk(client: &mut Client) -> Vec<String> {
-    let (mut cursor, mut keys) = ("0".to_owned(), Vec::new());
-    loop {
-        let reply = client.ask(&format!("SCAN {cursor} COUNT 500")).unwrap();
-        let page = reply.as_array().unwrap_or_else(|| panic!("{reply:?}"));
-        keys.extend(texts(&page[1]));
-        cursor = page[0].as_str().unwrap().to_owned();
-        if cursor == "0" {
-            return keys;
-        }
-    }
 }
 
 #[test]
@@ -90,4 +69,12 @@ fn a_request_waits_for_a_server_that_is_started_again() {
     assert_eq!(client.reply().unwrap(), Frame::Integer(9));
     assert_eq!(texts(&client.reply().unwrap()), ["1", "2", "3"]);
     assert_eq!(client.reply().unwrap(), Frame::Integer(3000));
+}
+
+#[test]
+fn a_crowd_at_three_servers_has_nothing_to_say() {
+    let (_servers, front) = filled();
+    let crowd = Crowd::start(front.port(), Walks::Complete);
+    crowd.wait_for(6000);
+    crowd.stop().must_be_clean();
 }

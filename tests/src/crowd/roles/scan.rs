@@ -1,11 +1,11 @@
-//! Scanning: SCAN walks over everything without an error, and while slots are still it meets every key that stays.
+//! Scanning: SCAN walks over everything without an error, and while nothing disturbs the walk it meets every key that stays.
 
 use std::collections::BTreeSet;
 
 use slotway_resp::Frame;
 
 use super::Role;
-use crate::crowd::Slots;
+use crate::crowd::Walks;
 use crate::crowd::books::{Books, Gone};
 
 /// Keys that are written before the crowd begins, and that nobody changes.
@@ -14,7 +14,7 @@ const FIXTURE: usize = 300;
 /// A client that walks over all keys, one page a step.
 #[derive(Debug)]
 pub(in crate::crowd) struct Scan {
-    slots: Slots,
+    walks: Walks,
     cursor: String,
     /// Keys of the fixture that this walk met. (More than once is allowed: tables grow under the crowd.)
     met: BTreeSet<String>,
@@ -27,8 +27,8 @@ pub(in crate::crowd) fn write_fixture(books: &mut Books) -> Result<(), Gone> {
 }
 
 impl Scan {
-    pub(super) fn new(slots: Slots) -> Scan {
-        Scan { slots, cursor: "0".to_owned(), met: BTreeSet::new() }
+    pub(super) fn new(walks: Walks) -> Scan {
+        Scan { walks, cursor: "0".to_owned(), met: BTreeSet::new() }
     }
 
     fn note_page(&mut self, keys: &[Frame]) {
@@ -38,7 +38,7 @@ impl Scan {
 
     fn end_walk(&mut self, books: &mut Books) -> Result<(), Gone> {
         let met = std::mem::take(&mut self.met).len();
-        if self.slots == Slots::Still && met != FIXTURE {
+        if self.walks == Walks::Complete && met != FIXTURE {
             books.wrong.push(format!("SCAN met {met} of {FIXTURE} keys"));
         }
         books.ask("DBSIZE").map(drop)
