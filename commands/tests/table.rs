@@ -82,6 +82,7 @@ fn policies_are_possible() {
             | Policy::AnyNode
             | Policy::Config
             | Policy::Info
+            | Policy::Latency
             | Policy::Scan => {
                 assert!(!row.is_write() && !row.has_keys(), "{name} touches keys");
             }

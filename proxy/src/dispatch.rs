@@ -149,6 +149,7 @@ fn by_policy(
         Policy::Scan => every_shard::scan(&mut case),
         Policy::Config => local::config::run(&mut case),
         Policy::Info => local::info::run(&mut case),
+        Policy::Latency => local::latency::run(&mut case),
         Policy::AnyNode => any_node(&mut case),
         Policy::NamedSlot => named_slot(&mut case),
         Policy::Local | Policy::ClientState => match local::run(&mut case) {

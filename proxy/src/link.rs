@@ -1,8 +1,8 @@
 //! A long-lived pipelined connection to one node, shared by all clients of a data thread or leased to one.
 //!
-//! A link belongs to (data thread, node address, RESP version, database): a shared one never sees a command that would
-//! change its state, because another client's request may be next. Requests go out in the order they were taken on,
-//! replies come back in that order. The decisions stand in [`flight`] and [`unit`]; [`drive`] connects, reads and
+//! A link belongs to (data thread, node address, RESP version, database, NO-TOUCH or not): a shared one never sees a
+//! command that would change its state, because another client's request may be next. Requests go out in the order they
+//! were taken on, replies come back in that order. The decisions stand in [`flight`] and [`unit`]; [`drive`] connects, reads and
 //! connects again; [`answer`] and [`loss`] say what becomes of a request whose reply comes, or does not.
 
 use std::{

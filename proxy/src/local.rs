@@ -18,6 +18,7 @@ pub(crate) mod config;
 mod explain;
 mod hello;
 pub(crate) mod info;
+pub(crate) mod latency;
 mod pause;
 
 /// Answers a request of the policies `Local` and `ClientState`.

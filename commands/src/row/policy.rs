@@ -21,6 +21,8 @@ pub enum Policy {
     Config,
     /// INFO: the nodes' texts merged field by field, the proxy's own fields in place of theirs.
     Info,
+    /// LATENCY's reports: each is asked of every primary, and merged by what it is.
+    Latency,
     /// Reads or changes what belongs to the client's connection, which the proxy keeps itself: a shared link never
     /// sees it.
     ClientState,

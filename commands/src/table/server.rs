@@ -9,7 +9,7 @@ use crate::row::KeyFlag::{Ow, Ro, Update};
 use crate::row::Policy::{AnyNode, Config, EveryShard, Info, Leased, OneSlot, Refused};
 use crate::row::Replay::{Kept, Same};
 use crate::row::keyspec::key;
-use crate::row::{Category, Command, MergeRule, command};
+use crate::row::{Category, Command, MergeRule, Policy, command};
 
 /// The home slots of databases belong to the topology.
 const DATABASES: &str = "SWAPDB is not available through a proxy yet";
@@ -84,20 +84,20 @@ pub(crate) const ROWS: &[Command] = &[
     command(Id::Latency, "latency", -2, "2.8.13").here(),
     command(Id::LatencyDoctor, "latency|doctor", 2, "2.8.13").flags(&[Admin, Noscript, Loading, Stale])
         .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"])
-        .proxy(Refused(ONE_NODE)).here(),
+        .proxy(Policy::Latency).here(),
     command(Id::LatencyGraph, "latency|graph", 3, "2.8.13").flags(&[Admin, Noscript, Loading, Stale])
         .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"])
-        .proxy(Refused(ONE_NODE)).here(),
+        .proxy(Policy::Latency).here(),
     command(Id::LatencyHelp, "latency|help", 2, "2.8.13").flags(&[Loading, Stale]).here(),
     command(Id::LatencyHistogram, "latency|histogram", -2, "7.0.0").flags(&[Admin, Noscript, Loading, Stale])
         .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"])
-        .proxy(Refused(ONE_NODE)).here(),
+        .proxy(Policy::Latency).here(),
     command(Id::LatencyHistory, "latency|history", 3, "2.8.13").flags(&[Admin, Noscript, Loading, Stale])
         .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"])
-        .proxy(Refused(ONE_NODE)).here(),
+        .proxy(Policy::Latency).here(),
     command(Id::LatencyLatest, "latency|latest", 2, "2.8.13").flags(&[Admin, Noscript, Loading, Stale])
         .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"])
-        .proxy(Refused(ONE_NODE)).here(),
+        .proxy(Policy::Latency).here(),
     command(Id::LatencyReset, "latency|reset", -2, "2.8.13").flags(&[Admin, Noscript, Loading, Stale])
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
         .proxy(EveryShard(MergeRule::Sum)).here(),

@@ -91,6 +91,9 @@ impl<'a> Plan<'a> {
                 APART,
             ),
             Policy::Info => Plan::to("every shard", "shared", all(case), "field by field", APART),
+            Policy::Latency => {
+                Plan::to("every shard", "shared", all(case), "numbers added, texts shard by shard", APART)
+            }
             Policy::AnyNode => Plan::to("any shard", "shared", any(case), "none", ATOMIC),
             Policy::NamedSlot => match dispatch::named(request) {
                 Ok(slot) => shared(vec![Part::of_slot(case, slot)]),

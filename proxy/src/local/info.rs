@@ -34,7 +34,7 @@ fn write_text(out: &mut Vec<u8>, version: Version, text: &str) {
     write::verbatim(out, version, "txt", text.as_bytes());
 }
 
-fn text_of(part: &[u8]) -> Option<String> {
+pub(super) fn text_of(part: &[u8]) -> Option<String> {
     match Frame::parse(part, &Limits::REPLY) {
         Ok(Some((Frame::Bulk(text) | Frame::Verbatim { text, .. }, _))) => {
             Some(String::from_utf8_lossy(&text).into_owned())

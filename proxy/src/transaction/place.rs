@@ -33,7 +33,9 @@ pub(crate) fn of(thread: &Thread, database: Database, command: &Command, request
         Policy::AnyNode => node(command, database, None),
         Policy::NamedSlot => node(command, database, dispatch::named(request).ok()),
         Policy::EveryShard(_) | Policy::Scan => whole(thread, database, command),
-        Policy::Config | Policy::Info => Place::Refused(errors::not_atomic(command.name).into_bytes()),
+        Policy::Config | Policy::Info | Policy::Latency => {
+            Place::Refused(errors::not_atomic(command.name).into_bytes())
+        }
         Policy::Refused(reason) => Place::Refused(errors::refused(reason).into_bytes()),
         // MONITOR.
         Policy::Leased => not_allowed(),

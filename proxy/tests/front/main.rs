@@ -17,6 +17,7 @@ mod databases;
 mod every_shard;
 mod explain;
 mod interrupted;
+mod latency;
 mod server;
 mod transactions;
 mod watching;
