@@ -444,9 +444,9 @@ TlsSessionCaching "tls-session-caching" [Redis N Live Accepted], "yes", FLAG,
     "Remember TLS sessions";
 TrackingTableMaxKeys "tracking-table-max-keys" [Redis N Live Accepted], "1000000", int(0, I64),
     "Keys that CLIENT TRACKING remembers; 0: no limit";
-Unixsocket "unixsocket" [Program N AtStart Accepted], "", TEXT,
+Unixsocket "unixsocket" [Program NP AtStart Acts], "", TEXT,
     "Path of a Unix socket to listen on too; empty: none";
-Unixsocketperm "unixsocketperm" [Program N AtStart Accepted], "0", Kind::Octal { max: 0o777 },
+Unixsocketperm "unixsocketperm" [Program NP AtStart Acts], "0", Kind::Octal { max: 0o777 },
     "Permissions of that socket; 0: as the system gives";
 UseExitOnPanic "use-exit-on-panic" [Redis N Hidden Accepted], "no", FLAG,
     "For tests: end without a core file on an internal error";

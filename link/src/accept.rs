@@ -3,20 +3,26 @@
 //! A process without a free file descriptor cannot accept, and the kernel would report the same waiting connection
 //! again at once: the loop rests for `REST` then, so that it does not take the processor from the clients it has.
 
-use std::{future::poll_fn, io, net::SocketAddr, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::listen::Listening;
+use crate::{end::End, listen::Listening, unix::UnixAcceptor};
 
 /// How long accepting rests after an error of the process (no descriptor, no memory).
 const REST: Duration = Duration::from_millis(100);
 
-/// Takes connections from every address of one port.
+/// Takes connections from every address of one port, and from a Unix socket.
 #[derive(Debug)]
 pub struct Acceptor {
     listeners: Vec<TcpListener>,
+    unix: Option<UnixAcceptor>,
     /// The listener asked first; it moves on, so that a busy address does not starve another.
     next: usize,
 }
@@ -26,12 +32,13 @@ impl Acceptor {
     pub fn new(listening: Listening) -> io::Result<Acceptor> {
         let listeners =
             listening.sockets.into_iter().map(TcpListener::from_std).collect::<io::Result<_>>()?;
-        Ok(Acceptor { listeners, next: 0 })
+        let unix = listening.unix.map(UnixAcceptor::new).transpose()?;
+        Ok(Acceptor { listeners, unix, next: 0 })
     }
 
     /// The next connection. Errors of a single connection are passed over; others are logged and waited out. May be
     /// dropped at any point without losing a connection.
-    pub async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+    pub async fn accept(&mut self) -> (TcpStream, End) {
         loop {
             match self.accept_any().await {
                 Ok(accepted) => return accepted,
@@ -44,17 +51,33 @@ impl Acceptor {
         }
     }
 
-    async fn accept_any(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+    async fn accept_any(&mut self) -> io::Result<(TcpStream, End)> {
         poll_fn(|context| {
-            for _ in 0..self.listeners.len() {
-                self.next = (self.next + 1) % self.listeners.len();
-                if let Poll::Ready(outcome) = self.listeners[self.next].poll_accept(context) {
+            // The Unix socket has the place behind the others.
+            let places = self.listeners.len() + 1;
+            for _ in 0..places {
+                self.next = (self.next + 1) % places;
+                if let Poll::Ready(outcome) = self.poll_accept(self.next, context) {
                     return Poll::Ready(outcome);
                 }
             }
             Poll::Pending
         })
         .await
+    }
+
+    fn poll_accept(&self, place: usize, context: &mut Context<'_>) -> Poll<io::Result<(TcpStream, End)>> {
+        match (self.listeners.get(place), &self.unix) {
+            (Some(listener), _) => {
+                listener.poll_accept(context).map_ok(|(stream, peer)| (stream, End::Tcp(peer)))
+            }
+            (None, Some(unix)) => {
+                let stream = ready!(unix.poll_accept(context))?;
+                let (peer, _) = End::both(&stream)?;
+                Poll::Ready(Ok((stream, peer)))
+            }
+            (None, None) => Poll::Pending,
+        }
     }
 }
 
@@ -67,13 +90,18 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 }
 
 /// What every RESP connection wants: no delay of small packets, and (Redis's `tcp-keepalive`, None = 0) probes that
-/// find a peer that is gone: the first after `keepalive`, then every third of it, three in all.
+/// find a peer that is gone: the first after `keepalive`, then every third of it, three in all. A Unix socket
+/// needs none of it.
 pub fn tune(stream: &TcpStream, keepalive: Option<Duration>) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    if socket.local_addr()?.is_unix() {
+        return Ok(());
+    }
     stream.set_nodelay(true)?;
     if let Some(idle) = keepalive {
         let interval = (idle / 3).max(Duration::from_secs(1));
         let probes = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(3);
-        SockRef::from(stream).set_tcp_keepalive(&probes)?;
+        socket.set_tcp_keepalive(&probes)?;
     }
     Ok(())
 }
@@ -92,7 +120,7 @@ mod tests {
         for host in &hosts {
             let client = TcpStream::connect((host.host.as_str(), port)).await.unwrap();
             let (stream, peer) = acceptor.accept().await;
-            assert_eq!(peer, client.local_addr().unwrap());
+            assert_eq!(peer, End::Tcp(client.local_addr().unwrap()));
             tune(&stream, Some(Duration::from_secs(300))).unwrap();
             assert!(stream.nodelay().unwrap());
         }

@@ -1,6 +1,6 @@
-//! Both ends of a TCP connection that speaks RESP, as far as node, proxy, control group and tests share them.
+//! Both ends of a connection that speaks RESP, as far as node, proxy, control group and tests share them.
 //!
-//! [`listen`] binds addresses and says clearly what is wrong with one; [`accept`] takes connections and sets their
+//! [`listen`] and [`unix`] bind addresses and say clearly what is wrong with one; [`accept`] takes connections and sets their
 //! options; [`outgoing`] is one connection to a server, one request at a time, each with a deadline; [`backoff`]
 //! decides how long to wait before trying again; [`descriptors`] raises the open-file
 //! limit.
@@ -10,7 +10,11 @@
 
 pub mod listen;
 
+pub mod unix;
+
 pub mod accept;
+
+mod end;
 
 pub mod descriptors;
 
@@ -20,5 +24,7 @@ pub mod backoff;
 
 pub use accept::{Acceptor, tune};
 pub use backoff::Backoff;
-pub use listen::{BindError, Listening, bind};
+pub use end::End;
+pub use listen::{BindError, Listening, bind, bind_for_clients};
 pub use outgoing::{Connection, Credentials, LinkError, MEMBER, Target};
+pub use unix::bind_unix;

@@ -5,10 +5,13 @@
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs},
+    path::Path,
 };
 
-use slotway_config::Bind;
+use slotway_config::{Bind, Key, Settings};
 use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::unix::{UnixSocket, bind_unix};
 
 /// How often port 0 is tried anew when the number that the first address chose is taken on another one.
 const FREE_PORT_ATTEMPTS: usize = 16;
@@ -19,6 +22,8 @@ pub struct Listening {
     /// The real port, also when 0 was asked for.
     pub port: u16,
     pub sockets: Vec<TcpListener>,
+    /// Listens at a path too.
+    pub unix: Option<UnixSocket>,
 }
 
 /// What could not be bound, and which flag says so.
@@ -54,6 +59,18 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
+/// Listens for a program's clients: on `port` of every one of `hosts`, and where its `unixsocket` says.
+pub fn bind_for_clients(settings: &Settings, hosts: &[Bind], port: u16) -> Result<Listening, BindError> {
+    let backlog = u32::try_from(settings.count(Key::TcpBacklog)).unwrap_or(u32::MAX);
+    let mut listening = bind(hosts, port, "--port", backlog)?;
+    let path = settings.text(Key::Unixsocket);
+    if !path.is_empty() {
+        let permissions = u32::try_from(settings.integer(Key::Unixsocketperm)).unwrap_or(0);
+        listening.unix = Some(bind_unix(Path::new(path), permissions, backlog)?);
+    }
+    Ok(listening)
+}
+
 /// Listens on `port` of every one of `hosts`. `flag` is named in errors; `backlog` is Redis's `tcp-backlog`.
 pub fn bind(hosts: &[Bind], port: u16, flag: &'static str, backlog: u32) -> Result<Listening, BindError> {
     let mut attempt = 1;
@@ -70,7 +87,7 @@ fn retry(error: &BindError, attempt: usize) -> bool {
 }
 
 fn bind_once(hosts: &[Bind], port: u16, flag: &'static str, backlog: u32) -> Result<Listening, BindError> {
-    let mut listening = Listening { port, sockets: Vec::new() };
+    let mut listening = Listening { port, sockets: Vec::new(), unix: None };
     for Bind { host, optional } in hosts {
         match bind_host(host, listening.port, backlog) {
             Ok((real_port, sockets)) => {

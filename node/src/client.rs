@@ -8,13 +8,13 @@ use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
     fmt,
-    net::SocketAddr,
     rc::Rc,
     task::Waker,
 };
 
 use slotway_cluster::Database;
 use slotway_commands::Id;
+use slotway_link::End;
 use slotway_resp::Version;
 
 use crate::{call::Millis, keyspace::Keyspace, transaction::Transaction};
@@ -77,8 +77,8 @@ pub(crate) enum Fate {
 /// One client.
 pub(crate) struct Client {
     pub(crate) id: ClientId,
-    pub(crate) peer: SocketAddr,
-    pub(crate) local: SocketAddr,
+    pub(crate) peer: End,
+    pub(crate) local: End,
     pub(crate) descriptor: i32,
     pub(crate) created: Millis,
 
@@ -114,13 +114,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(
-        id: ClientId,
-        peer: SocketAddr,
-        local: SocketAddr,
-        descriptor: i32,
-        now: Millis,
-    ) -> Client {
+    pub(crate) fn new(id: ClientId, peer: End, local: End, descriptor: i32, now: Millis) -> Client {
         Client {
             id,
             peer,
@@ -395,8 +389,8 @@ mod tests {
     use super::*;
 
     fn client() -> Client {
-        let address = "127.0.0.1:6379".parse().unwrap();
-        Client::new(ClientId(7), address, address, 9, Millis(1_000))
+        let address = End::Tcp("127.0.0.1:6379".parse().unwrap());
+        Client::new(ClientId(7), address.clone(), address, 9, Millis(1_000))
     }
 
     #[test]

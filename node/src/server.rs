@@ -5,10 +5,10 @@
 //! [`Running`]. Stopping is orderly: no new clients, what has arrived is executed and answered, then the thread ends;
 //! every task is owned by the one that waits for it here.
 
-use std::{fmt, io, net::SocketAddr, os::fd::AsRawFd, rc::Rc, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{fmt, io, os::fd::AsRawFd, rc::Rc, sync::Arc, thread::JoinHandle, time::Duration};
 
 use slotway_config::{Key, NodeConfig, Settings};
-use slotway_link::{Acceptor, BindError, Listening};
+use slotway_link::{Acceptor, BindError, End, Listening};
 use tokio::{
     net::TcpStream,
     runtime::LocalOptions,
@@ -76,8 +76,7 @@ enum Order {
 pub fn start(config: NodeConfig) -> Result<Running, StartError> {
     let NodeConfig { mut settings, bind, port, secret, dir, .. } = config;
     let membership = Membership::load(&dir).map_err(StartError::Membership)?;
-    let backlog = u32::try_from(settings.count(Key::TcpBacklog)).unwrap_or(u32::MAX);
-    let listening = slotway_link::bind(&bind, port, "--port", backlog).map_err(StartError::Bind)?;
+    let listening = slotway_link::bind_for_clients(&settings, &bind, port).map_err(StartError::Bind)?;
     let port = listening.port;
     let recorded = settings.record(Key::Port, &port.to_string());
     debug_assert!(recorded.is_ok(), "a port is a valid value of port");
@@ -197,7 +196,7 @@ async fn serve(thread: Rc<Thread>, mut acceptor: Acceptor, mut orders: mpsc::Rec
 }
 
 /// A new connection: counted, refused if there are too many, else given its task.
-fn welcome(thread: &Rc<Thread>, connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr) {
+fn welcome(thread: &Rc<Thread>, connections: &mut JoinSet<()>, stream: TcpStream, peer: End) {
     let node = &mut *thread.node.borrow_mut();
     if node.clients.len() >= node.bounds.clients_max {
         node.statistics.connections_rejected += 1;
@@ -206,7 +205,7 @@ fn welcome(thread: &Rc<Thread>, connections: &mut JoinSet<()>, stream: TcpStream
         return;
     }
     node.statistics.connections_received += 1;
-    let Ok(local) = stream.local_addr() else { return };
+    let Ok((_, local)) = End::both(&stream) else { return };
     if let Err(error) = slotway_link::tune(&stream, node.bounds.keepalive) {
         tracing::debug!(%peer, %error, "a connection broke before it was served");
         return;

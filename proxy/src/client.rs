@@ -6,13 +6,13 @@
 use std::{
     cell::{Cell, RefCell},
     io,
-    net::SocketAddr,
     rc::Rc,
     task::{Context, Waker},
 };
 
 use slotway_cluster::Database;
 use slotway_commands::Id;
+use slotway_link::End;
 use slotway_resp::Version;
 use tokio::net::tcp::OwnedWriteHalf;
 
@@ -92,8 +92,8 @@ pub(crate) struct Watch {
 
 pub(crate) struct Client {
     pub(crate) id: u64,
-    pub(crate) peer: SocketAddr,
-    pub(crate) local: SocketAddr,
+    pub(crate) peer: End,
+    pub(crate) local: End,
     /// Thread clock, microseconds.
     pub(crate) created_us: u64,
     pub(crate) active_us: Cell<u64>,
@@ -132,7 +132,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(id: u64, writer: OwnedWriteHalf, now_us: u64) -> io::Result<Client> {
-        let (peer, local) = (writer.peer_addr()?, writer.local_addr()?);
+        let (peer, local) = End::both(writer.as_ref())?;
         Ok(Client {
             id,
             peer,

@@ -13,7 +13,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use slotway_cluster::Topology;
-use slotway_config::{Key, ProxyConfig, Settings};
+use slotway_config::{ProxyConfig, Settings};
 use slotway_link::{Acceptor, BindError, Credentials};
 use tokio::{
     runtime::LocalRuntime,
@@ -67,9 +67,8 @@ impl Proxy {
         stale: Arc<Notify>,
         registry: &prometheus::Registry,
     ) -> Result<Proxy, StartError> {
-        let backlog = u32::try_from(config.settings.integer(Key::TcpBacklog)).unwrap_or(511);
-        let listening =
-            slotway_link::bind(&config.bind, config.port, "--port", backlog).map_err(StartError::Bind)?;
+        let listening = slotway_link::bind_for_clients(&config.settings, &config.bind, config.port)
+            .map_err(StartError::Bind)?;
         let shared = Arc::new(shared(config, topology, stale, listening.port).map_err(StartError::System)?);
         registry.register(Box::new(Scrape::new(Arc::clone(&shared)))).map_err(StartError::Metrics)?;
 

@@ -166,7 +166,7 @@ fn help(out: &mut Vec<u8>) {
 pub(crate) fn may_debug(node: &Node, client: &Client) -> Done {
     let allowed = match node.settings.text(Key::EnableDebugCommand) {
         "yes" => true,
-        "local" => client.peer.ip().is_loopback(),
+        "local" => client.peer.is_local(),
         _ => false,
     };
     if allowed {

@@ -1,8 +1,9 @@
 //! What CLIENT LIST and CLIENT INFO say of a client: a copy that may travel to another thread.
 
-use std::{fmt::Write, net::SocketAddr};
+use std::fmt::Write;
 
 use slotway_cluster::Database;
+use slotway_link::End;
 use slotway_resp::Version;
 
 use crate::{
@@ -16,8 +17,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct Card {
     pub(crate) id: u64,
-    pub(crate) peer: SocketAddr,
-    pub(crate) local: SocketAddr,
+    pub(crate) peer: End,
+    pub(crate) local: End,
     identity: Identity,
     pub(crate) age_s: u64,
     pub(crate) idle_s: u64,
@@ -42,8 +43,8 @@ impl Client {
         let seconds_since = |us: u64| thread.now_us().saturating_sub(us) / 1_000_000;
         Card {
             id: self.id,
-            peer: self.peer,
-            local: self.local,
+            peer: self.peer.clone(),
+            local: self.local.clone(),
             identity: self.identity.borrow().clone(),
             age_s: seconds_since(self.created_us),
             idle_s: seconds_since(self.active_us.get()),

@@ -1,6 +1,6 @@
 //! CLIENT: the client's own state, and the list of all clients of this proxy.
 
-use std::{net::SocketAddr, rc::Rc};
+use std::rc::Rc;
 
 use slotway_commands::{Id, errors};
 use slotway_resp::{Request, Version, write};
@@ -132,14 +132,12 @@ fn switch(case: &mut Case<'_>, set: impl Fn(&Client, bool)) {
 #[derive(Debug, Default)]
 struct Filter {
     ids: Option<Vec<u64>>,
-    peer: Option<SocketAddr>,
-    local: Option<SocketAddr>,
+    peer: Option<String>,
+    local: Option<String>,
     kind: Option<ClientType>,
     user: Option<Vec<u8>>,
     max_age_s: Option<u64>,
     skip_me: bool,
-    /// An address that is none matches nobody.
-    nobody: bool,
 }
 
 /// A proxy's clients are of the type `normal`, until pub/sub comes.
@@ -180,8 +178,8 @@ impl Filter {
                     _ => return Err(errors::CLIENT_ID_NOT_POSITIVE.into()),
                 },
                 b"type" => filter.kind = Some(client_type(value)?),
-                b"addr" => filter.peer = filter.address(value),
-                b"laddr" => filter.local = filter.address(value),
+                b"addr" => filter.peer = Some(address(value)),
+                b"laddr" => filter.local = Some(address(value)),
                 b"user" if value == b"default" => filter.user = Some(value.to_vec()),
                 b"user" => return Err(errors::no_such_user(value)),
                 b"maxage" => filter.max_age_s = Some(number(value).ok_or(errors::NOT_INTEGER.as_bytes())?),
@@ -196,21 +194,19 @@ impl Filter {
         Ok(filter)
     }
 
-    fn address(&mut self, text: &[u8]) -> Option<SocketAddr> {
-        let address = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-        self.nobody |= address.is_none();
-        address
-    }
-
     fn matches(&self, card: &Card, me: u64) -> bool {
-        !self.nobody
-            && self.ids.as_ref().is_none_or(|ids| ids.contains(&card.id))
-            && self.peer.is_none_or(|peer| peer == card.peer)
-            && self.local.is_none_or(|local| local == card.local)
+        self.ids.as_ref().is_none_or(|ids| ids.contains(&card.id))
+            && self.peer.as_ref().is_none_or(|peer| card.peer.to_string() == *peer)
+            && self.local.as_ref().is_none_or(|local| card.local.to_string() == *local)
             && self.kind.is_none_or(|kind| kind == ClientType::Normal)
             && self.max_age_s.is_none_or(|age| card.age_s >= age)
             && !(self.skip_me && card.id == me)
     }
+}
+
+/// As an end of a connection is shown.
+fn address(word: &[u8]) -> String {
+    String::from_utf8_lossy(word).into_owned()
 }
 
 fn client_type(name: &[u8]) -> Result<ClientType, Vec<u8>> {
@@ -236,9 +232,7 @@ fn kill(case: &mut Case<'_>) {
     let request = case.request;
     let old_form = request.len() == 3;
     let filter = if old_form {
-        let mut filter = Filter::default();
-        filter.peer = filter.address(request.word(2));
-        Ok(filter)
+        Ok(Filter { peer: Some(address(request.word(2))), ..Filter::default() })
     } else {
         Filter::of_kill(request)
     };

@@ -1,9 +1,10 @@
 //! CLUSTER, for clients that want to speak to a cluster: the proxies are its nodes, and this one serves every slot.
 
-use std::fmt::Write;
+use std::{fmt::Write, net::Ipv4Addr};
 
 use slotway_cluster::{slot, topology::Proxy};
 use slotway_commands::Id;
+use slotway_link::End;
 use slotway_resp::{Version, write};
 
 use crate::dispatch::Case;
@@ -46,12 +47,20 @@ fn proxies(case: &Case<'_>) -> Vec<Seen> {
     let topology = case.thread.topology();
     let shared = &case.thread.shared;
     let host = match shared.announce.as_str() {
-        "" => case.client.local.ip().to_string(),
+        "" => host(&case.client.local),
         announced => announced.to_owned(),
     };
     let me = Seen { id: shared.run_id.clone(), host, port: shared.port, me: true };
     let others = topology.proxies.iter().filter_map(|proxy| other(proxy, shared.port));
     [me].into_iter().chain(others).collect()
+}
+
+/// The address that a client came to. Who came through a Unix socket is on this machine.
+fn host(local: &End) -> String {
+    match local {
+        End::Tcp(address) => address.ip().to_string(),
+        End::Unix(_) => Ipv4Addr::LOCALHOST.to_string(),
+    }
 }
 
 fn other(proxy: &Proxy, my_port: u16) -> Option<Seen> {
