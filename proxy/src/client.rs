@@ -17,6 +17,7 @@ use slotway_resp::Version;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::{
+    follow::order::Order,
     lease::Lease,
     link::Trace,
     replies::{Heard, Replies},
@@ -116,6 +117,8 @@ pub(crate) struct Client {
     pub(crate) lease: RefCell<Option<Box<Leased>>>,
 
     pub(crate) replies: RefCell<Replies>,
+    /// Which of its requests look for their way ([`crate::follow`]), or are under way behind one that does.
+    pub(crate) order: RefCell<Order>,
     pub(crate) fate: Cell<Fate>,
     pub(crate) marked: Cell<bool>,
     /// Why its task does not look at further requests.
@@ -152,6 +155,7 @@ impl Client {
             transaction: RefCell::default(),
             lease: RefCell::default(),
             replies: RefCell::default(),
+            order: RefCell::default(),
             fate: Cell::new(Fate::Open),
             marked: Cell::new(false),
             stall: Cell::new(None),

@@ -3,7 +3,8 @@
 //! The way of a request, in reading order: `accept` hands a connection to a data `thread`; `client` reads its
 //! requests; `dispatch` looks each up and routes it, `split` and `every_shard` cut it where it concerns several
 //! shards, `local` answers what needs no node, `transaction` collects what stands between MULTI and EXEC; a
-//! `link` (shared, or a client's own by `lease`) carries it to a node; `replies` brings the answers back
+//! `link` (shared, or a client's own by `lease`) carries it to a node; `follow` sends it on when a node says that it
+//! belongs elsewhere, or not yet; `replies` brings the answers back
 //! into the client's order, `gather` makes one of several; at the end of a `turn` everything is written.
 
 mod accept;
@@ -18,6 +19,7 @@ mod local;
 mod split;
 mod transaction;
 
+mod follow;
 mod lease;
 mod link;
 mod routes;

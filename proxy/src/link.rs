@@ -21,7 +21,12 @@ use tokio::net::tcp::OwnedWriteHalf;
 use crate::{
     client::Client,
     errors,
-    link::{flight::Flight, unit::Unit, waiter::Waiter},
+    follow::order::LinkId,
+    link::{
+        flight::Flight,
+        unit::Unit,
+        waiter::{Special, Waiter},
+    },
     replies::{Replies, Ticket},
     thread::Thread,
 };
@@ -31,7 +36,7 @@ pub(crate) mod drive;
 pub(crate) mod flight;
 mod loss;
 pub(crate) mod unit;
-mod waiter;
+pub(crate) mod waiter;
 
 /// What a link is for: requests with the same key may share one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -77,8 +82,8 @@ pub(crate) enum Tenancy {
 pub(crate) struct Link {
     pub(crate) key: LinkKey,
     pub(crate) tenancy: Tenancy,
-    /// Named in errors.
-    pub(crate) shard: ShardId,
+    /// Named in errors. A node may come to be another shard's.
+    pub(crate) shard: Cell<ShardId>,
     pub(crate) marked: Cell<bool>,
     flight: RefCell<Flight<Waiter>>,
     writer: RefCell<Option<OwnedWriteHalf>>,
@@ -117,7 +122,7 @@ impl Link {
         Link {
             key,
             tenancy,
-            shard,
+            shard: Cell::new(shard),
             marked: Cell::new(false),
             flight: RefCell::default(),
             writer: RefCell::default(),
@@ -165,7 +170,7 @@ impl Link {
         unit: Unit,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> bool {
-        let taken = self.push(thread, errand.waiter(thread, Some(Box::new(unit))), write);
+        let taken = self.push(thread, errand.waiter(thread, Some(Special::of(unit))), write);
         if let Err(text) = &taken {
             errand.answer(replies, text);
         }
@@ -180,8 +185,44 @@ impl Link {
         unit: Unit,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), Vec<u8>> {
-        let (ticket, since_us, unit) = (Ticket::default(), thread.now_us(), Some(Box::new(unit)));
-        self.push(thread, Waiter { client: None, ticket, part: None, command, since_us, unit }, write)
+        let (ticket, since_us, special) = (Ticket::default(), thread.now_us(), Some(Special::of(unit)));
+        self.push(thread, Waiter { client: None, ticket, part: None, command, since_us, special }, write)
+    }
+
+    /// Takes on a request that has been under way before.
+    pub(crate) fn push_again(
+        self: &Rc<Self>,
+        thread: &Thread,
+        waiter: Waiter,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.flight.borrow_mut().push(waiter, write);
+        self.used_us.set(thread.now_us());
+        thread.turn.mark_link(self);
+    }
+
+    /// Whether there is room for a request that has been under way before.
+    pub(crate) fn takes_on(&self, thread: &Thread) -> bool {
+        let (requests, bytes) = {
+            let flight = self.flight.borrow();
+            (flight.len(), flight.bytes_held())
+        };
+        self.room(thread, thread.now_us())
+            .is_ok_and(|room| requests < room.requests_max && bytes < room.bytes_max)
+    }
+
+    /// Takes out what no socket has seen any of, as far as `chosen`.
+    pub(crate) fn take_unsent(&self, chosen: impl FnMut(&Waiter, &[u8]) -> bool) -> Vec<(Waiter, Vec<u8>)> {
+        self.flight.borrow_mut().take_unsent(chosen)
+    }
+
+    /// All that waits for a reply or for being sent, with its bytes.
+    pub(crate) fn for_each_waiter(&self, look: impl FnMut(&mut Waiter, &[u8])) {
+        self.flight.borrow_mut().for_each(look);
+    }
+
+    pub(crate) fn id(&self) -> LinkId {
+        LinkId(std::ptr::from_ref(self).addr())
     }
 
     fn push(
@@ -219,7 +260,7 @@ impl Link {
         };
         let down_us = now_us.saturating_sub(since_us);
         if down_us > limits.hold_us_max {
-            return Err(errors::no_primary(self.shard, down_us / 1000));
+            return Err(errors::no_primary(self.shard.get(), down_us / 1000));
         }
         let bytes_max = limits.hold_bytes_max.saturating_sub(thread.held_beside(self));
         Ok(Room { requests_max, bytes_max, bytes_limit: "hold-bytes-max" })
@@ -322,9 +363,9 @@ struct Room {
 }
 
 impl Errand<'_> {
-    fn waiter(&self, thread: &Thread, unit: Option<Box<Unit>>) -> Waiter {
+    fn waiter(&self, thread: &Thread, special: Option<Box<Special>>) -> Waiter {
         let Errand { client, command, ticket, part } = *self;
-        Waiter { client: Some(Rc::clone(client)), ticket, part, command, since_us: thread.now_us(), unit }
+        Waiter { client: Some(Rc::clone(client)), ticket, part, command, since_us: thread.now_us(), special }
     }
 
     /// The reply is known without asking anybody.

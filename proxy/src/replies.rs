@@ -7,7 +7,7 @@
 //! Promise of the hot path: [`Replies::expect`], [`Replies::deliver`] and [`Replies::say`] allocate nothing once the
 //! buffers have grown; held bytes lie one behind the other in one buffer, not one allocation each.
 
-use std::collections::VecDeque;
+use std::{cmp::Ordering, collections::VecDeque};
 
 use crate::gather::Gather;
 
@@ -17,6 +17,21 @@ const COMPACT_BYTES_MIN: usize = 64 * 1024;
 /// Which request a reply answers: counts up with every place, wraps around.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Ticket(u32);
+
+impl Ticket {
+    /// Both are tickets of requests that wait: far fewer than half of all numbers.
+    pub(crate) fn order(self, other: Ticket) -> Ordering {
+        match self.0.wrapping_sub(other.0) {
+            0 => Ordering::Equal,
+            apart if apart > u32::MAX / 2 => Ordering::Less,
+            _ => Ordering::Greater,
+        }
+    }
+
+    pub(crate) fn is_before(self, other: Ticket) -> bool {
+        self.order(other) == Ordering::Less
+    }
+}
 
 #[derive(Debug)]
 enum Place {

@@ -7,7 +7,7 @@ use slotway_commands::{
     keys,
     row::{MergeRule, SplitRule},
 };
-use slotway_resp::write;
+use slotway_resp::{Request, write};
 
 use crate::{
     dispatch::Case,
@@ -16,19 +16,32 @@ use crate::{
     link::Errand,
 };
 
-/// The words of one part: which key positions go to one shard.
-struct Part {
-    shard: usize,
+/// A request in parts.
+pub(crate) struct Cut {
+    pub(crate) parts: Vec<Part>,
+    /// Which part has the next key.
+    order: Vec<u32>,
+    rule: SplitRule,
+}
+
+/// The words of one part: which key positions go to one place.
+pub(crate) struct Part {
+    /// What the caller told the parts by: the shard.
+    pub(crate) place: usize,
     keys: Vec<usize>,
+}
+
+/// Words of one key.
+fn step_of(rule: SplitRule) -> usize {
+    match rule {
+        SplitRule::MultiSet => 2,
+        SplitRule::MultiGet | SplitRule::Sum => 1,
+    }
 }
 
 /// Treats a request whose row allows splitting.
 pub(crate) fn run(case: &mut Case<'_>, rule: SplitRule) {
-    let step = match rule {
-        SplitRule::MultiSet => 2,
-        SplitRule::MultiGet | SplitRule::Sum => 1,
-    };
-    if !(case.request.len() - 1).is_multiple_of(step) {
+    if !(case.request.len() - 1).is_multiple_of(step_of(rule)) {
         let text = slotway_commands::errors::wrong_arity(case.command).text;
         return case.refuse(&text);
     }
@@ -36,43 +49,68 @@ pub(crate) fn run(case: &mut Case<'_>, rule: SplitRule) {
         return case.refuse(slotway_commands::errors::SYNTAX.as_bytes());
     };
     let placement = case.thread.placement();
-    let mut parts: Vec<Part> = Vec::new();
-    let mut order: Vec<u32> = Vec::new();
-    for index in positions {
-        let slot = case.slot_of(&placement, case.request.word(index));
-        let Some(shard) = case.thread.owner(slot) else {
-            drop(placement);
-            return case.say(|out| out.extend_from_slice(errors::NO_OWNER));
-        };
-        let known = parts.iter().position(|part| part.shard == shard);
-        let part = known.unwrap_or_else(|| {
-            parts.push(Part { shard, keys: Vec::new() });
-            parts.len() - 1
-        });
-        parts[part].keys.push(index);
-        order.push(u32::try_from(part).expect("fewer shards than slots"));
-    }
+    let owner = |index: usize| case.thread.owner(case.slot_of(&placement, case.request.word(index)));
+    let cut = Cut::of(rule, positions, owner);
     drop(placement);
-    if let [only] = parts.as_slice() {
-        return case.send_to_shard(only.shard);
+    let Some(cut) = cut else { return case.say(|out| out.extend_from_slice(errors::NO_OWNER)) };
+    if let [only] = cut.parts.as_slice() {
+        return case.send_to_shard(only.place);
     }
-    let merge = match rule {
-        SplitRule::MultiGet => Merge::Interleave(order),
-        SplitRule::MultiSet => Merge::Rule(MergeRule::AllOk),
-        SplitRule::Sum => Merge::Rule(MergeRule::Sum),
-    };
-    let gather = Gather::new(parts.len(), merge, case.thread.random());
+    let gather = cut.gather(case.thread.random());
     let ticket = case.replies.gather(gather, case.heard);
-    for (number, part) in (0u32..).zip(&parts) {
-        let link = case.link(part.shard);
+    for (number, part) in (0u32..).zip(&cut.parts) {
+        let link = case.link(part.place);
         let errand = Errand { client: case.client, command: case.command, ticket, part: Some(number) };
         let request = case.request;
-        link.send_with(case.thread, case.replies, errand, |out| {
-            write::array(out, 1 + part.keys.len() * step);
-            write::bulk(out, request.word(0));
-            for &key in &part.keys {
-                (key..key + step).for_each(|word| write::bulk(out, request.word(word)));
-            }
-        });
+        link.send_with(case.thread, case.replies, errand, |out| cut.write(part, request, out));
+    }
+}
+
+impl Cut {
+    /// Keys with the same `place` make a part. None: a key has no place.
+    pub(crate) fn of(
+        rule: SplitRule,
+        positions: impl Iterator<Item = usize>,
+        mut place: impl FnMut(usize) -> Option<usize>,
+    ) -> Option<Cut> {
+        let mut cut = Cut { parts: Vec::new(), order: Vec::new(), rule };
+        for index in positions {
+            let place = place(index)?;
+            let known = cut.parts.iter().position(|part| part.place == place);
+            let number = known.unwrap_or_else(|| {
+                cut.parts.push(Part { place, keys: Vec::new() });
+                cut.parts.len() - 1
+            });
+            cut.parts[number].keys.push(index);
+            cut.order.push(u32::try_from(number).expect("a request has fewer keys"));
+        }
+        Some(cut)
+    }
+
+    /// Each key by itself.
+    pub(crate) fn key_by_key(rule: SplitRule, positions: impl Iterator<Item = usize>) -> Cut {
+        let parts: Vec<Part> = positions.map(|index| Part { place: index, keys: vec![index] }).collect();
+        let order = (0u32..).take(parts.len()).collect();
+        Cut { parts, order, rule }
+    }
+
+    /// What puts the replies together.
+    pub(crate) fn gather(&self, random: u64) -> Gather {
+        let merge = match self.rule {
+            SplitRule::MultiGet => Merge::Interleave(self.order.clone()),
+            SplitRule::MultiSet => Merge::Rule(MergeRule::AllOk),
+            SplitRule::Sum => Merge::Rule(MergeRule::Sum),
+        };
+        Gather::new(self.parts.len(), merge, random)
+    }
+
+    /// One part as a request of its own.
+    pub(crate) fn write(&self, part: &Part, request: Request<'_>, out: &mut Vec<u8>) {
+        let step = step_of(self.rule);
+        write::array(out, 1 + part.keys.len() * step);
+        write::bulk(out, request.word(0));
+        for &key in &part.keys {
+            (key..key + step).for_each(|word| write::bulk(out, request.word(word)));
+        }
     }
 }

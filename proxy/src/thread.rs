@@ -26,6 +26,7 @@ use tokio::{
 
 use crate::{
     client::{self, Client, Fate, Stall},
+    follow::{self, Follow},
     inbox,
     lease::Leases,
     limits::Limits,
@@ -63,6 +64,7 @@ pub(crate) struct Thread {
     pub(crate) listings: Semaphore,
     pub(crate) leases: Leases,
     pub(crate) pause: Cell<Pause>,
+    pub(crate) follow: Follow,
     parser: RefCell<Parser>,
     started: Instant,
     now_us: Cell<u64>,
@@ -92,6 +94,7 @@ impl Thread {
             listings: Semaphore::new(LISTINGS_MAX),
             leases: Leases::default(),
             pause: Cell::default(),
+            follow: Follow::default(),
             parser: RefCell::default(),
             started: shared.started,
             now_us: Cell::new(0),
@@ -119,6 +122,7 @@ impl Thread {
             let former = self.routes.replace(fresh);
             if !self.routes.borrow_mut().keep_links_of(former) {
                 self.settle_clients();
+                self.follow.look_at_links();
             }
         }
         let mut settings = self.settings.borrow_mut();
@@ -206,6 +210,11 @@ impl Thread {
         Arc::clone(&self.routes.borrow().shards[shard].address)
     }
 
+    /// The shard with this id.
+    pub(crate) fn shard_with(&self, id: ShardId) -> Option<usize> {
+        self.routes.borrow().shards.iter().position(|route| route.id == id)
+    }
+
     /// Whether `link` leads to the primary of the shard.
     pub(crate) fn leads_to(&self, link: &Link, shard: usize) -> bool {
         self.routes.borrow().shards.get(shard).is_some_and(|route| route.address == link.key.address)
@@ -236,9 +245,11 @@ impl Thread {
         self.open(LinkKey { address, version, database, trace }, id)
     }
 
-    fn open(self: &Rc<Self>, key: LinkKey, shard: ShardId) -> Rc<Link> {
+    /// The shared link to any node, opened on first use. `shard`: what it is of, as far as is known.
+    pub(crate) fn open(self: &Rc<Self>, key: LinkKey, shard: ShardId) -> Rc<Link> {
         let mut links = self.links.borrow_mut();
         if let Some((link, _)) = links.get(&key) {
+            link.shard.set(shard);
             return Rc::clone(link);
         }
         let (link, task) = self.start_link(key.clone(), shard, Tenancy::Shared);
@@ -307,8 +318,16 @@ impl Thread {
     /// Bytes that the other links of the same shard hold because they have no connection.
     pub(crate) fn held_beside(&self, link: &Link) -> usize {
         let links = self.all_links();
-        let others = links.iter().filter(|other| other.shard == link.shard && !std::ptr::eq(&***other, link));
-        others.map(|other| usize::try_from(other.held().bytes).unwrap_or(usize::MAX)).sum()
+        let shard = link.shard.get();
+        let others =
+            links.iter().filter(|other| other.shard.get() == shard && !std::ptr::eq(&***other, link));
+        let on_links: usize =
+            others.map(|other| usize::try_from(other.held().bytes).unwrap_or(usize::MAX)).sum();
+        on_links.saturating_add(self.follow.bytes_held(shard))
+    }
+
+    pub(crate) fn shared_links(&self) -> Vec<Rc<Link>> {
+        self.links.borrow().values().map(|(link, _)| Rc::clone(link)).collect()
     }
 
     /// Shared and leased ones.
@@ -376,11 +395,14 @@ impl Thread {
                 link.close();
             }
             *present.links.entry((Arc::clone(&link.key.address), link.state().label())).or_default() += 1;
-            *present.held.entry(link.shard).or_default() += link.held().requests;
+            *present.held.entry(link.shard.get()).or_default() += link.held().requests;
             present.add_load(&link.key.address, link.load());
             if link.tenancy == Tenancy::Shared && link.is_idle(self, idle_us) {
                 self.close_idle(&link);
             }
+        }
+        for (shard, load) in self.follow.held() {
+            *present.held.entry(shard).or_default() += load.requests;
         }
         self.leases.sweep(self, idle_us);
         self.leases.count(|node, state| {
@@ -413,6 +435,7 @@ impl Thread {
 pub(crate) async fn run(shared: Arc<Shared>, number: usize, mut messages: mpsc::Receiver<Message>) {
     let thread = Thread::new(shared, number);
     thread.spawn(turn::write_what_is_marked(Rc::clone(&thread)));
+    thread.spawn(follow::run(Rc::clone(&thread)));
     let mut sweep = tokio::time::interval(SWEEP);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut sweeps: u32 = 0;

@@ -2,7 +2,11 @@
 
 use crate::{
     errors::{self, INDETERMINATE},
-    link::{Link, Tenancy, unit::Verdict, waiter::Waiter},
+    link::{
+        Link, Tenancy,
+        unit::{Unit, Verdict},
+        waiter::Waiter,
+    },
     thread::Thread,
 };
 
@@ -13,72 +17,95 @@ pub(super) struct UnaskedReply;
 impl Link {
     /// One whole reply came. Err: nobody waits for such a one.
     pub(super) fn reply(&self, thread: &Thread, reply: &[u8]) -> Result<(), UnaskedReply> {
-        let answered = self.flight.borrow_mut().answered_if(|waiter| waiter.unit.is_none());
-        let Some(waiter) = answered else { return self.reply_to_unit(thread, reply) };
         let error = matches!(reply.first(), Some(b'-' | b'!'));
-        thread.counters.backend(waiter.command.id, error, thread.now_us().saturating_sub(waiter.since_us));
-        if error && let Some(kind) = errors::inner(reply) {
-            thread.counters.redirects[kind].add(1);
-            waiter.tell(thread, &errors::no_primary(self.shard, 0));
-        } else {
-            waiter.tell(thread, reply);
+        if error && errors::inner(reply).is_some() {
+            return self.reply_to_special(thread, reply);
         }
+        let answered = self.flight.borrow_mut().answered_if(|waiter| waiter.special.is_none());
+        let Some(waiter) = answered else { return self.reply_to_special(thread, reply) };
+        thread.counters.backend(waiter.command.id, error, thread.now_us().saturating_sub(waiter.since_us));
+        waiter.hand_over(thread, reply);
         Ok(())
     }
 
-    /// The oldest waiter waits for more than one reply, or there is none.
+    /// It says how the cluster stands, or the oldest waiter waits for more than one reply or looks for its way, or there is
+    /// none.
     #[cold]
-    fn reply_to_unit(&self, thread: &Thread, reply: &[u8]) -> Result<(), UnaskedReply> {
+    fn reply_to_special(&self, thread: &Thread, reply: &[u8]) -> Result<(), UnaskedReply> {
         let mut flight = self.flight.borrow_mut();
-        let unit = flight.oldest().and_then(|waiter| waiter.unit.as_mut()).ok_or(UnaskedReply)?;
-        match unit.reply(reply) {
-            Verdict::More => Ok(()),
-            verdict => {
-                let waiter = flight.answered().ok_or(UnaskedReply)?;
-                drop(flight);
-                self.judged(thread, waiter, verdict, reply)
-            }
+        let Some(special) = &mut flight.oldest().ok_or(UnaskedReply)?.special else {
+            drop(flight);
+            return self.astray(thread, reply);
+        };
+        let verdict = special.reply(reply);
+        let told = special.unit.as_ref().and_then(Unit::refused);
+        drop(flight);
+        match (verdict, told) {
+            (Verdict::More, _) => Ok(()),
+            (Verdict::Inner(line), None) => self.astray(thread, &line),
+            (Verdict::Inner(line), Some(text)) => self.refused(thread, &line, text),
+            (verdict, _) => self.judged(thread, verdict, reply),
         }
     }
 
-    /// The last reply of a unit came.
-    fn judged(
-        &self,
-        thread: &Thread,
-        waiter: Waiter,
-        verdict: Verdict,
-        reply: &[u8],
-    ) -> Result<(), UnaskedReply> {
+    /// The node did not run the oldest request, because of how the cluster stands: it looks for its way.
+    fn astray(&self, thread: &Thread, line: &[u8]) -> Result<(), UnaskedReply> {
+        let (waiter, bytes) = self.flight.borrow_mut().answered_astray().ok_or(UnaskedReply)?;
+        count(thread, &waiter, line);
+        thread.follow.strayed(thread, self, waiter, bytes, line);
+        Ok(())
+    }
+
+    /// As [`Link::astray`], for what means nothing anywhere else: `text` is told.
+    fn refused(&self, thread: &Thread, line: &[u8], text: &[u8]) -> Result<(), UnaskedReply> {
+        let waiter = self.flight.borrow_mut().answered().ok_or(UnaskedReply)?;
+        count(thread, &waiter, line);
+        let is_watch = matches!(waiter.unit(), Some(Unit::Watch(_)));
+        waiter.refuse(thread, text);
+        if is_watch {
+            // Nothing is watched, and EXEC will not run.
+            self.losses.set(self.losses.get().wrapping_add(1));
+            return Ok(());
+        }
+        // It may have left the node with an open MULTI or with watched keys.
+        Err(UnaskedReply)
+    }
+
+    /// The last reply of what is more than one request came, or of what was sent behind one that looks for its way.
+    fn judged(&self, thread: &Thread, verdict: Verdict, reply: &[u8]) -> Result<(), UnaskedReply> {
+        let waiter = self.flight.borrow_mut().answered().ok_or(UnaskedReply)?;
         let error = verdict != Verdict::Pass || matches!(reply.first(), Some(b'-' | b'!'));
         if waiter.client.is_some() {
             let us = thread.now_us().saturating_sub(waiter.since_us);
             thread.counters.backend(waiter.command.id, error, us);
         }
         // A transaction that the node did not take as one may have left it with an open MULTI or with watched keys.
-        let unsure =
-            self.tenancy == Tenancy::Leased && matches!(verdict, Verdict::Tell(_) | Verdict::Inner(_));
-        let inner = match verdict {
-            Verdict::Inner(kind) => Some(kind),
-            Verdict::Pass if error => errors::inner(reply),
-            _ => None,
-        };
-        if let Some(kind) = inner {
-            thread.counters.redirects[kind].add(1);
-            waiter.tell(thread, &errors::no_primary(self.shard, 0));
-            return if unsure { Err(UnaskedReply) } else { Ok(()) };
-        }
+        let unsure = self.tenancy == Tenancy::Leased && matches!(waiter.unit(), Some(Unit::Piece { .. }));
         match verdict {
             Verdict::Tell(text) => {
                 thread.counters.indeterminate.add(u64::from(text == INDETERMINATE));
                 waiter.tell(thread, &text);
+                if unsure { Err(UnaskedReply) } else { Ok(()) }
             }
             Verdict::Broken => {
                 thread.counters.indeterminate.add(u64::from(waiter.client.is_some()));
                 waiter.tell(thread, INDETERMINATE);
-                return Err(UnaskedReply);
+                Err(UnaskedReply)
             }
-            Verdict::Pass | Verdict::More | Verdict::Drop | Verdict::Inner(_) => waiter.tell(thread, reply),
+            Verdict::Pass | Verdict::More | Verdict::Drop | Verdict::Inner(_) => {
+                waiter.tell(thread, reply);
+                Ok(())
+            }
         }
-        if unsure { Err(UnaskedReply) } else { Ok(()) }
     }
+}
+
+/// A node said that the cluster is not as the proxy thought.
+fn count(thread: &Thread, waiter: &Waiter, line: &[u8]) {
+    if let Some(kind) = errors::inner(line) {
+        thread.counters.redirects[kind].add(1);
+    }
+    let us = thread.now_us().saturating_sub(waiter.since_us);
+    thread.counters.backend(waiter.command.id, true, us);
+    thread.shared.stale.notify_one();
 }

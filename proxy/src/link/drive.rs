@@ -41,7 +41,7 @@ pub(crate) async fn run(thread: Rc<Thread>, link: Rc<Link>) {
                 tracing::debug!(address = %link.key.address, "link is up");
                 link.opened(&thread, writer);
                 let end = pass_on_replies(&thread, &link, reader).await;
-                tracing::info!(address = %link.key.address, shard = %link.shard, reason = %end, "link to a node broke");
+                tracing::info!(address = %link.key.address, shard = %link.shard.get(), reason = %end, "link to a node broke");
                 link.broke(&thread);
                 if link.answered.get() {
                     backoff.succeeded();
@@ -59,7 +59,7 @@ pub(crate) async fn run(thread: Rc<Thread>, link: Rc<Link>) {
 /// The first failure of a row is news, the others are not.
 fn report(link: &Link, failures: u32, error: &io::Error) {
     if failures == 0 {
-        tracing::warn!(address = %link.key.address, shard = %link.shard, %error, "cannot connect to a node");
+        tracing::warn!(address = %link.key.address, shard = %link.shard.get(), %error, "cannot connect to a node");
     }
 }
 

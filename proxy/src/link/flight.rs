@@ -105,6 +105,13 @@ impl<W> Flight<W> {
         Some(waiter)
     }
 
+    /// As [`Flight::answered`], with the bytes of the request: its reply says that it has to go elsewhere.
+    pub(crate) fn answered_astray(&mut self) -> Option<(W, Vec<u8>)> {
+        let end = self.waiting.front()?.end;
+        let bytes = self.bytes[self.at(self.front)..self.at(end)].to_vec();
+        self.answered().map(|waiter| (waiter, bytes))
+    }
+
     /// The oldest request, if any of it was sent: a reply that comes now is for it.
     pub(crate) fn oldest(&mut self) -> Option<&mut W> {
         let waiting = self.waiting.front_mut()?;
@@ -120,6 +127,45 @@ impl<W> Flight<W> {
             start = waiting.end;
             (sent, &mut waiting.waiter)
         })
+    }
+
+    /// Every request that waits, oldest first, with its bytes.
+    pub(crate) fn for_each(&mut self, mut look: impl FnMut(&mut W, &[u8])) {
+        let (base, mut start) = (self.base, self.front);
+        let at = |offset: u64| usize::try_from(offset - base).expect("an offset of the buffer is in memory");
+        for waiting in &mut self.waiting {
+            look(&mut waiting.waiter, &self.bytes[at(start)..at(waiting.end)]);
+            start = waiting.end;
+        }
+    }
+
+    /// Takes out the requests of which no byte was sent and that `chosen` names, wherever they stand; the others stay in
+    /// their order.
+    pub(crate) fn take_unsent(&mut self, mut chosen: impl FnMut(&W, &[u8]) -> bool) -> Vec<(W, Vec<u8>)> {
+        let mut start = self.front;
+        let first = self.waiting.iter().position(|waiting| {
+            let unsent = start >= self.written;
+            if !unsent {
+                start = waiting.end;
+            }
+            unsent
+        });
+        let Some(first) = first else { return Vec::new() };
+        let unsent = self.waiting.split_off(first);
+        let tail = self.bytes.split_off(self.at(start));
+        let mut taken = Vec::new();
+        let mut from = 0;
+        for Waiting { end, waiter } in unsent {
+            let to = usize::try_from(end - start).expect("an offset of the buffer is in memory");
+            let bytes = &tail[from..to];
+            from = to;
+            match chosen(&waiter, bytes) {
+                true => taken.push((waiter, bytes.to_vec())),
+                false => self.push(waiter, |buffer| buffer.extend_from_slice(bytes)),
+            }
+        }
+        self.compact();
+        taken
     }
 
     /// Requests that wait for a reply, sent or not.
@@ -285,6 +331,34 @@ mod tests {
         flight.wrote(6);
         assert_eq!([flight.answered(), flight.answered(), flight.answered()], [Some(0), Some(1), Some(3)]);
         assert_eq!(flight.withdraw(|_| true), []);
+    }
+
+    #[test]
+    fn what_was_not_sent_can_be_taken_out_from_between_others() {
+        let mut flight = flight(&["one", "two", "three", "four", "five"]);
+        flight.wrote(4);
+        let taken = flight.take_unsent(|&number, bytes| {
+            assert_eq!(bytes, ["one", "two", "three", "four", "five"][number].as_bytes());
+            number != 3
+        });
+        assert_eq!(taken, [(2, b"three".to_vec()), (4, b"five".to_vec())]);
+        assert_eq!(flight.unsent(), b"wofour");
+        flight.wrote(6);
+        assert_eq!([flight.answered(), flight.answered(), flight.answered()], [Some(0), Some(1), Some(3)]);
+        assert_eq!(flight.take_unsent(|_, _| true), []);
+    }
+
+    #[test]
+    fn a_request_that_has_to_go_elsewhere_comes_out_with_its_bytes() {
+        let mut flight = flight(&["one", "two"]);
+        assert_eq!(flight.answered_astray(), None);
+        flight.wrote(6);
+        let mut seen = Vec::new();
+        flight.for_each(|&mut number, bytes| seen.push((number, bytes.to_vec())));
+        assert_eq!(seen, [(0, b"one".to_vec()), (1, b"two".to_vec())]);
+        assert_eq!(flight.answered_astray(), Some((0, b"one".to_vec())));
+        assert_eq!(flight.answered_astray(), Some((1, b"two".to_vec())));
+        assert_eq!((flight.answered_astray(), flight.bytes_held()), (None, 0));
     }
 
     fn flight(requests: &[&str]) -> Flight<usize> {

@@ -30,30 +30,38 @@ impl Link {
             })
             .collect();
         let mut fates = fates_after_break(&requests).into_iter();
-        let mut told: Vec<Cow<'static, [u8]>> = Vec::new();
+        let mut told: Vec<(bool, Cow<'static, [u8]>)> = Vec::new();
         let failed = flight.sift(|sent, waiter| {
             let fate = fates.next().unwrap_or(Fate::Fail);
             if fate == Fate::Fail {
-                told.push(waiter.lost(sent, self.shard));
+                told.push((sent, waiter.lost(sent, self.shard.get())));
             }
             fate
         });
+        flight
+            .iter_mut()
+            .filter_map(|(_, waiter)| waiter.special.as_mut())
+            .for_each(|special| special.begin_again());
         drop(flight);
-        for (waiter, text) in failed.into_iter().zip(told).filter(|(waiter, _)| waiter.client.is_some()) {
+        for (waiter, (sent, text)) in
+            failed.into_iter().zip(told).filter(|(waiter, _)| waiter.client.is_some())
+        {
             thread.counters.indeterminate.add(u64::from(*text == *INDETERMINATE));
-            waiter.tell(thread, &text);
+            if sent { waiter.tell(thread, &text) } else { waiter.refuse(thread, &text) }
         }
+        // What is kept may have another owner by now.
+        thread.follow.look_at_links();
     }
 
     /// Answers what has waited too long. True: a new connection is due, because this one has been silent for too long or
     /// because what was sent on it lacks what should have followed.
     pub(crate) fn sweep(&self, thread: &Thread) -> bool {
-        let mut told: Vec<(Waiter, Cow<'static, [u8]>)> = Vec::new();
-        let stuck = self.give_up_on_replies(thread, &mut told);
-        let lost = self.give_up_holding(thread, &mut told);
-        for (waiter, text) in told {
-            waiter.tell(thread, &text);
-        }
+        let mut late: Vec<(Waiter, Cow<'static, [u8]>)> = Vec::new();
+        let mut never: Vec<(Waiter, Cow<'static, [u8]>)> = Vec::new();
+        let stuck = self.give_up_on_replies(thread, &mut late);
+        let lost = self.give_up_holding(thread, &mut never);
+        late.into_iter().for_each(|(waiter, text)| waiter.tell(thread, &text));
+        never.into_iter().for_each(|(waiter, text)| waiter.refuse(thread, &text));
         stuck || lost
     }
 
@@ -70,15 +78,15 @@ impl Link {
             }
             // Of what belongs to a connection nothing may follow once a reply was not waited for.
             stuck |= waited_us > 2 * within_us || waiter.is_bound() && waiter.client.is_some();
-            let Some(client) = waiter.client.take() else { continue };
+            let Some(told_now) = waiter.take_out() else { continue };
             let text = if waiter.may_write() {
                 thread.counters.indeterminate.add(1);
                 INDETERMINATE.into()
             } else {
                 thread.counters.timeouts.add(1);
-                errors::no_reply(self.shard, within_us / 1000).into()
+                errors::no_reply(self.shard.get(), within_us / 1000).into()
             };
-            told.push((Waiter { client: Some(client), unit: None, ..*waiter }, text));
+            told.push((told_now, text));
         }
         stuck
     }
@@ -97,14 +105,14 @@ impl Link {
         let lost = self.tenancy == Tenancy::Leased && !withdrawn.is_empty();
         for waiter in withdrawn {
             let held_ms = now_us.saturating_sub(waiter.since_us) / 1000;
-            told.push((waiter, errors::no_primary(self.shard, held_ms).into()));
+            told.push((waiter, errors::no_primary(self.shard.get(), held_ms).into()));
         }
         if lost {
             // What is left stands behind what is gone: a transaction must not run without its WATCH, nor a command
             // without its MULTI.
             self.losses.set(self.losses.get().wrapping_add(1));
             for waiter in self.flight.borrow_mut().withdraw(|_| true) {
-                let text = waiter.lost(false, self.shard);
+                let text = waiter.lost(false, self.shard.get());
                 told.push((waiter, text));
             }
         }

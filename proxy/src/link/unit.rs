@@ -44,6 +44,8 @@ pub(crate) enum Bound {
 /// The replies before the one that matters.
 #[derive(Debug)]
 pub(crate) struct Replies {
+    /// How many there are.
+    all: usize,
     /// Those that have not come.
     left: usize,
     seen: Seen,
@@ -55,8 +57,8 @@ enum Seen {
     Nothing,
     /// MULTI was taken, and all commands so far.
     Queued,
-    /// MULTI was taken and a command was refused: the node will refuse EXEC. The code, if clients must not see it.
-    Refused(Option<usize>),
+    /// MULTI was taken and a command was refused: the node will refuse EXEC. The error, if clients must not see it.
+    Refused(Option<Box<[u8]>>),
     /// MULTI was refused with this error, and every command so far: nothing has run.
     NoMulti(Box<[u8]>),
     /// A command was not queued but answered: it has run.
@@ -74,18 +76,23 @@ pub(crate) enum Verdict {
     Drop,
     /// This is told in its place.
     Tell(Vec<u8>),
-    /// Told in its place; the request was not applied because the cluster is changing.
-    Inner(usize),
+    /// The request was not applied, for a reason that no client sees: this error.
+    Inner(Box<[u8]>),
     /// Told that the outcome is unknown, and the connection is given up: what it answers cannot be trusted.
     Broken,
 }
 
 const QUEUED: &[u8] = b"+QUEUED\r\n";
 
+/// The error, if it is one that no client sees.
+fn inner(reply: &[u8]) -> Option<Box<[u8]>> {
+    errors::inner(reply).map(|_| reply.into())
+}
+
 impl Replies {
     /// MULTI and `commands` behind it.
     pub(crate) fn of(commands: usize) -> Replies {
-        Replies { left: 1 + commands, seen: Seen::Nothing }
+        Replies { all: 1 + commands, left: 1 + commands, seen: Seen::Nothing }
     }
 
     /// False: a server that keeps to the order of requests cannot have said this here.
@@ -97,7 +104,7 @@ impl Replies {
             Seen::Nothing if error => Seen::NoMulti(reply.into()),
             Seen::Nothing if reply == b"+OK\r\n" => Seen::Queued,
             Seen::Queued if reply == QUEUED => Seen::Queued,
-            Seen::Queued if error => Seen::Refused(errors::inner(reply)),
+            Seen::Queued if error => Seen::Refused(inner(reply)),
             Seen::Refused(code) if error || reply == QUEUED => Seen::Refused(code),
             Seen::NoMulti(first) if error => Seen::NoMulti(first),
             // Without MULTI it may say anything.
@@ -111,11 +118,12 @@ impl Replies {
     fn end(&mut self, reply: &[u8]) -> Verdict {
         let error = matches!(reply.first(), Some(b'-' | b'!'));
         match std::mem::replace(&mut self.seen, Seen::Ran) {
+            Seen::Queued if errors::inner(reply).is_some() => Verdict::Inner(reply.into()),
             Seen::Queued => Verdict::Pass,
-            Seen::Refused(Some(code)) if error => Verdict::Inner(code),
+            Seen::Refused(Some(first)) if error => Verdict::Inner(first),
             Seen::Refused(None) if error => Verdict::Tell(format!("-{EXECABORT}\r\n").into_bytes()),
             Seen::NoMulti(first) if error => match errors::inner(&first) {
-                Some(code) => Verdict::Inner(code),
+                Some(_) => Verdict::Inner(first),
                 None => Verdict::Tell(first.into_vec()),
             },
             Seen::Nothing | Seen::Refused(_) | Seen::NoMulti(_) | Seen::Ran => {
@@ -144,9 +152,16 @@ impl Unit {
                     _ => Verdict::More,
                 }
             }
+            // The node refuses EXEC now, and the client hears so there: where it can begin again.
+            Unit::Step if errors::inner(reply).is_some() => Verdict::Tell(QUEUED.to_vec()),
             Unit::Step if error || reply == QUEUED => Verdict::Pass,
             Unit::Step => Verdict::Broken,
-            Unit::End(_) => Verdict::Pass,
+            Unit::End(_) => inner(reply).map_or(Verdict::Pass, Verdict::Inner),
+            // It counts as begun, and as lost.
+            Unit::Watch(began) if errors::inner(reply).is_some() => {
+                began.set(true);
+                Verdict::Inner(reply.into())
+            }
             Unit::Watch(began) => {
                 began.set(began.get() || !error);
                 Verdict::Pass
@@ -154,6 +169,24 @@ impl Unit {
             Unit::Cleaning if reply == b"+OK\r\n" => Verdict::Drop,
             // QUEUED, too: the node is amid a transaction of which nobody knows.
             Unit::Cleaning => Verdict::Broken,
+        }
+    }
+
+    /// What the client hears if it was not applied and cannot go elsewhere. None: it can.
+    pub(crate) fn refused(&self) -> Option<&'static [u8]> {
+        match self {
+            Unit::Piece { bound: Bound::Free, .. } => None,
+            Unit::Piece { bound: Bound::Told(text), .. } | Unit::End(Bound::Told(text)) => Some(text),
+            // EXEC will say that a watched key has changed.
+            Unit::Watch(_) => Some(b"+OK\r\n"),
+            Unit::End(Bound::Free) | Unit::Head(_) | Unit::Step | Unit::Cleaning => Some(b""),
+        }
+    }
+
+    /// A piece as it was before any reply to it came.
+    pub(crate) fn begin_again(&mut self) {
+        if let Unit::Piece { replies, .. } = self {
+            (replies.left, replies.seen) = (replies.all, Seen::Nothing);
         }
     }
 
@@ -182,6 +215,9 @@ mod tests {
         match unit.reply(format!("{last}\r\n").as_bytes()) {
             Verdict::Pass => (*last).to_owned(),
             Verdict::Tell(text) => String::from_utf8(text).unwrap().trim_end().to_owned(),
+            Verdict::Inner(text) => {
+                format!("{} inside", String::from_utf8(text.to_vec()).unwrap().trim_end())
+            }
             other => format!("{other:?}"),
         }
     }
@@ -198,16 +234,22 @@ mod tests {
         let aborted = "-EXECABORT Transaction discarded because of previous errors.";
         assert_eq!(heard(["+OK", "-ERR x", "+QUEUED", aborted]), aborted);
         assert_eq!(heard(["+OK", "+QUEUED", "-ERR x", "-ERR y"]), aborted);
-        assert_eq!(heard(["+OK", "-MOVED 1 a:1", "-ERR x", aborted]), "Inner(0)");
+        assert_eq!(heard(["+OK", "-MOVED 1 a:1", "-ERR x", aborted]), "-MOVED 1 a:1 inside");
         assert_eq!(heard(["+OK", "-ERR x", "+QUEUED", "*1"]), INDETERMINATE);
     }
 
     const INDETERMINATE: &str = "-INDETERMINATE the write may or may not have been applied";
 
     #[test]
+    fn an_exec_that_is_redirected_has_not_run() {
+        assert_eq!(heard(["+OK", "+QUEUED", "+QUEUED", "-TRYAGAIN x"]), "-TRYAGAIN x inside");
+        assert_eq!(heard(["+OK", "+QUEUED", "-ASK 1 a:1", "-EXECABORT y"]), "-ASK 1 a:1 inside");
+    }
+
+    #[test]
     fn commands_that_ran_without_multi_are_of_unknown_outcome() {
         assert_eq!(heard(["-ERR no MULTI", "-ERR x", "-ERR y", "-ERR z"]), "-ERR no MULTI");
-        assert_eq!(heard(["-LOADING x", "-LOADING x", "-LOADING x", "-LOADING x"]), "Inner(6)");
+        assert_eq!(heard(["-LOADING x", "-LOADING x", "-LOADING x", "-LOADING x"]), "-LOADING x inside");
         assert_eq!(heard(["-ERR no MULTI", "+OK", "-ERR y", "-ERR z"]), INDETERMINATE);
         assert_eq!(heard(["-ERR no MULTI", "-ERR x", "-ERR y", "*0"]), INDETERMINATE);
     }
@@ -230,6 +272,7 @@ mod tests {
         assert_eq!([head.reply(b"+OK\r\n"), head.reply(b"+QUEUED\r\n")], [Verdict::More, Verdict::Drop]);
         assert_eq!(Unit::Head(Replies::of(1)).reply(b"-ERR no MULTI\r\n"), Verdict::Broken);
         assert_eq!(Unit::Step.reply(b"-ERR x\r\n"), Verdict::Pass);
+        assert_eq!(Unit::Step.reply(b"-MOVED 1 a:1\r\n"), Verdict::Tell(QUEUED.to_vec()));
         assert_eq!(Unit::Step.reply(b"$2\r\nhi\r\n"), Verdict::Broken);
     }
 

@@ -8,41 +8,120 @@ use slotway_commands::Command;
 use crate::{
     client::{self, Client},
     errors::{self, INDETERMINATE},
-    link::unit::{Bound, Unit},
+    follow::{
+        nest::Nest,
+        order::{End, TrailId},
+        plan::Tried,
+    },
+    link::unit::{Bound, Unit, Verdict},
     replies::Ticket,
     thread::Thread,
 };
 
 /// Who is told a reply.
-pub(super) struct Waiter {
+pub(crate) struct Waiter {
     /// None: has been told already (its time was up); the reply is dropped.
-    pub(super) client: Option<Rc<Client>>,
-    pub(super) ticket: Ticket,
+    pub(crate) client: Option<Rc<Client>>,
+    pub(crate) ticket: Ticket,
     /// Which part of a gathered reply.
-    pub(super) part: Option<u32>,
-    pub(super) command: &'static Command,
+    pub(crate) part: Option<u32>,
+    pub(crate) command: &'static Command,
     /// Thread clock, microseconds: when the request was taken on.
-    pub(super) since_us: u64,
-    /// None: one request, one reply, as nearly always.
-    pub(super) unit: Option<Box<Unit>>,
+    pub(crate) since_us: u64,
+    /// None: one request, one reply, on its first link, as nearly always.
+    pub(crate) special: Option<Box<Special>>,
+}
+
+/// What few requests have.
+#[derive(Debug, Default)]
+pub(crate) struct Special {
+    /// None: one request, one reply.
+    pub(crate) unit: Option<Unit>,
+    /// It looks for its way, or was sent behind one that does.
+    pub(crate) course: Option<Course>,
+}
+
+/// What a request that looks for its way has with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Course {
+    pub(crate) trail: TrailId,
+    pub(crate) tried: Tried,
+    /// Who hears of it, if it was cut on its way.
+    pub(crate) nest: Option<Nest>,
+    pub(crate) asking: Asking,
+}
+
+/// Whether `ASKING` was sent in front of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asking {
+    No,
+    /// Its reply comes before the request's own.
+    Due,
+    Answered,
+}
+
+impl Special {
+    pub(crate) fn of(unit: Unit) -> Box<Special> {
+        Box::new(Special { unit: Some(unit), course: None })
+    }
+
+    /// The next reply that belongs to the request.
+    pub(crate) fn reply(&mut self, reply: &[u8]) -> Verdict {
+        if let Some(course) = &mut self.course
+            && course.asking == Asking::Due
+        {
+            // If the node does not know it, the request itself will be refused.
+            course.asking = Asking::Answered;
+            return Verdict::More;
+        }
+        match &mut self.unit {
+            Some(unit) => unit.reply(reply),
+            None if errors::inner(reply).is_some() => Verdict::Inner(reply.into()),
+            None => Verdict::Pass,
+        }
+    }
+
+    /// As before any reply came.
+    pub(crate) fn begin_again(&mut self) {
+        if let Some(unit) = &mut self.unit {
+            unit.begin_again();
+        }
+        if let Some(course) = &mut self.course
+            && course.asking == Asking::Answered
+        {
+            course.asking = Asking::Due;
+        }
+    }
 }
 
 impl Waiter {
+    pub(crate) fn unit(&self) -> Option<&Unit> {
+        self.special.as_ref()?.unit.as_ref()
+    }
+
+    pub(crate) fn course(&self) -> Option<&Course> {
+        self.special.as_ref()?.course.as_ref()
+    }
+
+    pub(crate) fn course_mut(&mut self) -> Option<&mut Course> {
+        self.special.as_mut()?.course.as_mut()
+    }
+
     /// Running it twice may not be the same as running it once.
-    pub(super) fn may_write(&self) -> bool {
-        match &self.unit {
+    pub(crate) fn may_write(&self) -> bool {
+        match self.unit() {
             Some(unit) => unit.may_write(),
             None => self.command.may_write(),
         }
     }
 
-    pub(super) fn is_bound(&self) -> bool {
-        self.unit.as_ref().is_some_and(|unit| unit.is_bound())
+    pub(crate) fn is_bound(&self) -> bool {
+        self.unit().is_some_and(Unit::is_bound)
     }
 
     /// What its client is told when its connection is lost and it cannot be sent again.
-    pub(super) fn lost(&self, sent: bool, shard: ShardId) -> Cow<'static, [u8]> {
-        match self.unit.as_deref() {
+    pub(crate) fn lost(&self, sent: bool, shard: ShardId) -> Cow<'static, [u8]> {
+        match self.unit() {
             Some(Unit::Piece { bound: Bound::Told(text), .. } | Unit::End(Bound::Told(text))) if !sent => {
                 (*text).into()
             }
@@ -53,7 +132,43 @@ impl Waiter {
         }
     }
 
-    pub(super) fn tell(self, thread: &Thread, reply: &[u8]) {
+    /// Takes its client out, so that it can be told at once; the reply that still comes is dropped. None: it was told.
+    pub(crate) fn take_out(&mut self) -> Option<Waiter> {
+        let client = self.client.take()?;
+        let course = self.special.as_mut().and_then(|special| special.course.as_mut()).cloned();
+        let special = course.map(|course| Box::new(Special { unit: None, course: Some(course) }));
+        Some(Waiter { client: Some(client), special, ..*self })
+    }
+
+    /// The reply of a node, or what is told in its place of a request that may have run.
+    pub(crate) fn tell(self, thread: &Thread, reply: &[u8]) {
+        self.end(thread, reply, End::Ran);
+    }
+
+    /// It did not run.
+    pub(crate) fn refuse(self, thread: &Thread, reply: &[u8]) {
+        self.end(thread, reply, End::Refused);
+    }
+
+    fn end(mut self, thread: &Thread, reply: &[u8], end: End) {
+        let course = self.special.take().and_then(|special| special.course);
+        let (Some(client), Some(course)) = (&self.client, course) else {
+            return self.hand_over(thread, reply);
+        };
+        client.order.borrow_mut().ended(course.trail, end);
+        thread.follow.wake();
+        match course.nest {
+            None => self.hand_over(thread, reply),
+            Some(nest) => {
+                if let Some(whole) = nest.deliver(reply) {
+                    self.hand_over(thread, &whole);
+                }
+            }
+        }
+    }
+
+    /// As [`Waiter::tell`], for a request that never looked for its way.
+    pub(crate) fn hand_over(self, thread: &Thread, reply: &[u8]) {
         let Some(client) = self.client else { return };
         if client.fate.get() == client::Fate::CloseNow {
             return;

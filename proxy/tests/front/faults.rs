@@ -257,10 +257,11 @@ fn errors_of_a_node_that_speak_of_the_cluster_never_reach_a_client() {
                 conn.reply(&format!("-{error}\r\n"));
             }
         });
-        let front = Front::of(&[fake.port]);
-        front.client().check("SET a 1", "-TRYAGAIN shard 1 has no primary, held 0 ms");
+        let front = Front::with(&[fake.port], &[("hold-ms-max", "200")]);
+        let reply = front.client().ask("SET a 1");
+        assert!(reply.starts_with("-TRYAGAIN shard 1 has no primary, held "), "{reply}");
         let kind = error.split(' ').next().unwrap().to_lowercase();
-        assert_eq!(front.metric("slotway_proxy_redirects_total", &[("kind", &kind)]), 1.0);
+        assert!(front.metric("slotway_proxy_redirects_total", &[("kind", &kind)]) >= 1.0);
     }
 }
 

@@ -31,5 +31,6 @@ mod limits;
 mod pausing;
 
 mod faults;
+mod following;
 mod holding;
 mod life;

@@ -383,9 +383,6 @@ fn what_a_faulty_node_says_to_a_transaction_is_told_honestly() {
         ("+OK\r\n-OOM x\r\n-EXECABORT y\r\n", ABORTED),
         ("+OK\r\n+QUEUED\r\n-EXECABORT because\r\n", "-EXECABORT because"),
         ("+OK\r\n+QUEUED\r\n*-1\r\n", "nil"),
-        ("+OK\r\n-MOVED 1 x:1\r\n-EXECABORT y\r\n", "-TRYAGAIN shard 1 has no primary, held 0 ms"),
-        ("-LOADING x\r\n-LOADING x\r\n-LOADING x\r\n", "-TRYAGAIN shard 1 has no primary, held 0 ms"),
-        ("+OK\r\n+QUEUED\r\n-READONLY x\r\n", "-TRYAGAIN shard 1 has no primary, held 0 ms"),
         ("-ERR unknown command 'MULTI', with args beginning with: \r\n-ERR x\r\n-ERR y\r\n", unknown),
         ("-ERR no MULTI\r\n+OK\r\n-ERR EXEC without MULTI\r\n", INDETERMINATE),
     ] {
