@@ -41,7 +41,7 @@ pub(crate) enum Owner {
 impl Subject<'_> {
     pub(crate) fn owner(&self, thread: &Thread) -> Owner {
         let slots = match self.command.proxy {
-            Policy::EveryShard(_) | Policy::Scan | Policy::Config | Policy::Info => {
+            Policy::EveryShard(_) | Policy::Scan | Policy::Config | Policy::Info | Policy::Latency => {
                 return thread.shard_with(self.shard).map_or(Owner::Nobody, Owner::Shard);
             }
             Policy::NamedSlot => self.named_slot().into_iter().collect(),
