@@ -34,5 +34,6 @@ pub mod node;
 pub mod proxy;
 pub mod redirects;
 pub mod shapes;
+pub mod stopped;
 pub mod tools;
 pub mod turns;
