@@ -1,7 +1,7 @@
 //! What the proxy answers itself: the state of the client's own connection, what is the same everywhere, and what
 //! speaks of this proxy.
 
-use slotway_cluster::{Database, slot::DATABASES};
+use slotway_cluster::Database;
 use slotway_commands::{Id, describe, errors, help};
 use slotway_config::Key;
 use slotway_resp::{Version, write};
@@ -102,7 +102,7 @@ fn ping(case: &mut Case<'_>) {
 }
 
 fn select(case: &mut Case<'_>) {
-    match database(case.request.word(1)) {
+    match database(case.request.word(1), case.thread.shared.databases) {
         Ok(database) => {
             case.client.database.set(database);
             case.say(|out| write::simple(out, "OK"));
@@ -111,11 +111,11 @@ fn select(case: &mut Case<'_>) {
     }
 }
 
-/// The database that SELECT's word names, or the text of the error.
-pub(crate) fn database(word: &[u8]) -> Result<Database, &'static str> {
+/// The database that SELECT's word names, one of so many, or the text of the error.
+pub(crate) fn database(word: &[u8], databases: u8) -> Result<Database, &'static str> {
     let text = std::str::from_utf8(word).ok();
     let number = text.and_then(|text| text.parse::<i64>().ok()).ok_or(errors::NOT_INTEGER)?;
-    let number = u8::try_from(number).ok().filter(|&number| number < DATABASES);
+    let number = u8::try_from(number).ok().filter(|&number| number < databases);
     number.map(Database).ok_or(errors::DB_OUT_OF_RANGE)
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Shared {
     /// Told when a node redirected a request or a link to it broke: the topology may be out of date.
     pub(crate) stale: Arc<Notify>,
     pub(crate) settings: Arc<ArcSwap<Settings>>,
+    /// How many databases a client may select: a Redis Cluster has one.
+    pub(crate) databases: u8,
     pub(crate) node_credentials: Option<Credentials>,
     /// One per data thread.
     pub(crate) counters: Vec<Arc<Counters>>,

@@ -12,8 +12,8 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use slotway_cluster::Topology;
-use slotway_config::{ProxyConfig, Settings};
+use slotway_cluster::{Topology, slot::DATABASES};
+use slotway_config::{ProxyConfig, Settings, Upstream};
 use slotway_link::{Acceptor, BindError, Credentials};
 use tokio::{
     runtime::LocalRuntime,
@@ -165,6 +165,10 @@ fn shared(
         topology,
         stale,
         settings: Arc::new(ArcSwap::from_pointee(settings)),
+        databases: match config.upstream {
+            Upstream::Cluster(_) => 1,
+            Upstream::Backends(_) | Upstream::Topology => DATABASES,
+        },
         node_credentials: node_credentials(config),
         counters: (0..config.threads).map(|_| Arc::new(Counters::default())).collect(),
         threads: OnceLock::new(),

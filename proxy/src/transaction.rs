@@ -291,7 +291,7 @@ fn queue_local(case: &Case<'_>, transaction: &mut Transaction) -> Outcome {
         return Outcome::Refused(crate::errors::busy("transaction-commands-max"));
     }
     if case.command.id == Id::Select
-        && let Ok(database) = local::database(case.request.word(1))
+        && let Ok(database) = local::database(case.request.word(1), case.thread.shared.databases)
     {
         transaction.database = database;
     }

@@ -1,6 +1,10 @@
 //! Whole databases: everything of one on one shard, so that what spans keys works as on a single Redis.
 
-use crate::commands::Three;
+use crate::{
+    backend::{Conn, Fake},
+    commands::Three,
+    front::Front,
+};
 
 #[test]
 fn in_a_whole_database_every_command_works_whatever_its_keys() {
@@ -77,4 +81,20 @@ fn a_select_between_pipelined_requests_takes_effect_in_its_place() {
     let exchanges: Vec<(&str, &str)> =
         exchanges.iter().map(|(line, reply)| (line.as_str(), reply.as_str())).collect();
     client.check_all(&exchanges);
+}
+
+#[test]
+fn in_front_of_a_redis_cluster_there_is_only_database_0() {
+    let fake = Fake::start(Conn::echo);
+    let front =
+        Front::with(&[fake.port], &[("backends", ""), ("cluster", &format!("127.0.0.1:{}", fake.port))]);
+    let mut client = front.client();
+    client.check_all(&[
+        ("SELECT 0", "+OK"),
+        ("SELECT 1", "-ERR DB index is out of range"),
+        ("GET a", "GET a"),
+        ("MULTI", "+OK"),
+        ("SELECT 15", "+QUEUED"),
+    ]);
+    assert_eq!(fake.count("SELECT 1"), 0);
 }
