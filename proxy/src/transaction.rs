@@ -10,38 +10,43 @@
 //! between links only when nothing of it is in flight. If its own link breaks or leads to the wrong node, EXEC
 //! says what it says when a watched key has changed, or aborts: nothing ever runs unwatched or in part.
 //!
-//! The decisions stand in [`queue`], [`place`], [`splice`] and [`crate::link::unit`].
+//! The decisions stand in [`mod@queue`], [`place`], [`splice`] and [`crate::link::unit`]; [`watch`] and [`exec`] do what their
+//! commands say, this file what stands between.
 
 use std::rc::Rc;
 
-use slotway_cluster::Slot;
-use slotway_commands::{Command, Id, errors, keys, lookup, row::Policy};
-use slotway_resp::{Request, Version, write};
+use slotway_commands::{Command, Id, errors, lookup};
+use slotway_resp::{Request, write};
 
 use crate::{
-    client::{Client, Leased, Watch},
+    client::{Client, Leased},
     dispatch::{Case, Next},
     errors::NO_OWNER,
-    gather::{Gather, Merge},
     lease::{self, Condition},
     link::{
-        Errand, Link,
-        unit::{Bound, Replies as Expected, Unit},
+        Errand,
+        unit::{Replies as Expected, Unit},
     },
     local,
-    replies::{Heard, Replies},
+    replies::Replies,
     thread::Thread,
     transaction::{
         place::Place,
-        queue::{Bounds, Doom, Local, Stage},
+        queue::{Bounds, Doom},
+        watch::{is_good, leads_to_owner},
     },
 };
 
+mod watch;
+
 mod place;
 mod queue;
+
+mod exec;
 mod splice;
 
 pub(crate) use queue::{Spot, Transaction};
+pub(crate) use watch::forget_failed_watch;
 
 const EXECABORT: &[u8] = b"-EXECABORT Transaction discarded because of previous errors.\r\n";
 
@@ -49,9 +54,9 @@ const EXECABORT: &[u8] = b"-EXECABORT Transaction discarded because of previous 
 pub(crate) fn run(case: &mut Case<'_>) -> Next {
     match case.command.id {
         Id::Multi => multi(case),
-        Id::Exec => return exec(case),
+        Id::Exec => return exec::exec(case),
         Id::Discard => return discard(case),
-        Id::Watch => watch(case),
+        Id::Watch => watch::watch(case),
         _ => return unwatch(case),
     }
     Next::Request
@@ -137,84 +142,6 @@ fn unwatch(case: &mut Case<'_>) -> Next {
     let next = if own_link { settled(case.replies) } else { Next::Request };
     case.say(|out| write::simple(out, "OK"));
     next
-}
-
-/// Nothing of the client is in flight: it may take another link.
-fn watch(case: &mut Case<'_>) {
-    let client = case.client;
-    if client.transaction.borrow().is_some() {
-        return case.refuse(errors::WATCH_INSIDE_MULTI.as_bytes());
-    }
-    let spot = match watched(case) {
-        Ok(spot) => spot,
-        Err(text) => return case.refuse(&text),
-    };
-    let Some(shard) = spot.slot.and_then(|slot| case.thread.owner(slot)) else {
-        return case.say(|out| out.extend_from_slice(NO_OWNER));
-    };
-    if client.lease.borrow().is_none() {
-        match lease::take(case.thread, client, shard, client.database.get()) {
-            Ok(lease) => {
-                let watch = Some(Watch { spot, began: Rc::default() });
-                *client.lease.borrow_mut() = Some(Box::new(Leased { lease, watch }));
-                client.apart.set(true);
-            }
-            Err(line) => return case.say(|out| out.extend_from_slice(&line)),
-        }
-    }
-    let leased = client.lease.borrow();
-    let good = leased.as_deref().filter(|leased| is_good(case.thread, client, leased));
-    let Some((lease, watch)) = good.and_then(|leased| Some((&leased.lease, leased.watch.as_ref()?))) else {
-        // What was watched before is lost already: EXEC will say so, whatever is watched now.
-        return case.say(|out| write::simple(out, "OK"));
-    };
-    let ticket = case.replies.expect(case.heard);
-    let errand = Errand { client, command: case.command, ticket, part: None };
-    let (unit, request) = (Unit::Watch(Rc::clone(&watch.began)), case.request);
-    lease.link.send_unit(case.thread, case.replies, errand, unit, |out| request.write(out));
-}
-
-/// Nothing of the client is in flight, and it is not about to begin a transaction (which may have been sent together with
-/// its WATCH and must not run without it): its next request is another, or it is silent. A link on which no WATCH
-/// succeeded is of no use then, and binds it to no slot.
-pub(crate) fn forget_failed_watch(thread: &Thread, client: &Client) {
-    let is_failed = |leased: &Leased| leased.watch.as_ref().is_some_and(|watch| !watch.began.get());
-    if client.transaction.borrow().is_none() && client.lease.borrow().as_deref().is_some_and(is_failed) {
-        abandon(thread, client);
-    }
-}
-
-/// Where the keys of a WATCH lie: all in one slot, together with what is watched already.
-fn watched(case: &Case<'_>) -> Result<Spot, Vec<u8>> {
-    let database = case.client.database.get();
-    let positions =
-        keys::positions(case.command, case.request).map_err(|_| errors::SYNTAX.as_bytes().to_vec())?;
-    let placement = case.thread.placement();
-    let mut first =
-        case.client.lease.borrow().as_ref().and_then(|leased| Some(leased.watch.as_ref()?.spot.clone()));
-    for index in positions {
-        let key = case.request.word(index);
-        let spot = Spot { database, slot: Some(case.slot_of(&placement, key)), key: key.to_vec() };
-        match &first {
-            Some(first) if !first.agrees(&spot) => return Err(errors::cross_slot(&first.key, key)),
-            Some(_) => {}
-            None => first = Some(spot),
-        }
-    }
-    first.ok_or_else(|| errors::SYNTAX.as_bytes().to_vec())
-}
-
-/// Whether what the node knows of the client's own link still counts.
-fn is_good(thread: &Thread, client: &Client, leased: &Leased) -> bool {
-    !leased.lease.is_lost()
-        && leased.lease.link.key.version == client.version.get()
-        && leased.watch.as_ref().is_none_or(|watch| leads_to_owner(thread, leased, watch.spot.slot))
-}
-
-/// Whether the client's own link leads to who owns the slot. None: any node will do.
-fn leads_to_owner(thread: &Thread, leased: &Leased, slot: Option<Slot>) -> bool {
-    let leads_to = |shard| thread.leads_to(&leased.lease.link, shard);
-    slot.is_none_or(|slot| thread.owner(slot).is_some_and(leads_to))
 }
 
 // ---- between MULTI and EXEC ----
@@ -376,142 +303,4 @@ fn shard_of(thread: &Thread, spot: &Spot) -> Option<usize> {
         Some(slot) => thread.owner(slot),
         None => (thread.shard_count() > 0).then_some(0),
     }
-}
-
-// ---- EXEC ----
-
-fn exec(case: &mut Case<'_>) -> Next {
-    if case.client.transaction.borrow().is_none() {
-        case.refuse(errors::EXEC_WITHOUT_MULTI.as_bytes());
-        return Next::Request;
-    }
-    let (transaction, leased) = take(case.client);
-    let Some(transaction) = transaction else { return Next::Request };
-    match leased {
-        Some(leased) => exec_on_own_link(case, *transaction, *leased),
-        None => exec_on_shared_link(case, *transaction),
-    }
-}
-
-/// What EXEC answers when the transaction does not run. None: it may.
-fn obstacle(case: &Case<'_>, transaction: &Transaction, leased: Option<&Leased>) -> Option<Vec<u8>> {
-    let watch = leased.and_then(|leased| Some(&leased.watch.as_ref()?.spot));
-    let lost = || if watch.is_some() { null(case.client.version.get()) } else { EXECABORT }.to_vec();
-    let crossing = |text: &[u8]| {
-        let mut line = Vec::new();
-        write::error(&mut line, text);
-        line
-    };
-    match transaction.doom() {
-        Some(Doom::Refused) => return Some(EXECABORT.to_vec()),
-        Some(Doom::CrossSlot(text)) => return Some(crossing(text)),
-        Some(Doom::Lost) => return Some(lost()),
-        None => {}
-    }
-    if let (Some(watch), Some(spot)) = (watch, &transaction.spot)
-        && !watch.agrees(spot)
-    {
-        return Some(crossing(&errors::cross_slot(&watch.key, &spot.key)));
-    }
-    // The slot may have moved since the last command was sent.
-    let slot = transaction.spot.as_ref().and_then(|spot| spot.slot);
-    let runs_there = |leased: &&Leased| {
-        is_good(case.thread, case.client, leased) && leads_to_owner(case.thread, leased, slot)
-    };
-    leased.filter(|leased| !runs_there(leased)).map(|_| lost())
-}
-
-/// EXEC's answer when a watched key has changed.
-fn null(version: Version) -> &'static [u8] {
-    match version {
-        Version::Resp2 => b"*-1\r\n",
-        Version::Resp3 => b"_\r\n",
-    }
-}
-
-fn exec_on_own_link(case: &mut Case<'_>, transaction: Transaction, leased: Leased) -> Next {
-    if let Some(line) = obstacle(case, &transaction, Some(&leased)) {
-        case.say(|out| out.extend_from_slice(&line));
-        give_back(case.thread, leased, Some(&transaction));
-        return settled(case.replies);
-    }
-    let bound = match &leased.watch {
-        Some(_) => Bound::Told(null(case.client.version.get())),
-        None => Bound::Told(EXECABORT),
-    };
-    let without_exec = without_exec(Some(&transaction));
-    let sent = send(case, &leased.lease.link, transaction.stage, bound, transaction.locals);
-    lease::give_back(case.thread, leased.lease, if sent { Condition::Clean } else { without_exec });
-    Next::AfterThis
-}
-
-fn exec_on_shared_link(case: &mut Case<'_>, transaction: Transaction) -> Next {
-    if let Some(line) = obstacle(case, &transaction, None) {
-        case.say(|out| out.extend_from_slice(&line));
-        return Next::Request;
-    }
-    let Some(spot) = &transaction.spot else {
-        let (thread, client, locals) = (case.thread, case.client, transaction.locals);
-        let replies: Vec<Vec<u8>> = locals.iter().map(|local| run_local(thread, client, local)).collect();
-        case.say(|out| {
-            write::array(out, replies.len());
-            replies.iter().for_each(|reply| out.extend_from_slice(reply));
-        });
-        return Next::Request;
-    };
-    let Some(shard) = shard_of(case.thread, spot) else {
-        case.say(|out| out.extend_from_slice(NO_OWNER));
-        return Next::Request;
-    };
-    let link = case.thread.link_of(case.client, shard, spot.database);
-    let changes = |local: &Local| {
-        let command = lookup::resolve(local.request.view());
-        command.is_ok_and(|command| command.proxy == Policy::ClientState)
-    };
-    // What changes the client's state does so when EXEC is answered: its next request has to wait for that.
-    let next = if transaction.locals.iter().any(changes) { Next::AfterThis } else { Next::Request };
-    send(case, &link, transaction.stage, Bound::Free, transaction.locals);
-    next
-}
-
-/// Sends what EXEC stands for. False: the link did not take it on, which the client has been told.
-fn send(case: &mut Case<'_>, link: &Rc<Link>, stage: Stage, bound: Bound, locals: Vec<Local>) -> bool {
-    let (ticket, part) = match locals.is_empty() {
-        true => (case.replies.expect(case.heard), None),
-        false => {
-            let (thread, client) = (Rc::clone(case.thread), Rc::clone(case.client));
-            let merge = move |parts: Vec<Vec<u8>>, out: &mut Vec<u8>| {
-                let positions: Vec<usize> = locals.iter().map(|local| local.position).collect();
-                let own = |number: usize| run_local(&thread, &client, &locals[number]);
-                splice::splice(&parts[0], &positions, own, out);
-            };
-            let gather = Gather::new(1, Merge::Custom(Box::new(merge)), 0);
-            (case.replies.gather(gather, case.heard), Some(0))
-        }
-    };
-    let errand = Errand { client: case.client, command: case.command, ticket, part };
-    match stage {
-        Stage::Collecting { bytes, commands } => {
-            let unit = Unit::Piece { replies: Expected::of(commands), bound };
-            link.send_unit(case.thread, case.replies, errand, unit, |out| queue::write_piece(out, &bytes))
-        }
-        Stage::Sending => link.send_unit(case.thread, case.replies, errand, Unit::End(bound), |out| {
-            write::request(out, &["EXEC"]);
-        }),
-    }
-}
-
-/// Runs what the proxy answers itself; its reply.
-fn run_local(thread: &Rc<Thread>, client: &Rc<Client>, local: &Local) -> Vec<u8> {
-    let request = local.request.view();
-    let Ok(command) = lookup::resolve(request) else { return crate::errors::MALFORMED.to_vec() };
-    let mut replies = Replies::default();
-    let mut case = Case { thread, client, replies: &mut replies, command, request, heard: Heard::Heard };
-    match command.proxy {
-        // UNWATCH: EXEC has ended all watching.
-        Policy::Transaction => case.say(|out| write::simple(out, "OK")),
-        // Which of these end a connection were not queued.
-        _ => _ = local::run(&mut case),
-    }
-    std::mem::take(replies.output())
 }

@@ -2,40 +2,16 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     time::{Duration, Instant},
 };
 
 use crate::{
-    backend::{Conn, Fake, bulk},
+    backend::{Fake, bulk},
     front::Front,
     keys::key_of,
     peer::until,
+    scripts::{Gate, INDETERMINATE, at_first},
 };
-
-const INDETERMINATE: &str = "-INDETERMINATE the write may or may not have been applied";
-
-/// The first connection is the script's, later ones echo.
-fn at_first(script: impl Fn(&mut Conn) + Send + Sync + 'static) -> Fake {
-    Fake::start(move |conn| if conn.number == 0 { script(conn) } else { conn.echo() })
-}
-
-/// A gate that a script waits at until the test opens it.
-#[derive(Clone, Default)]
-struct Gate(Arc<AtomicBool>);
-
-impl Gate {
-    fn open(&self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-
-    fn wait(&self) {
-        until("the gate opens", || self.0.load(Ordering::SeqCst));
-    }
-}
 
 #[test]
 fn garbage_ends_the_link_and_a_read_is_asked_again() {

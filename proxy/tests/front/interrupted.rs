@@ -1,49 +1,16 @@
 //! Transactions that a limit, a stalled node or a change of the topology interrupts: none runs in part or at the wrong
 //! place, and no link keeps the rest of one.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
 use crate::{
-    backend::{Closed, Conn, Fake},
+    backend::{Closed, Fake},
     commands::Three,
     front::{Front, topology},
     keys::key_of,
     peer::until,
+    scripts::{ABORTED, Gate, answer, answer_together, attend, read_all},
 };
-
-const ABORTED: &str = "-EXECABORT Transaction discarded because of previous errors.";
-
-/// A node that knows what it was told on this connection: every command changes something and answers `:1`.
-fn attend(conn: &mut Conn) {
-    let mut queued: Option<usize> = None;
-    while let Some(line) = conn.next() {
-        let word = line.split(' ').next().unwrap_or_default().to_uppercase();
-        match (word.as_str(), queued) {
-            ("MULTI", None) => {
-                queued = Some(0);
-                conn.reply("+OK\r\n");
-            }
-            ("MULTI", Some(_)) => conn.reply("-ERR MULTI calls can not be nested\r\n"),
-            ("DISCARD", Some(_)) => {
-                queued = None;
-                conn.reply("+OK\r\n");
-            }
-            ("EXEC", Some(count)) => {
-                queued = None;
-                conn.reply(&format!("*{count}\r\n{}", ":1\r\n".repeat(count)));
-            }
-            (_, Some(count)) => {
-                queued = Some(count + 1);
-                conn.reply("+QUEUED\r\n");
-            }
-            ("WATCH" | "UNWATCH", None) => conn.reply("+OK\r\n"),
-            (_, None) => conn.reply(":1\r\n"),
-        }
-    }
-}
 
 /// A large transaction of four commands runs whole, on a link that remembers nothing.
 #[track_caller]
@@ -52,6 +19,17 @@ fn check_a_large_one_runs(front: &Front) {
     client.check("MULTI", "+OK");
     (0..4).for_each(|_| client.check("INCR other", "+QUEUED"));
     client.check("EXEC", "[:1 :1 :1 :1]");
+}
+
+/// A node that leaves its first connection unread until the gate opens.
+fn slow_at_first(gate: &Gate) -> Fake {
+    let gate = gate.clone();
+    Fake::start(move |conn| {
+        if conn.number == 0 {
+            gate.wait();
+        }
+        attend(conn);
+    })
 }
 
 #[test]
@@ -82,11 +60,11 @@ fn a_command_that_is_refused_on_its_way_aborts_the_transaction() {
 
 #[test]
 fn a_refused_exec_leaves_no_open_transaction_to_the_next_client() {
-    let awake = Arc::new(AtomicBool::new(false));
+    let gate = Gate::default();
     let fake = Fake::start({
-        let awake = Arc::clone(&awake);
+        let gate = gate.clone();
         move |conn| {
-            until("it may answer", || awake.load(Ordering::SeqCst));
+            gate.wait();
             attend(conn);
         }
     });
@@ -97,10 +75,9 @@ fn a_refused_exec_leaves_no_open_transaction_to_the_next_client() {
     // A head and two steps are three.
     client.send(&["MULTI", "INCR n", "INCR n", "INCR n", "INCR n", "EXEC"]);
     until("EXEC was refused", || front.metric("slotway_proxy_errors_total", &[("kind", "busy")]) >= 1.0);
-    awake.store(true, Ordering::SeqCst);
-    let replies: Vec<String> = (0..6).map(|_| client.read()).collect();
+    gate.open();
     assert_eq!(
-        replies.join(" "),
+        read_all(&mut client, 6),
         "+OK +QUEUED +QUEUED +QUEUED +QUEUED -BUSY proxy limit requests-in-flight-per-link reached"
     );
     assert_eq!(fake.count("EXEC"), 0);
@@ -135,10 +112,8 @@ fn a_connection_on_which_multi_was_refused_is_not_used_again() {
         if conn.number > 0 {
             return attend(conn);
         }
-        conn.next();
-        conn.reply("+OK\r\n");
-        (0..3).for_each(|_| _ = conn.next());
-        conn.reply("-ERR no MULTI\r\n-ERR x\r\n-ERR EXEC without MULTI\r\n");
+        answer(conn, &["+OK\r\n"]);
+        answer_together(conn, 3, "-ERR no MULTI\r\n-ERR x\r\n-ERR EXEC without MULTI\r\n");
         conn.stay_silent();
     });
     let front = Front::with(&[fake.port], &[("threads", "1")]);
@@ -149,15 +124,9 @@ fn a_connection_on_which_multi_was_refused_is_not_used_again() {
 
 #[test]
 fn half_a_transaction_that_stood_still_for_too_long_goes_with_its_connection() {
-    let awake = Arc::new(AtomicBool::new(false));
-    let fake = Fake::start({
-        let awake = Arc::clone(&awake);
-        move |conn| {
-            // The first connection is not read: its socket fills up.
-            until("it may answer", || conn.number > 0 || awake.load(Ordering::SeqCst));
-            attend(conn);
-        }
-    });
+    // The first connection is not read: its socket fills up.
+    let gate = Gate::default();
+    let fake = slow_at_first(&gate);
     let settings = [("transaction-commands-max", "2"), ("hold-ms-max", "500"), ("threads", "1")];
     let front = Front::with(&[fake.port], &settings);
     let mut client = front.client();
@@ -167,7 +136,7 @@ fn half_a_transaction_that_stood_still_for_too_long_goes_with_its_connection() {
     assert!(steps.iter().all(|reply| reply.starts_with("-TRYAGAIN ")), "{steps:?}");
     let exec = client.read();
     assert!(exec == ABORTED || exec.starts_with("-TRYAGAIN "), "{exec}");
-    awake.store(true, Ordering::SeqCst);
+    gate.open();
     check_a_large_one_runs(&front);
     assert_eq!(fake.count("EXEC"), 1);
 }
@@ -195,15 +164,9 @@ fn select_in_a_transaction_waits_for_what_is_under_way_in_the_database_before() 
         &["FLUSHALL", "MULTI", "SELECT 1", "EXEC", "SET x 1"],
     ];
     for pipeline in pipelines {
-        let awake = Arc::new(AtomicBool::new(false));
-        let fake = Fake::start({
-            let awake = Arc::clone(&awake);
-            move |conn| {
-                // The link of database 0 is slow.
-                until("it may answer", || conn.number > 0 || awake.load(Ordering::SeqCst));
-                attend(conn);
-            }
-        });
+        // The link of database 0 is slow.
+        let gate = Gate::default();
+        let fake = slow_at_first(&gate);
         let front = Front::with(&[fake.port], &[("threads", "1")]);
         let mut client = front.client();
         client.send(pipeline);
@@ -211,7 +174,7 @@ fn select_in_a_transaction_waits_for_what_is_under_way_in_the_database_before() 
         // Behind whatever has been sent to database 1.
         front.client().check_all(&[("SELECT 1", "+OK"), ("INCR y", ":1")]);
         assert_eq!(fake.log(), ["INCR y"], "{pipeline:?}");
-        awake.store(true, Ordering::SeqCst);
+        gate.open();
         pipeline.iter().for_each(|_| _ = client.read());
         assert_eq!(fake.count("SET x 1"), 1, "{pipeline:?}");
     }

@@ -11,13 +11,16 @@ mod front;
 mod keys;
 #[path = "../support/peer.rs"]
 mod peer;
+mod scripts;
 
 mod commands;
 mod databases;
 mod every_shard;
 mod explain;
 mod interrupted;
+mod large_transactions;
 mod latency;
+mod pieces;
 mod server;
 mod transactions;
 mod watching;

@@ -1,17 +1,13 @@
 //! MULTI and EXEC: collected by the proxy, run by one node as one piece.
 
-use std::time::Duration;
-
 use crate::{
-    backend::{Fake, Redis},
+    backend::Redis,
     commands::Three,
     front::Front,
     keys::key_of,
     peer::{Peer, until},
+    scripts::{ABORTED, read_all},
 };
-
-const ABORTED: &str = "-EXECABORT Transaction discarded because of previous errors.";
-const INDETERMINATE: &str = "-INDETERMINATE the write may or may not have been applied";
 
 /// Proxy and redis-server are told the same and say the same.
 #[track_caller]
@@ -153,9 +149,8 @@ fn the_replies_of_a_pipeline_come_in_order() {
             "GET {t}n",
             "CLIENT SETNAME y",
         ]);
-        let replies: Vec<String> = (0..16).map(|_| client.read()).collect();
         assert_eq!(
-            replies.join(" "),
+            read_all(&mut client, 16),
             "+OK nil +OK +QUEUED +QUEUED +QUEUED [:1 +PONG :2] 2 [nil nil nil] +OK +QUEUED +QUEUED [+OK +OK] x done +OK",
             "round {round}"
         );
@@ -231,7 +226,7 @@ fn a_transaction_may_select_its_database_and_has_only_one() {
     assert!(client.ask("EXEC").starts_with("-CROSSSLOT "));
     client.check_all(&[("GET a", "nil"), ("SELECT 5", "+OK"), ("GET b", "5")]);
     client.send(&["SELECT 0", "MULTI", "SELECT 5", "EXEC", "GET b"]);
-    assert_eq!((0..5).map(|_| client.read()).collect::<Vec<_>>().join(" "), "+OK +OK +QUEUED [+OK] 5");
+    assert_eq!(read_all(&mut client, 5), "+OK +OK +QUEUED [+OK] 5");
 }
 
 #[test]
@@ -339,309 +334,10 @@ fn replies_can_be_switched_off_around_a_transaction() {
         "CLIENT REPLY SKIP",
         "EXEC",
     ]);
-    assert_eq!(
-        (0..4).map(|_| client.read()).collect::<Vec<_>>().join(" "),
-        "1 +OK +QUEUED -ERR Command not allowed inside a transaction"
-    );
+    assert_eq!(read_all(&mut client, 4), "1 +OK +QUEUED -ERR Command not allowed inside a transaction");
     assert!(client.read().starts_with("-EXECABORT "));
     client.send(&["MULTI", "CLIENT GETNAME", "INCR {t}a", "EXEC"]);
-    assert_eq!((0..4).map(|_| client.read()).collect::<Vec<_>>().join(" "), "+OK +QUEUED +QUEUED [nil :2]");
-}
-
-// ---- nodes that misbehave ----
-
-/// A node whose first connection gets a piece of one command and answers this; later connections echo.
-fn answering(replies: &'static str) -> Fake {
-    Fake::start(move |conn| {
-        if conn.number > 0 {
-            return conn.echo();
-        }
-        (0..3).for_each(|_| _ = conn.next());
-        conn.reply(replies);
-        conn.echo();
-    })
-}
-
-#[test]
-fn the_piece_is_sent_whole_and_only_execs_reply_is_passed_on() {
-    let fake = answering("+OK\r\n+QUEUED\r\n*1\r\n+ran\r\n");
-    let front = Front::of(&[fake.port]);
-    front.client().check_all(&[
-        ("MULTI", "+OK"),
-        ("SET a 1", "+QUEUED"),
-        ("EXEC", "[+ran]"),
-        ("GET a", "GET a"),
-    ]);
-    assert_eq!(fake.log(), ["MULTI", "SET a 1", "EXEC", "GET a"]);
-}
-
-#[test]
-fn what_a_faulty_node_says_to_a_transaction_is_told_honestly() {
-    let unknown = "-ERR unknown command 'MULTI', with args beginning with: ";
-    for (replies, told) in [
-        ("+OK\r\n-ERR x\r\n-EXECABORT y\r\n", ABORTED),
-        ("+OK\r\n-OOM x\r\n-EXECABORT y\r\n", ABORTED),
-        ("+OK\r\n+QUEUED\r\n-EXECABORT because\r\n", "-EXECABORT because"),
-        ("+OK\r\n+QUEUED\r\n*-1\r\n", "nil"),
-        ("-ERR unknown command 'MULTI', with args beginning with: \r\n-ERR x\r\n-ERR y\r\n", unknown),
-        ("-ERR no MULTI\r\n+OK\r\n-ERR EXEC without MULTI\r\n", INDETERMINATE),
-    ] {
-        let fake = answering(replies);
-        let front = Front::of(&[fake.port]);
-        let mut client = front.client();
-        client.check_all(&[("MULTI", "+OK"), ("SET a 1", "+QUEUED"), ("EXEC", told), ("GET a", "GET a")]);
-        assert_eq!((fake.connections(), fake.count("SET a 1")), (1, 1), "{replies:?}");
-    }
-}
-
-#[test]
-fn a_piece_whose_connection_breaks_is_of_unknown_outcome_and_never_sent_again() {
-    for replies in [
-        "",
-        "+OK\r\n",
-        "+OK\r\n+QUEUED\r\n",
-        "+OK\r\n+QUEUED\r\n*1\r\n$5\r\nab",
-        "?!\r\n",
-        "+OK\r\n?",
-        "+OK\r\n+OK\r\n*1\r\n+OK\r\n",
-        "$1\r\na\r\n",
-    ] {
-        let fake = Fake::start(move |conn| {
-            if conn.number > 0 {
-                return conn.echo();
-            }
-            (0..3).for_each(|_| _ = conn.next());
-            conn.reply(replies);
-        });
-        let front = Front::of(&[fake.port]);
-        let mut client = front.client();
-        client.check_all(&[
-            ("MULTI", "+OK"),
-            ("GET a", "+QUEUED"),
-            ("EXEC", INDETERMINATE),
-            ("GET b", "GET b"),
-        ]);
-        assert_eq!((fake.count("MULTI"), fake.count("GET a"), fake.count("EXEC")), (1, 1, 1), "{replies:?}");
-        assert_eq!(front.metric("slotway_proxy_errors_total", &[("kind", "indeterminate")]), 1.0);
-    }
-}
-
-#[test]
-fn a_piece_that_is_not_answered_in_time_is_of_unknown_outcome() {
-    for replies in ["", "+OK\r\n", "+OK\r\n+QUEUED\r\n"] {
-        let fake = Fake::start(move |conn| {
-            if conn.number > 0 {
-                return conn.echo();
-            }
-            (0..3).for_each(|_| _ = conn.next());
-            conn.reply(replies);
-            conn.stay_silent();
-        });
-        let front = Front::with(&[fake.port], &[("request-timeout-ms", "200"), ("threads", "1")]);
-        let mut client = front.client();
-        client.check_all(&[("MULTI", "+OK"), ("SET a 1", "+QUEUED"), ("EXEC", INDETERMINATE)]);
-        until("the next link answers", || client.ask("GET b") == "GET b");
-        assert_eq!(fake.count("SET a 1"), 1);
-    }
-}
-
-#[test]
-fn a_slow_node_is_waited_for_and_what_is_behind_comes_behind() {
-    let fake = Fake::start(|conn| {
-        while let Some(line) = conn.next() {
-            let reply = match line.as_str() {
-                "MULTI" => "+OK\r\n",
-                "EXEC" => "*1\r\n+ran\r\n",
-                "GET b" => "$1\r\nb\r\n",
-                _ => "+QUEUED\r\n",
-            };
-            std::thread::park_timeout(Duration::from_millis(30));
-            for byte in reply.chars() {
-                conn.reply(&byte.to_string());
-            }
-        }
-    });
-    let front = Front::of(&[fake.port]);
-    let mut client = front.client();
-    client.send(&["MULTI", "SET a 1", "EXEC", "GET b", "MULTI", "GET a", "EXEC"]);
-    assert_eq!(
-        (0..7).map(|_| client.read()).collect::<Vec<_>>().join(" "),
-        "+OK +QUEUED [+ran] b +OK +QUEUED [+ran]"
-    );
-}
-
-#[test]
-fn a_transaction_for_a_shard_that_is_down_is_held_and_given_back() {
-    let node = crate::backend::Closed::new();
-    let front = Front::with(&[node.port], &[("hold-ms-max", "300"), ("connect-timeout-ms", "100")]);
-    let mut client = front.client();
-    client.check_all(&[("MULTI", "+OK"), ("SET a 1", "+QUEUED")]);
-    assert!(client.ask("EXEC").starts_with("-TRYAGAIN shard 1 has no primary, held "));
-    client.check_all(&[("MULTI", "+OK"), ("EXEC", "[]")]);
-}
-
-#[test]
-fn a_held_transaction_runs_once_its_shard_is_back() {
-    let node = crate::backend::Closed::new();
-    let front = Front::with(&[node.port], &[("hold-ms-max", "20000")]);
-    let mut client = front.client();
-    client.send(&["MULTI", "SET a 1", "EXEC"]);
-    assert_eq!([client.read(), client.read()], ["+OK", "+QUEUED"]);
-    let fake = node.open(|conn| {
-        (0..3).for_each(|_| _ = conn.next());
-        conn.reply("+OK\r\n+QUEUED\r\n*1\r\n+ran\r\n");
-        conn.stay_silent();
-    });
-    assert_eq!(client.read(), "[+ran]");
-    assert_eq!(fake.log(), ["MULTI", "SET a 1", "EXEC"]);
-}
-
-// ---- transactions too large to collect ----
-
-/// Commands that a transaction of this front collects: four.
-fn small_steps() -> [(&'static str, &'static str); 2] {
-    [("transaction-commands-max", "4"), ("threads", "1")]
-}
-
-#[test]
-fn a_large_transaction_is_sent_on_as_it_comes() {
-    let three = Three::with(&small_steps());
-    let mut client = three.client();
-    for round in 1..4 {
-        let mut lines = vec!["SET {t}n 0", "GET {t}other", "MULTI", "PING"];
-        lines.extend(["INCR {t}n"; 100]);
-        lines.extend(["PING", "EXEC", "GET {t}n"]);
-        client.send(&lines);
-        let replies: Vec<String> = lines.iter().map(|_| client.read()).collect();
-        assert_eq!(replies[..3], ["+OK", "nil", "+OK"]);
-        assert!(replies[3..105].iter().all(|reply| reply == "+QUEUED"), "{replies:?}");
-        let numbers: Vec<String> = (1..=100).map(|number| format!(":{number}")).collect();
-        assert_eq!(replies[105], format!("[+PONG {} +PONG]", numbers.join(" ")), "round {round}");
-        assert_eq!(replies[106], "100");
-        assert_eq!(three.front.metric("slotway_proxy_leases_refused_total", &[]), 0.0);
-    }
-    until("one link served all rounds", || {
-        three.front.metric("slotway_proxy_leased_links", &[("state", "free")]) == 1.0
-    });
-}
-
-#[test]
-fn a_large_value_makes_a_transaction_large() {
-    let three = Three::start();
-    let mut client = three.client();
-    let value = "v".repeat(1_000_000);
-    client.check_all(&[
-        ("MULTI", "+OK"),
-        ("SET {t}a 1", "+QUEUED"),
-        (&format!("SET {{t}}b {value}"), "+QUEUED"),
-        ("STRLEN {t}b", "+QUEUED"),
-        ("EXEC", "[+OK +OK :1000000]"),
-    ]);
-}
-
-#[test]
-fn a_large_transaction_is_discarded_or_aborted_as_any_other() {
-    let three = Three::with(&small_steps());
-    let mut client = three.client();
-    let fill = |client: &mut Peer| {
-        client.check("MULTI", "+OK");
-        (0..10).for_each(|_| client.check("INCR {t}n", "+QUEUED"));
-    };
-    fill(&mut client);
-    client.check_all(&[("DISCARD", "+OK"), ("GET {t}n", "nil")]);
-    fill(&mut client);
-    client.check_all(&[
-        ("SET {t}n 1 NOSUCH", "+QUEUED"),
-        ("INCR", "-ERR wrong number of arguments for 'incr' command"),
-    ]);
-    client.check_all(&[("INCR {t}n", "+QUEUED"), ("EXEC", ABORTED), ("GET {t}n", "nil")]);
-    fill(&mut client);
-    client.check("SET {t}n 1 NOSUCH", "+QUEUED");
-    assert!(client.ask("EXEC").ends_with(":10 -ERR syntax error]"));
-    client.check("GET {t}n", "10");
-    fill(&mut client);
-    client.check("INCR other", "+QUEUED");
-    assert!(client.ask("EXEC").starts_with("-CROSSSLOT "));
-    client.check("GET {t}n", "10");
-    fill(&mut client);
-    client.check_all(&[("RESET", "+RESET"), ("GET {t}n", "10")]);
-    fill(&mut client);
-    drop(client);
-    until("it has left", || three.front.clients() == 0);
-    three.client().check("GET {t}n", "10");
-}
-
-#[test]
-fn a_large_transaction_whose_connection_breaks_before_exec_is_aborted() {
-    let fake = Fake::start(|conn| {
-        if conn.number > 0 {
-            return conn.echo();
-        }
-        // MULTI and two commands, then the next one; and then it is gone.
-        for reply in ["+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "+QUEUED\r\n"] {
-            conn.next();
-            conn.reply(reply);
-        }
-    });
-    let front = Front::with(&[fake.port], &[("transaction-commands-max", "2"), ("threads", "1")]);
-    let mut client = front.client();
-    client.check("MULTI", "+OK");
-    (0..3).for_each(|_| client.check("INCR n", "+QUEUED"));
-    until("the proxy has noticed", || fake.connections() == 2);
-    client.check_all(&[("INCR n", "+QUEUED"), ("EXEC", ABORTED), ("GET n", "GET n")]);
-    assert_eq!(fake.log(), ["MULTI", "INCR n", "INCR n", "INCR n", "GET n"]);
-}
-
-#[test]
-fn a_large_transaction_whose_exec_is_lost_is_of_unknown_outcome() {
-    let fake = Fake::start(|conn| {
-        if conn.number > 0 {
-            return conn.echo();
-        }
-        for reply in ["+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "+QUEUED\r\n", ""] {
-            conn.next();
-            conn.reply(reply);
-        }
-    });
-    let front = Front::with(&[fake.port], &[("transaction-commands-max", "2"), ("threads", "1")]);
-    let mut client = front.client();
-    client.check("MULTI", "+OK");
-    (0..3).for_each(|_| client.check("INCR n", "+QUEUED"));
-    client.check_all(&[("EXEC", INDETERMINATE), ("GET n", "GET n")]);
-    assert_eq!(fake.count("EXEC"), 1);
-}
-
-#[test]
-fn steps_of_a_node_that_does_not_queue_are_of_unknown_outcome() {
-    let fake = Fake::start(|conn| {
-        if conn.number > 0 {
-            return conn.echo();
-        }
-        for reply in ["-ERR no MULTI\r\n", ":1\r\n", ":2\r\n", ":3\r\n"] {
-            conn.next();
-            conn.reply(reply);
-        }
-        conn.stay_silent();
-    });
-    let front = Front::with(&[fake.port], &[("transaction-commands-max", "2"), ("threads", "1")]);
-    let mut client = front.client();
-    client.check_all(&[("MULTI", "+OK"), ("INCR n", "+QUEUED"), ("INCR n", "+QUEUED")]);
-    let step = client.ask("INCR n");
-    assert!(step == INDETERMINATE || step.starts_with("-TRYAGAIN "), "{step}");
-    client.check_all(&[("EXEC", ABORTED), ("GET n", "GET n")]);
-}
-
-#[test]
-fn what_the_proxy_keeps_of_a_transaction_is_bounded() {
-    let three = Three::with(&small_steps());
-    let mut client = three.client();
-    client.check("MULTI", "+OK");
-    (0..4).for_each(|_| client.check("PING", "+QUEUED"));
-    client.check_all(&[
-        ("PING", "-BUSY proxy limit transaction-commands-max reached"),
-        ("EXEC", ABORTED),
-        ("PING", "+PONG"),
-    ]);
+    assert_eq!(read_all(&mut client, 4), "+OK +QUEUED +QUEUED [nil :2]");
 }
 
 #[test]
