@@ -29,6 +29,7 @@ pub mod rounds;
 pub mod targets;
 
 pub mod commands;
+pub mod in_cluster;
 pub mod memory;
 pub mod node;
 pub mod proxy;

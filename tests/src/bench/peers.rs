@@ -80,16 +80,28 @@ impl Peers {
     /// # Errors
     /// As above.
     pub fn proxies(&self, backends: &[Process]) -> Result<Vec<Process>, Failure> {
+        let backends = addresses(backends).join(",");
         self.with_variants(SLOTWAY_PROXY, |name, variant| {
-            let port = free_port()?;
-            let directory = self.scratch.path().join(format!("proxy-{port}"));
-            fs::create_dir_all(&directory).during("creating a proxy's directory")?;
-            let mut command = Command::new(&self.slotway);
-            command.args(["proxy", "--port", &port.to_string(), "--admin-port", "0", "--sentinel-port", "0"]);
-            command.args(["--backends", &addresses(backends).join(","), "--dir"]).arg(directory);
-            command.args(&self.arguments).args(variant);
-            Process::start(name, command, port, MEASURED, &self.scratch)
+            self.proxy(name, ["--backends", &backends], variant)
         })
+    }
+
+    /// A proxy in front of the Redis Cluster of which one node has this address.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn proxy_of_cluster(&self, seed: &str) -> Result<Process, Failure> {
+        self.proxy(SLOTWAY_PROXY, ["--cluster", seed], &[])
+    }
+
+    fn proxy(&self, name: &str, behind: [&str; 2], variant: &[String]) -> Result<Process, Failure> {
+        let port = free_port()?;
+        let directory = self.scratch.path().join(format!("proxy-{port}"));
+        fs::create_dir_all(&directory).during("creating a proxy's directory")?;
+        let mut command = Command::new(&self.slotway);
+        command.args(["proxy", "--port", &port.to_string(), "--admin-port", "0", "--sentinel-port", "0"]);
+        command.args(behind).arg("--dir").arg(directory).args(&self.arguments).args(variant);
+        Process::start(name, command, port, MEASURED, &self.scratch)
     }
 
     /// Debian's nutcracker, with its default buffers of 16 KiB or buffers of `mbuf_bytes`.

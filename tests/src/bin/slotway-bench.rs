@@ -8,16 +8,19 @@ use slotway_tests::bench::peers::Peers;
 use slotway_tests::bench::process::{OTHERS, Scratch};
 use slotway_tests::bench::rounds::{Cell, Plan};
 use slotway_tests::bench::workload::Mix;
-use slotway_tests::bench::{commands, memory, node, proxy, redirects, report, stopped, tools, turns};
+use slotway_tests::bench::{
+    commands, in_cluster, memory, node, proxy, redirects, report, stopped, tools, turns,
+};
 use slotway_tests::syscall::{Cores, place_this_thread};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "slotway-bench node|commands|proxy|memory|loop|redirects|stopped|tools [flags]
+const USAGE: &str = "slotway-bench node|commands|proxy|cluster|memory|loop|redirects|stopped|tools [flags]
   node      CPU time per request of a node, redis-server and a constant answer
   commands  CPU time per request of a node and redis-server, for commands of every data type
   proxy     CPU time per request of a proxy, nutcracker and bare multiplexing
+  cluster   a plain client through a proxy beside a cluster-mode client straight to the nodes of a Redis Cluster
   memory    bytes per key and per small collection of a node and redis-server, bytes per idle client of a proxy
   loop      longest turn of a node's loop while keys are inserted
   redirects errors and waits that plain clients see while servers behind a proxy move, die and return
@@ -78,6 +81,7 @@ fn run() -> Result<(), Failure> {
             commands::run(&peers, &plan, &pipelines, &names(&flags, "commands")?)?
         }
         "proxy" => proxy::run(&peers, &plan)?,
+        "cluster" => in_cluster::run(&peers, &plan)?,
         "memory" => memory::run(&peers, &plan, flags.get_or("clients", 10_000)?)?,
         "loop" => turns::run(&peers, &plan)?,
         "stopped" => stopped::run(&peers, &plan)?,

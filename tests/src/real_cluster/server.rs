@@ -150,7 +150,9 @@ impl RedisServer {
         self.must(request).as_str().unwrap_or_default().to_owned()
     }
 
-    fn pid(&self) -> u32 {
+    /// Of a server that runs.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
         self.child.as_ref().map(Child::id).expect("the server runs")
     }
 
