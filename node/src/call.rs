@@ -5,7 +5,8 @@ use slotway_resp::{Request, Version};
 
 use crate::keyspace::{Key, Keyspace, Place};
 
-/// Unix time in milliseconds, as deadlines are kept. Read once per batch, after its bytes were read.
+/// Unix time in milliseconds, as deadlines are kept. Read once per batch, after its bytes were
+/// read, and again behind a command that took long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Millis(pub(crate) u64);
 

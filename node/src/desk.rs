@@ -1,8 +1,10 @@
-//! The buffers that all connections of a thread share, one connection at a time.
+//! The buffers that all connections of a thread share.
 //!
 //! A connection needs room to read and to answer only during its turn. So the room belongs to the thread: an idle
-//! connection holds none, and the few buffers there are stay in the processor's caches.
+//! connection holds none, and the few buffers there are stay in the processor's caches. The input holds the small reads
+//! of the present wave ([`crate::connection::Wave`]), one behind the other.
 
+use slotway_cluster::Database;
 use slotway_commands::Command;
 use slotway_resp::{Parser, RequestAt};
 
@@ -22,6 +24,8 @@ pub(crate) struct Looked {
     pub(crate) at: RequestAt,
     /// None: no such command, or not with this many words.
     pub(crate) row: Option<&'static Command>,
+    /// The client's, when the request was looked up.
+    pub(crate) database: Database,
     /// Index of its first key's place in [`Desk::places`].
     pub(crate) place: Option<usize>,
 }
@@ -30,6 +34,7 @@ pub(crate) struct Looked {
 #[derive(Debug)]
 pub(crate) struct Desk {
     pub(crate) input: Vec<u8>,
+    /// Empty between turns: what a connection has not executed goes along with it.
     pub(crate) parser: Parser,
     pub(crate) group: Vec<Looked>,
     pub(crate) places: Vec<Place>,

@@ -19,7 +19,7 @@ use tokio::{
 use crate::{
     advice,
     client::{Client, Fate},
-    connection::Connection,
+    connection::{self, Connection},
     housekeeping,
     membership::Membership,
     metrics::Published,
@@ -159,13 +159,16 @@ fn run(
         let (thread, helper) = Thread::new(node)?;
         let thread = Rc::new(thread);
         thread.node.borrow_mut().memory.note_startup();
-        let housekeeping = tokio::task::spawn_local(housekeeping::run(Rc::clone(&thread), published));
+        let mut background = JoinSet::new();
+        background.spawn_local(housekeeping::run(Rc::clone(&thread), published));
+        background.spawn_local(connection::run_waves(Rc::clone(&thread)));
         tracing::info!(port, "ready to accept connections on port {port}");
-        let tasks = serve(Rc::clone(&thread), acceptor, orders).await;
+        let tasks = serve(Rc::clone(&thread), acceptor, orders, &mut background).await;
         drain(&thread, tasks).await;
-        housekeeping.abort();
-        let stopped = housekeeping.await;
-        debug_assert!(stopped.is_err(), "housekeeping ends only when it is stopped");
+        background.abort_all();
+        while let Some(ended) = background.join_next().await {
+            report(ended);
+        }
         // The helper ends when the last sender is gone.
         drop(thread);
         let helped = tokio::task::spawn_blocking(move || helper.join()).await;
@@ -177,14 +180,21 @@ fn run(
     })
 }
 
-/// Accepts and serves until somebody orders a stop. Returns the connections that are left.
-async fn serve(thread: Rc<Thread>, mut acceptor: Acceptor, mut orders: mpsc::Receiver<Order>) -> JoinSet<()> {
+/// Accepts and serves until somebody orders a stop. Returns the connections that are left. What runs in the
+/// background ends only in a panic.
+async fn serve(
+    thread: Rc<Thread>,
+    mut acceptor: Acceptor,
+    mut orders: mpsc::Receiver<Order>,
+    background: &mut JoinSet<()>,
+) -> JoinSet<()> {
     let mut connections = JoinSet::new();
     let shutdown = Rc::clone(&thread.node.borrow().stop);
     loop {
         tokio::select! {
             (stream, peer) = acceptor.accept() => welcome(&thread, &mut connections, stream, peer),
             Some(ended) = connections.join_next() => report(ended),
+            Some(ended) = background.join_next() => report(ended),
             order = orders.recv() => match order {
                 Some(Order::Adopt(settings)) => adopt(&mut thread.node.borrow_mut(), &settings),
                 Some(Order::Stop) | None => break,
@@ -214,11 +224,10 @@ fn welcome(thread: &Rc<Thread>, connections: &mut JoinSet<()>, stream: TcpStream
     let client = Rc::new(Client::new(id, peer, local, stream.as_raw_fd(), node::now()));
     client.standing.set(node.fresh_standing());
     node.clients.insert(Rc::clone(&client));
-    let connection = Connection::new(stream, client, Rc::clone(thread));
-    connections.spawn_local(connection.run());
+    connections.spawn_local(connection::run(Connection::new(stream, client), Rc::clone(thread)));
 }
 
-/// A connection has ended. In a panic: then nobody knows what state a half-executed command left behind, and the node
+/// A task has ended. In a panic: then nobody knows what state a half-executed command left behind, and the node
 /// ends too, rather than go on with data that may be wrong.
 fn report(ended: Result<(), JoinError>) {
     match ended.map_err(JoinError::try_into_panic) {

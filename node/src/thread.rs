@@ -7,7 +7,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use crate::{desk::Desk, keyspace::Garbage, memory::Freed, node::Node};
+use crate::{connection::Wave, desk::Desk, keyspace::Garbage, memory::Freed, node::Node};
 
 /// Heaps of garbage that may wait for the helper. Past it the keyspace thread frees them itself.
 const GARBAGE_MAX: usize = 1024;
@@ -16,6 +16,7 @@ const GARBAGE_MAX: usize = 1024;
 pub(crate) struct Thread {
     pub(crate) node: RefCell<Node>,
     pub(crate) desk: RefCell<Desk>,
+    pub(crate) wave: RefCell<Wave>,
     garbage: SyncSender<Garbage>,
     freed: Arc<Freed>,
 }
@@ -33,7 +34,15 @@ impl Thread {
                 for_helper.keep(bytes);
             }
         })?;
-        Ok((Thread { node: RefCell::new(node), desk: RefCell::new(Desk::new()), garbage, freed }, helper))
+        let (node, desk) = (RefCell::new(node), RefCell::new(Desk::new()));
+        Ok((Thread { node, desk, wave: RefCell::default(), garbage, freed }, helper))
+    }
+
+    /// Has what a turn deleted freed on the helper.
+    pub(crate) fn collect_from(&self, node: &mut Node) {
+        if let Some(garbage) = node.keyspace.take_garbage() {
+            self.collect(garbage);
+        }
     }
 
     /// Has it freed on the helper.

@@ -1,9 +1,9 @@
 //! How long commands take: what INFO, SLOWLOG and LATENCY know.
 //!
 //! Reading the clock costs as much as a fifth of a GET, so it is read where there is something to learn. The end of a
-//! command is the start of the next. Commands that are always short and stand among others in a batch are timed
-//! together: what they took is shared among them in equal parts, which is exact to a fraction of a microsecond, because
-//! a group is at most 32 short requests. A command whose time depends on its arguments or the data, a request that
+//! command is the start of the next. Commands that are always short and stand among others, of the same client or of
+//! several, are timed together: what they took is shared among them in equal parts, which is exact to a fraction of a
+//! microsecond, because a group is some 32 short requests. A command whose time depends on its arguments or the data, a request that
 //! came alone, and all of them while SLOWLOG is to note commands of less than a millisecond, are timed one by one.
 //!
 //! What is lost: when a group of short commands took long, because the process had to wait, LATENCY knows, but SLOWLOG
@@ -19,6 +19,8 @@ use crate::{
     statistics::Statistics,
 };
 
+/// Behind a command that took longer than this the wall clock is read anew.
+const STALE_AFTER: Duration = Duration::from_millis(1);
 /// Requests of more words than this may be long, whatever they are.
 const SHORT_WORDS_MAX: usize = 16;
 
@@ -27,6 +29,8 @@ const SHORT_WORDS_MAX: usize = 16;
 pub(crate) struct Timing {
     /// When the clock was last read.
     mark: Instant,
+    /// From when on the wall clock that the present group knows is old.
+    stale_at: Instant,
     /// The commands since then, with how many there were of each in a row.
     short: Vec<(Id, u64)>,
     grouping: Grouping,
@@ -47,7 +51,8 @@ pub(crate) enum Span {
 
 impl Timing {
     pub(crate) fn new() -> Timing {
-        Timing { mark: read_clock(), short: Vec::with_capacity(GROUP), grouping: Grouping::OneByOne }
+        let mark = read_clock();
+        Timing { mark, stale_at: mark, short: Vec::with_capacity(GROUP), grouping: Grouping::OneByOne }
     }
 }
 
@@ -62,6 +67,18 @@ pub(crate) fn begin_group(node: &mut Node, requests: usize) {
     let together = requests > 1 && !node.bounds.times_one_by_one;
     node.timing.grouping = if together { Grouping::Together } else { Grouping::OneByOne };
     node.timing.mark = read_clock();
+    node.timing.stale_at = node.timing.mark + STALE_AFTER;
+}
+
+/// Whether a command of the group has just taken so long that those behind it must not be told the time that was
+/// read before it.
+#[inline]
+pub(crate) fn is_stale(node: &mut Node) -> bool {
+    let is_stale = node.timing.mark >= node.timing.stale_at;
+    if is_stale {
+        node.timing.stale_at = node.timing.mark + STALE_AFTER;
+    }
+    is_stale
 }
 
 /// The group has ended.

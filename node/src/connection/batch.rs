@@ -1,11 +1,11 @@
-//! Executes the requests of one turn: finds a group of them, looks all up, fetches their entries into the caches,
-//! then runs them in order.
+//! Executes what one connection has read: finds a group of requests, looks all up, fetches their entries into the
+//! caches, then runs them in order.
 //!
 //! With many requests in a read, a node's time is the time that memory takes to answer; the entries of a whole group
-//! are asked for at once and arrive together. A single request is not worth it and goes straight through.
+//! are asked for at once and arrive together. (Small reads of several clients become a group, too: [`super::wave`].)
 
-use slotway_commands::{Id, keys, lookup};
-use slotway_resp::{Parser, ProtocolError};
+use slotway_commands::{Command, Id, keys, lookup, row::Group};
+use slotway_resp::{Parser, ProtocolError, RequestAt};
 
 use crate::{
     call::Millis,
@@ -13,8 +13,8 @@ use crate::{
     connection::{TURN_OUTPUT_BYTES, TURN_REQUESTS_MAX},
     desk::{Desk, GROUP, Looked},
     execute::{Found, execute},
-    keyspace::Keyspace,
-    node::Node,
+    keyspace::{Keyspace, Place},
+    node::{self, Node},
     timing,
 };
 
@@ -23,10 +23,12 @@ use crate::{
 pub(super) struct Served {
     /// Bytes at the front that are done with.
     pub(super) executed_bytes: usize,
-    /// The turn ended before the requests did.
-    pub(super) stopped: bool,
+    /// How the last request left the client.
+    pub(super) flow: Flow,
     /// What follows is no request.
     pub(super) broken: Option<ProtocolError>,
+    /// The time as the last request knew it.
+    pub(super) now: Millis,
 }
 
 /// Executes the whole requests in `bytes`, in order, until the turn is over. Replies are appended to the desk's
@@ -39,31 +41,39 @@ pub(super) fn serve(
     parser: &mut Parser,
     now: Millis,
 ) -> Served {
-    let mut served = Served { executed_bytes: 0, stopped: false, broken: None };
+    let mut served = Served { executed_bytes: 0, flow: Flow::On, broken: None, now };
     let mut requests = 0;
-    loop {
+    while served.flow == Flow::On && served.broken.is_none() {
         served.broken = find_group(node, client, desk, bytes, parser);
         if desk.group.is_empty() {
             break;
         }
-        requests += desk.group.len();
-        if !run_group(node, client, desk, bytes, parser, now, &mut served) {
-            break;
+        fetch(&node.keyspace, desk, bytes, parser);
+        let Desk { group, places, output, .. } = desk;
+        timing::begin_group(node, group.len());
+        let mut run = Run { node, bytes, parser, places, now: served.now, moved: false };
+        for looked in &*group {
+            served.flow = run.one(client, *looked, output, 0);
+            if served.flow == Flow::Wait {
+                break;
+            }
+            served.executed_bytes = looked.at.end();
+            if served.flow == Flow::Stop {
+                break;
+            }
         }
-        if served.broken.is_some() {
-            break;
-        }
-        if requests >= TURN_REQUESTS_MAX {
-            served.stopped = true;
-            break;
+        served.now = run.now;
+        timing::end_group(node, served.now);
+        requests += group.len();
+        if served.flow == Flow::On && served.broken.is_none() && requests >= TURN_REQUESTS_MAX {
+            served.flow = Flow::Stop;
         }
     }
-    if let Some(last) = desk.group.last().and_then(|looked| looked.row) {
-        client.last_command.set(Some(last.id));
-    }
-    if !served.stopped {
+    match served.flow {
         // Skipped empty lines are done with, too.
-        served.executed_bytes = parser.consumed();
+        Flow::On => served.executed_bytes = parser.consumed(),
+        // What was found behind is found again when its turn comes.
+        Flow::Stop | Flow::Wait => served.broken = None,
     }
     served
 }
@@ -83,10 +93,7 @@ fn find_group(
     let group_max = if standing == Standing::Stranger { 1 } else { GROUP };
     while desk.group.len() < group_max {
         match parser.next(bytes, &limits) {
-            Ok(Some(at)) => {
-                let row = lookup::resolve(parser.request(bytes, at)).ok();
-                desk.group.push(Looked { at, row, place: None });
-            }
+            Ok(Some(at)) => desk.group.push(look_up(client, parser, bytes, at)),
             Ok(None) => break,
             Err(broken) => return Some(broken),
         }
@@ -94,78 +101,89 @@ fn find_group(
     None
 }
 
-/// Runs the group; false: the turn is over.
-fn run_group(
-    node: &mut Node,
-    client: &Client,
-    desk: &mut Desk,
-    bytes: &[u8],
-    parser: &Parser,
-    now: Millis,
-    served: &mut Served,
-) -> bool {
-    timing::begin_group(node, desk.group.len());
-    let goes_on = run_each(node, client, desk, bytes, parser, now, served);
-    timing::end_group(node, now);
-    goes_on
+/// A request of `client`, ready for its group.
+pub(super) fn look_up(client: &Client, parser: &Parser, bytes: &[u8], at: RequestAt) -> Looked {
+    let row = lookup::resolve(parser.request(bytes, at)).ok();
+    Looked { at, row, database: client.database.get(), place: None }
 }
 
-fn run_each(
-    node: &mut Node,
-    client: &Client,
-    desk: &mut Desk,
-    bytes: &[u8],
-    parser: &Parser,
-    now: Millis,
-    served: &mut Served,
-) -> bool {
-    let database = client.database.get();
-    desk.places.clear();
-    if desk.group.len() > 1 {
-        fetch(&node.keyspace, database, desk, bytes, parser);
-    }
-    let Desk { group, places, output, .. } = desk;
-    let mut swapped = false;
-    for looked in group {
-        let request = parser.request(bytes, looked.at);
-        if !node.pause.is_none() && looked.row.is_some_and(|row| node.pause.holds(client, row, now)) {
-            client.is_paused.set(true);
-            served.stopped = true;
-            return false;
-        }
-        let places = match looked.place {
-            // Behind a SELECT or SWAPDB of the group the places are of another database.
-            Some(index) if client.database.get() == database && !swapped => &places[index..=index],
-            _ => &[],
-        };
-        execute(node, client, request, Found { row: looked.row, places }, now, output);
-        // EXEC may have run a SWAPDB.
-        swapped |= looked.row.is_some_and(|row| matches!(row.id, Id::Swapdb | Id::Exec));
-        served.executed_bytes = looked.at.end();
-        let closing = matches!(client.fate.get(), Fate::CloseAfterReply | Fate::CloseNow);
-        if closing || output.len() >= TURN_OUTPUT_BYTES {
-            served.stopped = true;
-            return false;
-        }
-    }
-    true
-}
-
-/// Asks for the entries of the group's first keys.
-fn fetch(
-    keyspace: &Keyspace,
-    database: slotway_cluster::Database,
-    desk: &mut Desk,
-    bytes: &[u8],
-    parser: &Parser,
-) {
+/// Asks for the entries of the group's first keys. One alone is not worth it.
+pub(super) fn fetch(keyspace: &Keyspace, desk: &mut Desk, bytes: &[u8], parser: &Parser) {
     let Desk { group, places, .. } = desk;
+    places.clear();
+    if group.len() < 2 {
+        return;
+    }
     let mut found = 0;
     let keys = group.iter_mut().filter_map(|looked| {
         let key = keys::first(looked.row?, parser.request(bytes, looked.at))?;
         looked.place = Some(found);
         found += 1;
-        Some((database, key))
+        Some((looked.database, key))
     });
     keyspace.prefetch(keys, places);
+}
+
+/// Whether the client's turn goes on behind a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    On,
+    /// It was the last one.
+    Stop,
+    /// It was not run: it waits for the end of a pause.
+    Wait,
+}
+
+/// Runs the requests of a group.
+pub(super) struct Run<'a> {
+    pub(super) node: &'a mut Node,
+    pub(super) bytes: &'a [u8],
+    pub(super) parser: &'a Parser,
+    pub(super) places: &'a [Place],
+    pub(super) now: Millis,
+    /// Where keys lie has changed: `places` are old.
+    pub(super) moved: bool,
+}
+
+impl Run<'_> {
+    /// Runs one request of `client`, whose replies in `output` begin at `first_reply`.
+    #[inline]
+    pub(super) fn one(
+        &mut self,
+        client: &Client,
+        looked: Looked,
+        output: &mut Vec<u8>,
+        first_reply: usize,
+    ) -> Flow {
+        let row = looked.row;
+        let pause = self.node.pause;
+        if !pause.is_none() && row.is_some_and(|row| pause.holds(client, row, self.now)) {
+            client.is_paused.set(true);
+            return Flow::Wait;
+        }
+        let places = match looked.place {
+            // Behind a SELECT the places are of another database, too.
+            Some(index) if client.database.get() == looked.database && !self.moved => {
+                &self.places[index..=index]
+            }
+            _ => &[],
+        };
+        let request = self.parser.request(self.bytes, looked.at);
+        execute(self.node, client, request, Found { row, places }, self.now, output);
+        if let Some(row) = row {
+            client.last_command.set(Some(row.id));
+            self.moved |= moves_keys(row);
+        }
+        if timing::is_stale(self.node) {
+            self.now = node::now();
+        }
+        let closing = matches!(client.fate.get(), Fate::CloseAfterReply | Fate::CloseNow);
+        if closing || output.len() - first_reply >= TURN_OUTPUT_BYTES { Flow::Stop } else { Flow::On }
+    }
+}
+
+/// Whether keys that were looked up before it may lie elsewhere behind it. An EXEC may have run a SWAPDB; a member may
+/// have said which slots there are.
+fn moves_keys(row: &Command) -> bool {
+    matches!(row.id, Id::Swapdb | Id::Exec) || row.group == Group::Internal
 }

@@ -153,6 +153,19 @@ impl Parser {
         }
     }
 
+    /// Gives up what lies before `end` and is not a whole request: the next request starts there. For a buffer that
+    /// holds the bytes of several clients one behind the other. The requests found so far stay valid.
+    pub fn skip_to(&mut self, end: usize) {
+        self.spans.truncate(self.first_word);
+        self.consumed = end;
+        self.position = end;
+        self.searched = end;
+        self.words_left = 0;
+        self.lax = false;
+        self.seen = end;
+        self.needed = end;
+    }
+
     /// Nothing is unfinished and nothing waits to be consumed: the parser may be dropped and made anew.
     pub fn is_idle(&self) -> bool {
         self.consumed == 0 && self.position == 0 && self.seen == 0
@@ -420,6 +433,27 @@ mod tests {
             rooms.push(parser.spans.capacity());
         }
         assert!(rooms.iter().all(|&room| room == rooms[0]), "{rooms:?}");
+    }
+
+    #[test]
+    fn a_request_behind_one_that_was_given_up_is_found_whatever_the_other_was() {
+        for given_up in
+            ["", "*", "*2\r\n$3\r\nGET\r\n$1", "*1\r\n:", "PING", "PING 'x", "*0\r", "\r\n*2\r\n$3\r\nGET\nx"]
+        {
+            let buffer = format!("*1\r\n$1\r\na\r\n{given_up}*1\r\n$1\r\nb\r\nc\r\n").into_bytes();
+            let end = 11 + given_up.len();
+            let mut parser = Parser::default();
+            let first = parser.next(&buffer[..end], &Limits::CLIENT).unwrap().unwrap();
+            let _ = parser.next(&buffer[..end], &Limits::CLIENT);
+            parser.skip_to(end);
+            let behind = [(); 2].map(|()| parser.next(&buffer, &Limits::CLIENT).unwrap().unwrap());
+            assert_eq!(parser.next(&buffer, &Limits::CLIENT), Ok(None));
+            let words = [first, behind[0], behind[1]].map(|at| parser.request(&buffer, at).word(0));
+            assert_eq!(words, [&b"a"[..], b"b", b"c"], "{given_up:?}");
+            assert_eq!(usize::try_from(behind[0].start).unwrap(), end, "{given_up:?}");
+            parser.rebase();
+            assert!(parser.is_idle() || parser.missing() == 1);
+        }
     }
 
     #[test]
