@@ -31,7 +31,7 @@ use crate::{
         reroute::{Owner, Subject},
     },
     link::{
-        Link, LinkKey, Load,
+        Link, LinkKey, Load, State,
         waiter::{Asking, Course, Waiter},
     },
     split::Cut,
@@ -148,6 +148,10 @@ impl Follow {
     /// Takes what was not sent from links that do not lead to the owner any more.
     fn take_from_links(&self, thread: &Thread) {
         for link in thread.shared_links() {
+            if matches!(link.state(), State::Silent { .. }) && !thread.is_primary(&link) {
+                // It was replaced, and what it owes will hardly come.
+                link.close();
+            }
             let taken = link.take_unsent(|waiter, bytes| {
                 let Some(client) = &waiter.client else { return false };
                 let subject = subject(waiter, bytes, link.key.database, link.shard.get());

@@ -24,6 +24,7 @@ use crate::{
     follow::order::LinkId,
     link::{
         flight::Flight,
+        silence::{Owed, Sight, Silence},
         unit::Unit,
         waiter::{Special, Waiter},
     },
@@ -35,6 +36,7 @@ mod answer;
 pub(crate) mod drive;
 pub(crate) mod flight;
 mod loss;
+mod silence;
 pub(crate) mod unit;
 pub(crate) mod waiter;
 
@@ -68,6 +70,10 @@ pub(crate) enum State {
     Down {
         since_us: u64,
     },
+    /// Up, but it owes replies and has brought nothing for too long ([`silence`]).
+    Silent {
+        since_us: u64,
+    },
 }
 
 /// Who uses a link.
@@ -97,6 +103,10 @@ pub(crate) struct Link {
     answered: Cell<bool>,
     /// Thread clock, microseconds.
     used_us: Cell<u64>,
+    /// When the present connection was made, and when it brought bytes last.
+    up_us: Cell<u64>,
+    heard_us: Cell<u64>,
+    silence: Cell<Silence>,
     /// How often what the node's connection knew was lost with it.
     losses: Cell<u32>,
 }
@@ -132,6 +142,9 @@ impl Link {
             closing: Cell::new(false),
             answered: Cell::new(false),
             used_us: Cell::new(now_us),
+            up_us: Cell::new(0),
+            heard_us: Cell::new(0),
+            silence: Cell::default(),
             losses: Cell::new(0),
         }
     }
@@ -253,13 +266,13 @@ impl Link {
     fn room(&self, thread: &Thread, now_us: u64) -> Result<Room, Vec<u8>> {
         let limits = thread.limits();
         let requests_max = limits.link_requests_max;
-        let State::Down { since_us } = self.state.get() else {
+        let (State::Down { since_us } | State::Silent { since_us }) = self.state.get() else {
             // A request that finds the link empty is taken on whatever its size: the client's own limits bound it.
             let bytes_max = if self.flight.borrow().is_empty() { usize::MAX } else { limits.link_bytes_max };
             return Ok(Room { requests_max, bytes_max, bytes_limit: "bytes-in-flight-max" });
         };
         let down_us = now_us.saturating_sub(since_us);
-        if down_us > limits.hold_us_max {
+        if down_us > limits.hold_us_max || matches!(self.state.get(), State::Silent { .. }) {
             return Err(errors::no_primary(self.shard.get(), down_us / 1000));
         }
         let bytes_max = limits.hold_bytes_max.saturating_sub(thread.held_beside(self));
@@ -302,6 +315,8 @@ impl Link {
         thread.tick();
         *self.writer.borrow_mut() = Some(writer);
         self.state.set(State::Up { since_us: thread.now_us() });
+        self.up_us.set(thread.now_us());
+        self.heard_us.set(thread.now_us());
         self.closing.set(false);
         self.answered.set(false);
         thread.turn.mark_link(self);
@@ -313,6 +328,33 @@ impl Link {
         if let State::Opening { .. } = self.state.get() {
             self.state.set(State::Down { since_us: thread.now_us() });
         }
+    }
+
+    /// Looks whether the node still answers. True: it has just stopped.
+    pub(crate) fn fell_silent(&self, thread: &Thread) -> bool {
+        let state = self.state.get();
+        if !matches!(state, State::Up { .. } | State::Silent { .. }) {
+            return false;
+        }
+        let sight = {
+            let flight = self.flight.borrow();
+            let owed = if flight.owes_replies() { Owed::Replies } else { Owed::Nothing };
+            Sight {
+                now_us: thread.now_us(),
+                answered: flight.answered_until(),
+                owed,
+                heard_us: self.heard_us.get(),
+            }
+        };
+        let mut silence = self.silence.get();
+        let silent = silence.look(sight, thread.limits().hold_us_max);
+        self.silence.set(silence);
+        let next = match silent {
+            Some(since_us) => State::Silent { since_us },
+            None => State::Up { since_us: self.up_us.get() },
+        };
+        self.state.set(next);
+        silent.is_some() && matches!(state, State::Up { .. })
     }
 
     /// Nobody waits, and nobody has used it for `idle_us`.
@@ -349,7 +391,7 @@ impl Link {
     /// What waits because there is no connection.
     pub(crate) fn held(&self) -> Load {
         match self.state.get() {
-            State::Up { .. } => Load::default(),
+            State::Up { .. } | State::Silent { .. } => Load::default(),
             State::Opening { .. } | State::Down { .. } => self.load(),
         }
     }

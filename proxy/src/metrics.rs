@@ -160,6 +160,7 @@ impl State {
             State::Opening { .. } => "opening",
             State::Up { .. } => "up",
             State::Down { .. } => "down",
+            State::Silent { .. } => "silent",
         }
     }
 }

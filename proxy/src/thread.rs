@@ -215,6 +215,11 @@ impl Thread {
         self.routes.borrow().shards.iter().position(|route| route.id == id)
     }
 
+    /// Whether `link` leads to the primary of any shard.
+    pub(crate) fn is_primary(&self, link: &Link) -> bool {
+        self.routes.borrow().shards.iter().any(|route| route.address == link.key.address)
+    }
+
     /// Whether `link` leads to the primary of the shard.
     pub(crate) fn leads_to(&self, link: &Link, shard: usize) -> bool {
         self.routes.borrow().shards.get(shard).is_some_and(|route| route.address == link.key.address)
@@ -360,7 +365,7 @@ impl Thread {
     }
 
     /// Looks after deadlines, limits that depend on time, and links that nobody uses.
-    fn sweep(&self, number: u32) {
+    fn sweep(self: &Rc<Self>, number: u32) {
         self.tick();
         if !self.pause.get().is_none() {
             self.look_at_pause();
@@ -387,12 +392,17 @@ impl Thread {
         self.counters.unread_bytes.set(unread);
     }
 
-    fn sweep_links(&self) {
+    fn sweep_links(self: &Rc<Self>) {
         let idle_us = self.limits().link_idle_us;
         let mut present = Present::default();
         for link in self.all_links() {
             if link.sweep(self) {
                 link.close();
+            }
+            if link.tenancy == Tenancy::Shared && link.fell_silent(self) {
+                self.spawn(link::drive::probe(Rc::clone(self), Rc::clone(&link)));
+                self.shared.stale.notify_one();
+                self.follow.look_at_links();
             }
             *present.links.entry((Arc::clone(&link.key.address), link.state().label())).or_default() += 1;
             *present.held.entry(link.shard.get()).or_default() += link.held().requests;

@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     inbox::Inbox,
-    link::{Link, Trace},
+    link::{Link, State, Trace},
     thread::Thread,
 };
 
@@ -51,6 +51,24 @@ pub(crate) async fn run(thread: Rc<Thread>, link: Rc<Link>) {
                 report(&link, backoff.failures(), &error);
                 link.stayed_down(&thread);
             }
+        }
+        tokio::time::sleep(backoff.failed(thread.random())).await;
+    }
+}
+
+/// The node is silent on the link's connection: looks whether it answers on a new one. If it does, the link gets a new
+/// one, too. Ends when the link is heard again.
+pub(crate) async fn probe(thread: Rc<Thread>, link: Rc<Link>) {
+    let mut backoff = {
+        let limits = thread.limits();
+        Backoff::new(limits.backoff_min, limits.backoff_max)
+    };
+    tracing::warn!(address = %link.key.address, shard = %link.shard.get(), "a node has stopped answering");
+    while matches!(link.state(), State::Silent { .. }) {
+        let connect_max = Duration::from_micros(thread.limits().connect_us_max);
+        let answers = matches!(tokio::time::timeout(connect_max, connect(&thread, &link)).await, Ok(Ok(_)));
+        if answers && matches!(link.state(), State::Silent { .. }) {
+            return link.close();
         }
         tokio::time::sleep(backoff.failed(thread.random())).await;
     }
@@ -154,7 +172,10 @@ async fn pass_on_replies(thread: &Rc<Thread>, link: &Rc<Link>, mut reader: Owned
                 Poll::Pending => return Poll::Pending,
                 _ if wrong.is_some() => return Poll::Ready(wrong.unwrap_or_default()),
                 Poll::Ready(Ok(0)) => return Poll::Ready("closed by the node".to_owned()),
-                Poll::Ready(Ok(count)) => thread.counters.bytes_from_nodes.add(count as u64),
+                Poll::Ready(Ok(count)) => {
+                    link.heard_us.set(thread.now_us());
+                    thread.counters.bytes_from_nodes.add(count as u64);
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(error.to_string()),
             }
         }

@@ -168,6 +168,16 @@ impl<W> Flight<W> {
         taken
     }
 
+    /// Something was sent and not answered.
+    pub(crate) fn owes_replies(&self) -> bool {
+        self.front < self.written
+    }
+
+    /// Grows with every answer.
+    pub(crate) fn answered_until(&self) -> u64 {
+        self.front
+    }
+
     /// Requests that wait for a reply, sent or not.
     pub(crate) fn len(&self) -> usize {
         self.waiting.len()

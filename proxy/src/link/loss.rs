@@ -18,7 +18,12 @@ impl Link {
         thread.tick();
         self.writer.take();
         self.blocked.set(false);
-        self.state.set(State::Down { since_us: thread.now_us() });
+        // What was silent has been down for so long.
+        let since_us = match self.state.get() {
+            State::Silent { since_us } => since_us,
+            State::Opening { .. } | State::Up { .. } | State::Down { .. } => thread.now_us(),
+        };
+        self.state.set(State::Down { since_us });
         self.losses.set(self.losses.get().wrapping_add(1));
         thread.shared.stale.notify_one();
         let mut flight = self.flight.borrow_mut();
@@ -68,7 +73,10 @@ impl Link {
     /// Past its deadline a request that was sent is answered here and its reply dropped when it comes. The time counts
     /// from when this connection could have sent it.
     fn give_up_on_replies(&self, thread: &Thread, told: &mut Vec<(Waiter, Cow<'static, [u8]>)>) -> bool {
-        let State::Up { since_us: up_us } = self.state.get() else { return false };
+        if !matches!(self.state.get(), State::Up { .. } | State::Silent { .. }) {
+            return false;
+        }
+        let up_us = self.up_us.get();
         let (now_us, within_us) = (thread.now_us(), thread.limits().request_us_max);
         let mut stuck = false;
         for (sent, waiter) in self.flight.borrow_mut().iter_mut() {
@@ -98,7 +106,7 @@ impl Link {
         let limits = thread.limits();
         let within_us = match self.state.get() {
             State::Opening { .. } => limits.hold_us_max.max(limits.connect_us_max),
-            State::Up { .. } | State::Down { .. } => limits.hold_us_max,
+            State::Up { .. } | State::Down { .. } | State::Silent { .. } => limits.hold_us_max,
         };
         let expired = |waiter: &Waiter| now_us.saturating_sub(waiter.since_us) > within_us;
         let withdrawn = self.flight.borrow_mut().withdraw(expired);
@@ -116,6 +124,6 @@ impl Link {
                 told.push((waiter, text));
             }
         }
-        lost && matches!(self.state.get(), State::Up { .. })
+        lost && matches!(self.state.get(), State::Up { .. } | State::Silent { .. })
     }
 }

@@ -37,3 +37,4 @@ mod faults;
 mod following;
 mod holding;
 mod life;
+mod silence;
