@@ -12,10 +12,12 @@
 //! nothing large itself ([`garbage`]).
 
 mod contents;
+mod databases;
 pub(crate) mod eviction;
 mod expiry;
 mod look_ahead;
 mod scan;
+mod settings;
 
 pub(crate) mod entry;
 pub(crate) mod hash;
@@ -42,7 +44,7 @@ use slotway_cluster::{Database, Placement, Slot};
 
 use contents::{Contents, Shape};
 use entry::Entry;
-use eviction::{Policy, Pool};
+use eviction::Pool;
 use seed::{Random, Seed};
 use text::Origin;
 use usage::Usage;
@@ -50,7 +52,9 @@ use watches::Watches;
 
 use crate::call::Millis;
 
+pub(crate) use databases::Overhead;
 pub(crate) use garbage::Garbage;
+pub(crate) use settings::Settings;
 pub(crate) use watches::Watch;
 
 /// Where a key lies: its database, its slot there and its keyed hash.
@@ -66,60 +70,6 @@ pub(crate) struct Place {
 pub(crate) struct Key<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) place: Place,
-}
-
-/// What CONFIG SET may change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Settings {
-    /// `hash-max-listpack-entries`
-    pub(crate) hash_packed_fields_max: usize,
-    /// `hash-max-listpack-value`
-    pub(crate) hash_packed_value_bytes_max: usize,
-    /// `list-max-listpack-size`: elements, or with -1 to -5 a size of 4 to 64 KiB.
-    pub(crate) list_packed_max: i64,
-    /// `set-max-intset-entries`
-    pub(crate) set_integers_max: usize,
-    /// `set-max-listpack-entries`
-    pub(crate) set_packed_members_max: usize,
-    /// `set-max-listpack-value`
-    pub(crate) set_packed_value_bytes_max: usize,
-    /// `zset-max-listpack-entries`
-    pub(crate) sorted_set_packed_members_max: usize,
-    /// `zset-max-listpack-value`
-    pub(crate) sorted_set_packed_value_bytes_max: usize,
-    /// `hll-sparse-max-bytes`
-    pub(crate) hyperloglog_sparse_bytes_max: usize,
-    /// `proto-max-bulk-len`: the longest string APPEND and SETRANGE may make.
-    pub(crate) text_bytes_max: usize,
-    /// `maxmemory-policy`: see [`eviction`].
-    pub(crate) policy: Policy,
-    /// `maxmemory-samples`
-    pub(crate) policy_samples: usize,
-    /// What the policy wants to know of a key's use: see [`usage`].
-    pub(crate) usage: Usage,
-    /// Whether [`Keyspace::prefetch`] fetches, or only finds places: a switch for measurements.
-    pub(crate) prefetch: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings {
-            hash_packed_fields_max: 512,
-            hash_packed_value_bytes_max: 64,
-            list_packed_max: -2,
-            set_integers_max: 512,
-            set_packed_members_max: 128,
-            set_packed_value_bytes_max: 64,
-            sorted_set_packed_members_max: 128,
-            sorted_set_packed_value_bytes_max: 64,
-            hyperloglog_sparse_bytes_max: 3000,
-            text_bytes_max: 512 << 20,
-            policy: Policy::Never,
-            policy_samples: 5,
-            usage: Usage::LastUse,
-            prefetch: true,
-        }
-    }
 }
 
 /// What INFO reports, counted as Redis counts it.
@@ -479,61 +429,6 @@ impl Keyspace {
     pub(crate) fn bytes_of(&self, key: Key<'_>, samples: usize) -> Option<usize> {
         let entry = self.contents(key.place.database).find(key.place, key.bytes)?;
         Some(object::bytes(entry, samples))
-    }
-
-    /// Keys of a database.
-    pub(crate) fn len(&self, database: Database) -> u64 {
-        self.contents(database).keys()
-    }
-
-    /// Keys of a database that have a deadline.
-    pub(crate) fn deadlines(&self, database: Database) -> u64 {
-        self.contents(database).deadlines()
-    }
-
-    /// Their mean time to live in milliseconds, 0 without any.
-    pub(crate) fn mean_ttl(&self, database: Database, now: Millis) -> u64 {
-        self.contents(database).mean_ttl(now)
-    }
-
-    /// Deletes all keys of a database; returns how many there were.
-    pub(crate) fn flush(&mut self, database: Database) -> u64 {
-        let mut watches = std::mem::take(&mut self.watches);
-        watches.note_where(database, |key| self.has(database, key));
-        self.watches = watches;
-        let contents = self.contents_mut(database);
-        let keys = contents.keys();
-        let emptied = Contents::new(contents.shape());
-        let old = std::mem::replace(contents, emptied);
-        self.pool.clear();
-        if keys > 0 {
-            self.garbage.add_contents(old);
-        }
-        keys
-    }
-
-    /// Deletes all keys of all databases; returns how many there were.
-    pub(crate) fn flush_all(&mut self) -> u64 {
-        (0..DATABASES).map(|number| self.flush(Database(number))).sum()
-    }
-
-    /// Exchanges two databases.
-    pub(crate) fn swap(&mut self, one: Database, other: Database) {
-        if one == other {
-            return;
-        }
-        let mut watches = std::mem::take(&mut self.watches);
-        for database in [one, other] {
-            watches.note_where(database, |key| self.has(one, key) || self.has(other, key));
-        }
-        self.watches = watches;
-        self.pool.clear();
-        self.contents.swap(usize::from(one.0), usize::from(other.0));
-    }
-
-    /// Whether a key is there, expired or not.
-    fn has(&self, database: Database, key: &[u8]) -> bool {
-        self.contents(database).find(self.place(database, key), key).is_some()
     }
 
     /// About how many bytes the garbage holds that nobody has taken yet.

@@ -115,6 +115,14 @@ impl Node {
         (0..DATABASES).map(|number| self.keyspace.len(Database(number))).sum()
     }
 
+    /// Bytes of all databases that are neither keys nor values.
+    pub(crate) fn overhead_bytes(&self) -> u64 {
+        let of = |number| self.keyspace.overhead(Database(number));
+        let bytes =
+            (0..DATABASES).map(of).map(|overhead| overhead.tables + overhead.deadlines).sum::<usize>();
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
     /// Lays the keyspace out anew for another placement. There must be no keys.
     pub(crate) fn place_by(&mut self, placement: Placement) {
         debug_assert_eq!(self.keys(), 0, "keys would be lost");

@@ -210,23 +210,8 @@ fn sum_fields(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
     let mut frames = frames(parts);
     let mut first = frames.next()?;
     for frame in frames {
-        match (&mut first, frame) {
-            (Frame::Map(into), Frame::Map(from)) => {
-                for (name, value) in from {
-                    match into.iter_mut().find(|(known, _)| *known == name) {
-                        Some((_, known)) => add(known, &value),
-                        None => into.push((name, value)),
-                    }
-                }
-            }
-            (Frame::Array(into), Frame::Array(from)) => {
-                for pair in from.chunks_exact(2) {
-                    match into.chunks_exact_mut(2).find(|known| known[0] == pair[0]) {
-                        Some(known) => add(&mut known[1], &pair[1]),
-                        None => into.extend_from_slice(pair),
-                    }
-                }
-            }
+        match (&first, &frame) {
+            (Frame::Map(_), Frame::Map(_)) | (Frame::Array(_), Frame::Array(_)) => add(&mut first, frame),
             _ => return None,
         }
     }
@@ -234,9 +219,28 @@ fn sum_fields(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-fn add(into: &mut Frame, from: &Frame) {
-    if let (Frame::Integer(into), Frame::Integer(from)) = (into, from) {
-        *into = into.saturating_add(*from);
+/// Adds an integer to another, or the fields of a map to those of another; what is neither stays as it is in the first.
+fn add(into: &mut Frame, from: Frame) {
+    match (into, from) {
+        (Frame::Integer(into), Frame::Integer(from)) => *into = into.saturating_add(from),
+        (Frame::Map(into), Frame::Map(from)) => {
+            for (name, value) in from {
+                match into.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, known)) => add(known, value),
+                    None => into.push((name, value)),
+                }
+            }
+        }
+        (Frame::Array(into), Frame::Array(from)) => {
+            let mut words = from.into_iter();
+            while let (Some(name), Some(value)) = (words.next(), words.next()) {
+                match into.chunks_exact_mut(2).find(|known| known[0] == name) {
+                    Some(known) => add(&mut known[1], value),
+                    None => into.extend([name, value]),
+                }
+            }
+        }
+        _ => {}
     }
 }
 
@@ -305,5 +309,13 @@ mod tests {
         check(Merge::Rule(MergeRule::SumFields), &[two, two], "*2\r\n$1\r\na\r\n:2\r\n");
         let three = "%1\r\n$1\r\na\r\n:1\r\n";
         check(Merge::Rule(MergeRule::SumFields), &[three, three], "%1\r\n$1\r\na\r\n:2\r\n");
+        let of_database =
+            |name: &str, keys: u8| format!("%1\r\n${}\r\n{name}\r\n%1\r\n$1\r\nk\r\n:{keys}\r\n", name.len());
+        let (one, same, other) = (of_database("db.0", 1), of_database("db.0", 2), of_database("db.11", 4));
+        check(
+            Merge::Rule(MergeRule::SumFields),
+            &[&one, &same, &other],
+            "%2\r\n$4\r\ndb.0\r\n%1\r\n$1\r\nk\r\n:3\r\n$5\r\ndb.11\r\n%1\r\n$1\r\nk\r\n:4\r\n",
+        );
     }
 }

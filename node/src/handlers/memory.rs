@@ -1,10 +1,13 @@
 //! MEMORY: what the data and the node take.
 
+use slotway_cluster::Database;
+use slotway_cluster::slot::DATABASES;
 use slotway_resp::{Version, write};
 
 use super::arguments::{SYNTAX, count, integer, is};
 use crate::{
     call::{Call, Done, Refusal},
+    keyspace::Overhead,
     memory::Reading,
     node::Node,
     server_call::ServerCall,
@@ -41,19 +44,28 @@ enum Figure {
     /// May be below zero.
     Difference(u64, u64),
     Percent(u64, u64),
+    /// A map of a database's own.
+    Tables(Overhead),
 }
 
-use Figure::{Count, Difference, Percent, Ratio};
+use Figure::{Count, Difference, Percent, Ratio, Tables};
 
-fn figures(node: &mut Node) -> Vec<(&'static str, Figure)> {
+/// A line for each database that has keys.
+fn databases(node: &Node) -> Vec<(String, Overhead)> {
+    let databases = (0..DATABASES).map(Database).filter(|&database| node.keyspace.len(database) > 0);
+    databases.map(|database| (format!("db.{}", database.0), node.keyspace.overhead(database))).collect()
+}
+
+fn figures(node: &mut Node) -> Vec<(String, Figure)> {
     let Reading { allocated, active, resident } = node.memory.read();
     let clients: usize = node.clients.iter().map(|client| client.memory_bytes()).sum();
     let clients = u64::try_from(clients).unwrap_or(u64::MAX);
     let (startup, peak) = (node.memory.startup, node.memory.peak);
-    let overhead = startup.saturating_add(clients);
+    let databases = databases(node);
+    let overhead = startup.saturating_add(clients).saturating_add(node.overhead_bytes());
     let dataset = allocated.saturating_sub(overhead);
     let keys = node.keys();
-    vec![
+    let before = [
         ("peak.allocated", Count(peak)),
         ("total.allocated", Count(allocated)),
         ("startup.allocated", Count(startup)),
@@ -64,6 +76,8 @@ fn figures(node: &mut Node) -> Vec<(&'static str, Figure)> {
         ("aof.buffer", Count(0)),
         ("lua.caches", Count(0)),
         ("functions.caches", Count(0)),
+    ];
+    let behind = [
         ("overhead.total", Count(overhead)),
         ("keys.count", Count(keys)),
         ("keys.bytes-per-key", Count(allocated.saturating_sub(startup).checked_div(keys).unwrap_or(0))),
@@ -81,7 +95,10 @@ fn figures(node: &mut Node) -> Vec<(&'static str, Figure)> {
         ("rss-overhead.bytes", Count(0)),
         ("fragmentation", Ratio(resident, allocated)),
         ("fragmentation.bytes", Difference(resident, allocated)),
-    ]
+    ];
+    let named = |(name, figure): (&str, Figure)| (name.to_owned(), figure);
+    let databases = databases.into_iter().map(|(name, overhead)| (name, Tables(overhead)));
+    before.map(named).into_iter().chain(databases).chain(behind.map(named)).collect()
 }
 
 pub(crate) fn stats(call: &mut ServerCall<'_>) -> Done {
@@ -102,6 +119,19 @@ fn write_figure(out: &mut Vec<u8>, version: Version, figure: &Figure) {
         Difference(more, less) => write::integer(out, signed(more) - signed(less)),
         Ratio(of, through) => write::double(out, version, share(of, through)),
         Percent(of, whole) => write::double(out, version, share(of, whole) * 100.0),
+        Tables(overhead) => {
+            // Keys lie in a table of their slot's: nothing leads from slots to keys beside it.
+            let lines = [
+                ("overhead.hashtable.main", overhead.tables),
+                ("overhead.hashtable.expires", overhead.deadlines),
+                ("overhead.hashtable.slot-to-keys", 0),
+            ];
+            write::map(out, version, lines.len());
+            for (name, bytes) in lines {
+                write::bulk(out, name.as_bytes());
+                write::integer(out, count(bytes));
+            }
+        }
     }
 }
 

@@ -5,12 +5,12 @@
 use slotway_cluster::Slot;
 use slotway_cluster::slot::SLOTS;
 
-use super::Place;
 use super::entry::Entry;
 use super::part::NEVER;
 use super::seed::{Random, Seed};
 use super::table::Table;
 use super::wheel::{self, Wheel};
+use super::{Overhead, Place};
 use crate::call::Millis;
 
 pub(super) struct Contents {
@@ -41,6 +41,9 @@ const MANY_DEADLINES: u64 = 16;
 
 /// Parts that are looked into for each of them that is wanted, at most.
 const LOOKS_PER_SAMPLE: usize = 8;
+
+/// Tables that are looked into to tell what all of them take.
+const OVERHEAD_LOOKS: usize = 16;
 
 const GROUP_SLOTS: usize = 128;
 const GROUPS: usize = SLOTS as usize / GROUP_SLOTS;
@@ -250,6 +253,19 @@ impl Contents {
             Tables::Spread(spread) => (None, spread.tables.as_slice()),
         };
         one.into_iter().chain(many)
+    }
+
+    /// Judged by a few tables, where keys are: the parts of a table are about equally full.
+    pub(super) fn overhead(&self) -> Overhead {
+        let mut random = Random::new(self.keys);
+        let per_table = size_of::<Table>();
+        let keys = usize::try_from(self.keys).unwrap_or(usize::MAX);
+        let all = (0..OVERHEAD_LOOKS).filter_map(|_| {
+            let (_, table) = self.random_table(&mut random)?;
+            (table.bytes(1, |_| 0) - per_table).saturating_mul(keys).checked_div(table.len())
+        });
+        let parts = all.sum::<usize>() / OVERHEAD_LOOKS;
+        Overhead { tables: self.tables().count() * per_table + parts, deadlines: self.wheel.bytes() }
     }
 
     /// A key chosen by chance, each about equally likely.

@@ -125,6 +125,10 @@ impl Wheel {
         Some(turn[random.index(turn.len())])
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.turns.values().map(|turn| size_of_val(turn) + turn.capacity() * size_of::<Range>()).sum()
+    }
+
     /// When the next turn comes.
     #[cfg(test)]
     pub(super) fn next(&self) -> Option<Millis> {

@@ -200,6 +200,7 @@ const USES: &[Uses] = &[
     (&["SET k 12345"], "BITFIELD k SET u8 80 3 GET u8 0", [Some(1), None]),
     (&["SET k 12345"], "RENAMENX k k", [Some(1), None]),
     (&["SET k 12345", "SET k2 v"], "COPY k k2 REPLACE", [Some(1), Some(0)]),
+    (&["RPUSH k a b c"], "LMOVE k k LEFT RIGHT", [Some(2), None]),
     (&["RPUSH k a b c"], "LMOVE k k2 LEFT LEFT", [Some(1), Some(0)]),
     (&["RPUSH k a b c", "RPUSH k2 a"], "LMOVE k k2 LEFT LEFT", [Some(1), Some(1)]),
     (&["RPUSH k a b c", "RPUSH k2 a"], "RPOPLPUSH k k2", [Some(1), Some(1)]),
@@ -327,6 +328,18 @@ fn memory_is_told_in_figures_and_in_words() {
     assert_eq!(of("keys.count"), Frame::Integer(5000));
     let Frame::Integer(each) = of("keys.bytes-per-key") else { panic!("no integer") };
     assert!((2000..4000).contains(&each), "{each}");
+    let Frame::Map(tables) = of("db.0") else { panic!("no map") };
+    let names = ["main", "expires", "slot-to-keys"].map(|name| bulk(&format!("overhead.hashtable.{name}")));
+    assert_eq!(tables.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), names);
+    let Frame::Integer(main) = tables[0].1 else { panic!("no integer") };
+    assert!((5000 * 8..5_000_000).contains(&main), "{main}");
+    assert_eq!(tables[1].1, Frame::Integer(0), "no key has a deadline");
+    assert!(!stats.iter().any(|(name, _)| *name == bulk("db.1")), "a database without keys has no line");
+    client.say("EXPIRE k1 1000");
+    let Frame::Map(stats) = client.say("MEMORY STATS") else { panic!("no map") };
+    let line = stats.iter().find(|(name, _)| *name == bulk("db.0"));
+    let Some((_, Frame::Map(tables))) = line else { panic!("no map") };
+    assert!(matches!(tables[1].1, Frame::Integer(bytes) if bytes > 0), "{tables:?}");
     assert!(!text(&client.say("MEMORY DOCTOR")).contains("hardly any data"));
     assert!(text(&client.say("MEMORY MALLOC-STATS")).contains("resident: "));
     assert_eq!(client.say("MEMORY PURGE"), ok());

@@ -113,7 +113,8 @@ fn change(call: &mut Call<'_>, operations: usize, len_min: usize) -> Done {
             }
             changes += u64::from(did.wrote && (did.changed || is_longer));
         }
-        // Redis keeps silent about a string that grew for writes that all failed. But it did change.
+        // Redis keeps silent about a string that grew for writes that all failed, and its replicas do not learn of it. But it
+        // did change.
         changes.max(u64::from(is_longer))
     })?;
     call.keyspace.changed(key, changes);

@@ -112,6 +112,8 @@ pub(super) struct Facts<'a> {
     memory: Reading,
     /// Bytes that clients' connections hold.
     client_bytes: u64,
+    /// Bytes of tables.
+    table_bytes: u64,
     input_bytes_max: usize,
     output_bytes_max: usize,
     system_memory: u64,
@@ -127,6 +129,7 @@ impl<'a> Facts<'a> {
             now,
             memory,
             client_bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
+            table_bytes: node.overhead_bytes(),
             input_bytes_max: clients().map(|client| client.input_bytes.get()).max().unwrap_or(0),
             output_bytes_max: clients().map(|client| client.output_bytes.get()).max().unwrap_or(0),
             system_memory: system_memory().unwrap_or(0),
@@ -239,7 +242,7 @@ impl<'a> Facts<'a> {
     fn memory(&self, name: &str) -> Option<String> {
         let Reading { allocated, active, resident } = self.memory;
         let (startup, peak) = (self.node.memory.startup, self.node.memory.peak);
-        let overhead = startup.saturating_add(self.client_bytes);
+        let overhead = startup.saturating_add(self.client_bytes).saturating_add(self.table_bytes);
         let dataset = allocated.saturating_sub(overhead);
         let maxmemory = self.node.settings.bytes(Key::Maxmemory);
         Some(match name {

@@ -19,16 +19,18 @@ pub(crate) fn rpoplpush(call: &mut Call<'_>) -> Done {
 
 fn transfer(call: &mut Call<'_>, from: End, to: End) -> Done {
     let (source, target) = (call.nth_key(0, 1), call.nth_key(1, 2));
-    let Some(list) = find_mut(call.keyspace, source, call.now)? else {
+    if find_mut(call.keyspace, source, call.now)?.is_none() {
         write::null(call.out, call.version);
-        return Ok(());
-    };
-    if source.bytes == target.bytes {
-        rotate(list, from, to, call.out);
-        call.keyspace.changed(source, 1);
         return Ok(());
     }
     let is_new = find_mut(call.keyspace, target, call.now)?.is_none();
+    if source.bytes == target.bytes {
+        if let Some(list) = find_again(call.keyspace, source) {
+            rotate(list, from, to, call.out);
+        }
+        call.keyspace.changed(source, 1);
+        return Ok(());
+    }
     let Some(mut list) = find_again(call.keyspace, source) else { return Ok(()) };
     let moved = take(&mut list, from, call.out);
     let left = list.settle();
