@@ -45,6 +45,7 @@ pub const EXPIRE_GT_AND_LT: &str = "ERR GT and LT options at the same time are n
 
 // Databases.
 pub const DB_OUT_OF_RANGE: &str = "ERR DB index is out of range";
+pub const NO_SELECT_IN_CLUSTER: &str = "ERR SELECT is not allowed in cluster mode";
 pub const SWAPDB_FIRST: &str = "ERR invalid first DB index";
 pub const SWAPDB_SECOND: &str = "ERR invalid second DB index";
 

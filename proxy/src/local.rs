@@ -115,8 +115,11 @@ fn select(case: &mut Case<'_>) {
 pub(crate) fn database(word: &[u8], databases: u8) -> Result<Database, &'static str> {
     let text = std::str::from_utf8(word).ok();
     let number = text.and_then(|text| text.parse::<i64>().ok()).ok_or(errors::NOT_INTEGER)?;
-    let number = u8::try_from(number).ok().filter(|&number| number < databases);
-    number.map(Database).ok_or(errors::DB_OUT_OF_RANGE)
+    match u8::try_from(number) {
+        Ok(number) if number < databases => Ok(Database(number)),
+        _ if databases == 1 => Err(errors::NO_SELECT_IN_CLUSTER),
+        _ => Err(errors::DB_OUT_OF_RANGE),
+    }
 }
 
 /// Back to the state of a new connection (RESET also ends CLIENT REPLY OFF, so it is heard).

@@ -91,7 +91,9 @@ fn in_front_of_a_redis_cluster_there_is_only_database_0() {
     let mut client = front.client();
     client.check_all(&[
         ("SELECT 0", "+OK"),
-        ("SELECT 1", "-ERR DB index is out of range"),
+        ("SELECT 1", "-ERR SELECT is not allowed in cluster mode"),
+        ("SELECT -1", "-ERR SELECT is not allowed in cluster mode"),
+        ("SELECT x", "-ERR value is not an integer or out of range"),
         ("GET a", "GET a"),
         ("MULTI", "+OK"),
         ("SELECT 15", "+QUEUED"),
