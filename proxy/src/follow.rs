@@ -107,6 +107,11 @@ impl Follow {
         self.keep(thread, stray);
     }
 
+    /// Whether a write that was taken on until then is here.
+    pub(crate) fn owes_write(&self, until_us: u64) -> bool {
+        self.strays.borrow().iter().any(|stray| stray.waiter.is_write_until(until_us))
+    }
+
     /// What waits here must fit into `hold-bytes-max`, as what links hold.
     fn keep(&self, thread: &Thread, stray: Stray) {
         let mut held = self.held.borrow_mut();

@@ -382,6 +382,11 @@ impl Link {
         self.state.get()
     }
 
+    /// Whether a write that was taken on until then waits for its reply.
+    pub(crate) fn owes_write(&self, until_us: u64) -> bool {
+        self.flight.borrow().waiters().any(|waiter| waiter.is_write_until(until_us))
+    }
+
     /// What waits for a reply or for being sent.
     pub(crate) fn load(&self) -> Load {
         let flight = self.flight.borrow();

@@ -19,7 +19,7 @@ mod explain;
 mod hello;
 pub(crate) mod info;
 pub(crate) mod latency;
-mod pause;
+pub(crate) mod pause;
 
 /// Answers a request of the policies `Local` and `ClientState`.
 pub(crate) fn run(case: &mut Case<'_>) -> Next {

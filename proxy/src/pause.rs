@@ -4,8 +4,8 @@
 //! that it takes when it is told. A client whose next request has to wait stalls with that request set aside and all
 //! behind it unread: nothing is reordered, nothing is lost. The sweep ends a pause whose time is over.
 //!
-//! Whoever pauses is answered when every data thread has seen it: from then on no request that waits is taken on. A write
-//! that was on its way to a node before may still be running there. Pure; the shell is `local/pause.rs`.
+//! Whoever pauses is answered when every data thread has seen it and every write that had been taken on before has been
+//! answered or given up: from then on nothing changes by this proxy's clients. Pure; the shell is `local/pause.rs`.
 
 use slotway_commands::{Command, Id};
 

@@ -31,6 +31,7 @@ use crate::{
     lease::Leases,
     limits::Limits,
     link::{self, Link, LinkKey, Tenancy, Trace},
+    local,
     message::Message,
     metrics::{Counters, Present},
     pause::Pause,
@@ -150,6 +151,11 @@ impl Thread {
         if self.pause.get().is_none() {
             self.clients.borrow().values().for_each(|client| client.end_pause());
         }
+    }
+
+    /// Whether a write that was taken on until then has not been answered.
+    pub(crate) fn owes_write(&self, until_us: u64) -> bool {
+        self.follow.owes_write(until_us) || self.all_links().iter().any(|link| link.owes_write(until_us))
     }
 
     /// Microseconds on the thread's clock, as of the last [`Thread::tick`].
@@ -483,8 +489,7 @@ fn receive(thread: &Rc<Thread>, message: Message) {
         Message::LookAtPause { answer } => {
             thread.tick();
             thread.look_at_pause();
-            // Whoever asked may be gone.
-            let _ = answer.send(());
+            thread.spawn(local::pause::answer_when_in_force(Rc::clone(thread), answer));
         }
         Message::KillClients { ids } => {
             thread.clients().iter().filter(|client| ids.contains(&client.id)).for_each(|client| {

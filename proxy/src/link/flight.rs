@@ -178,6 +178,11 @@ impl<W> Flight<W> {
         self.front
     }
 
+    /// As [`Flight::iter_mut`], whoever waits.
+    pub(crate) fn waiters(&self) -> impl Iterator<Item = &W> {
+        self.waiting.iter().map(|waiting| &waiting.waiter)
+    }
+
     /// Requests that wait for a reply, sent or not.
     pub(crate) fn len(&self) -> usize {
         self.waiting.len()

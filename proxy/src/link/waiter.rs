@@ -115,6 +115,13 @@ impl Waiter {
         }
     }
 
+    /// Somebody waits for it, it was taken on until then, and the node may change something when it comes. What blocks may
+    /// wait for the very writes that a pause holds back.
+    pub(crate) fn is_write_until(&self, until_us: u64) -> bool {
+        let awaited = self.client.is_some() && self.since_us <= until_us;
+        awaited && self.may_write() && !self.command.is_blocking()
+    }
+
     pub(crate) fn is_bound(&self) -> bool {
         self.unit().is_some_and(Unit::is_bound)
     }

@@ -1,6 +1,7 @@
-//! CLIENT PAUSE and UNPAUSE: what is in force changes at once, whoever asked is answered when all data threads know.
+//! CLIENT PAUSE and UNPAUSE: what is in force changes at once; whoever asked is answered when all data threads know, and when
+//! the writes that they had taken on before are over.
 
-use std::{rc::Rc, sync::PoisonError};
+use std::{rc::Rc, sync::PoisonError, time::Duration};
 
 use slotway_commands::errors;
 use slotway_resp::{Request, number, write};
@@ -10,6 +11,9 @@ use crate::{
     client::Client, dispatch::Case, local::clients::deliver, message::Message, pause::Pause, replies::Ticket,
     thread::Thread,
 };
+
+/// How often a thread looks whether its writes are over.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// `CLIENT PAUSE milliseconds [WRITE|ALL]`
 pub(super) fn pause(case: &mut Case<'_>) {
@@ -56,14 +60,29 @@ fn change(case: &mut Case<'_>, change: impl FnOnce(Pause) -> Pause) {
 
 async fn tell_all(thread: Rc<Thread>, client: Rc<Client>, ticket: Ticket) {
     let threads = thread.shared.threads.get().cloned().unwrap_or_default();
+    let mut answers = Vec::new();
     for sender in threads.iter().filter_map(tokio::sync::mpsc::WeakSender::upgrade) {
         let (send, receive) = oneshot::channel();
         if sender.send(Message::LookAtPause { answer: send }).await.is_ok() {
-            // A thread that has ended has no clients.
-            let _ = receive.await;
+            answers.push(receive);
         }
+    }
+    for answer in answers {
+        // A thread that has ended has no clients.
+        let _ = answer.await;
     }
     let mut out = Vec::new();
     write::simple(&mut out, "OK");
     deliver(&thread, &client, ticket, &out);
+}
+
+/// Answers when no write is under way that this thread had taken on before the pause, or when there is no pause. A write
+/// whose node does not answer ends at its deadline.
+pub(crate) async fn answer_when_in_force(thread: Rc<Thread>, answer: oneshot::Sender<()>) {
+    let since_us = thread.now_us();
+    while !thread.pause.get().is_none() && thread.owes_write(since_us) {
+        tokio::time::sleep(LOOK).await;
+    }
+    // Whoever asked may be gone.
+    let _ = answer.send(());
 }

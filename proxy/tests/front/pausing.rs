@@ -1,11 +1,18 @@
 //! CLIENT PAUSE: whose requests wait, for how long, and that nothing of what waited is lost or changes places.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use crate::{
     backend::{Fake, Redis},
     front::Front,
     peer::{Peer, until},
+    scripts::{Gate, read_all},
 };
 
 /// A node that answers each request with its words, and an operator on another data thread than the client.
@@ -48,6 +55,38 @@ fn writes_of_other_threads_wait_until_unpause_and_keep_their_order() {
     }
     assert_eq!(other.read(), "INCR other");
     client.check("SET a 2", "SET a 2");
+}
+
+#[test]
+fn a_pause_is_in_force_when_the_writes_before_it_are_over() {
+    let (gate, answered) = (Gate::default(), Arc::new(AtomicBool::new(false)));
+    let fake = Fake::start({
+        let (gate, answered) = (gate.clone(), Arc::clone(&answered));
+        move |conn| {
+            while let Some(line) = conn.next() {
+                if line.starts_with("SET") {
+                    gate.wait();
+                    answered.store(true, Ordering::SeqCst);
+                }
+                conn.reply("+OK\r\n");
+            }
+        }
+    });
+    let front = Front::of(&[fake.port]);
+    let (mut operator, mut client, mut watcher) = (front.client(), front.client(), front.client());
+    client.send(&["GET a", "SET a 1", "GET a"]);
+    until("the node has the write", || fake.count("SET a 1") == 1);
+    std::thread::scope(|scope| {
+        let paused = scope.spawn(|| {
+            operator.check("CLIENT PAUSE 1000000 WRITE", "+OK");
+            answered.load(Ordering::SeqCst)
+        });
+        until("it has been asked for", || watcher.ask("CLIENT LIST").contains(" cmd=client|pause "));
+        gate.open();
+        assert!(paused.join().unwrap(), "the write was answered before");
+    });
+    assert_eq!(read_all(&mut client, 3), "+OK +OK +OK");
+    operator.check("CLIENT UNPAUSE", "+OK");
 }
 
 #[test]
