@@ -503,6 +503,8 @@ NodeUser "node-user" [Program P AtStart Acts], "", TEXT,
     "User towards the nodes; empty: the default user";
 Proxies "proxies" [Program U AtStart Acts], "1", int(1, 64),
     "Number of proxies to start";
+ReadFrom "read-from" [Program P Live Acts], "primary", choice(&["primary", "prefer-replica", "replica"]),
+    "Where reads outside transactions go; replicas may answer from a state that is a little older";
 ReconnectBackoffMsMax "reconnect-backoff-ms-max" [Limits P Live Acts], "2000", int(1, 600_000),
     "Milliseconds, at most, between two attempts to reach a node";
 ReconnectBackoffMsMin "reconnect-backoff-ms-min" [Limits P Live Acts], "50", int(1, 600_000),

@@ -16,6 +16,7 @@ use crate::{
     errors, every_shard,
     link::{Errand, Link},
     local,
+    read_from::{self, ReadFrom},
     replies::{Heard, Replies},
     split,
     thread::Thread,
@@ -189,12 +190,25 @@ impl<'a> Case<'a> {
         link.send(self.thread, self.replies, errand, self.request);
     }
 
-    /// The link on which the client's requests to the primary of this shard travel: its own one, if it leads there.
+    /// The link on which the client's requests to this shard travel: its own one, if it leads there; a replica's, if the
+    /// request only reads and that is wanted.
     pub(crate) fn link(&self, shard: usize) -> Rc<Link> {
         if self.client.apart.get() {
             return self.link_apart(shard);
         }
-        self.thread.link(shard, self.client.version.get(), self.client.database.get())
+        let (version, database) = (self.client.version.get(), self.client.database.get());
+        if self.thread.read_from.get() != ReadFrom::Primary
+            && let Some(link) = self.thread.reading_link(self.command, shard, version, database)
+        {
+            return link;
+        }
+        self.thread.link(shard, version, database)
+    }
+
+    /// Whether such a command of this client goes to a replica as long as one is up.
+    pub(crate) fn client_reads_from_replicas(&self, command: &Command) -> bool {
+        let wanted = self.thread.read_from.get() != ReadFrom::Primary;
+        wanted && !self.client.apart.get() && read_from::is_for_replicas(command)
     }
 
     #[cold]

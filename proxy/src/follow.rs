@@ -31,7 +31,7 @@ use crate::{
         reroute::{Owner, Subject},
     },
     link::{
-        Link, LinkKey, Load, State,
+        Link, LinkKey, Load, Reach, State,
         waiter::{Asking, Course, Waiter},
     },
     split::Cut,
@@ -337,14 +337,17 @@ impl Stray {
             return Step::Stays(Box::new(self));
         }
         let subject = self.subject();
-        let (address, asking) = match &self.goal {
-            Goal::Address { address, asking } => (Arc::clone(address), *asking),
+        let (key, asking) = match &self.goal {
+            Goal::Address { address, asking } => {
+                let address = Arc::clone(address);
+                (LinkKey { address, reach: Reach::Primary, ..self.key.clone() }, *asking)
+            }
             Goal::KeyByKey => {
                 let cut = subject.cut_by_key();
                 return self.cut(thread, cut);
             }
             Goal::Owner => match subject.owner(thread) {
-                Owner::Shard(shard) => (thread.address(shard), false),
+                Owner::Shard(shard) => (thread.key_to_owner(&self.key, shard), false),
                 Owner::Several => {
                     let cut = subject.cut_by_owner(thread);
                     return self.cut(thread, cut);
@@ -352,7 +355,6 @@ impl Stray {
                 Owner::Nobody => return self.wait(thread),
             },
         };
-        let key = LinkKey { address, ..self.key.clone() };
         let link = thread.open(key, self.shard);
         let leave = self.client().order.borrow().may_leave(trail, link.id());
         match leave {

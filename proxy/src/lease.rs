@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 use crate::{
     client::Client,
     errors,
-    link::{Link, LinkKey, State, Tenancy, unit::Unit},
+    link::{Link, LinkKey, Reach, State, Tenancy, unit::Unit},
     thread::Thread,
 };
 
@@ -75,7 +75,8 @@ pub(crate) fn take(
     let address = thread.address(shard);
     let mut nodes = thread.leases.nodes.borrow_mut();
     let places = nodes.entry(Arc::clone(&address)).or_default();
-    let key = LinkKey { address, version: client.version.get(), database, trace: client.trace() };
+    let (version, trace) = (client.version.get(), client.trace());
+    let key = LinkKey { address, version, database, trace, reach: Reach::Primary };
     let is_ready = |place: &Place| place.state == Use::Free && place.link.is_settled();
     // The one that came back last is the likeliest to be warm, the first the likeliest to be closed as idle.
     if let Some(place) = places.iter_mut().rev().find(|place| is_ready(place) && place.link.key == key) {

@@ -22,6 +22,7 @@ mod transaction;
 mod follow;
 mod lease;
 mod link;
+mod read_from;
 mod routes;
 
 mod gather;

@@ -4,6 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use slotway_config::{Key, OutputLimit, Settings};
 
+use crate::read_from::ReadFrom;
+
 /// Every limit has the name of its setting.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
@@ -27,6 +29,7 @@ pub(crate) struct Limits {
     pub(crate) leased_links_max: usize,
     pub(crate) transaction_bytes_max: usize,
     pub(crate) transaction_commands_max: usize,
+    pub(crate) read_from: ReadFrom,
     pub(crate) connect_us_max: u64,
     pub(crate) backoff_min: Duration,
     pub(crate) backoff_max: Duration,
@@ -56,6 +59,7 @@ impl Limits {
             leased_links_max: settings.count(Key::LeasedLinksPerNodeMax),
             transaction_bytes_max: bytes(Key::TransactionBytesMax),
             transaction_commands_max: settings.count(Key::TransactionCommandsMax),
+            read_from: ReadFrom::of(settings),
             connect_us_max: number(Key::ConnectTimeoutMs) * 1000,
             backoff_min: Duration::from_millis(number(Key::ReconnectBackoffMsMin)),
             backoff_max: Duration::from_millis(number(Key::ReconnectBackoffMsMax)),

@@ -1,6 +1,6 @@
 //! A long-lived pipelined connection to one node, shared by all clients of a data thread or leased to one.
 //!
-//! A link belongs to (data thread, node address, RESP version, database, NO-TOUCH or not): a shared one never sees a
+//! A link belongs to (data thread, node address, RESP version, database, NO-TOUCH or not, reads of a replica or not): a shared one never sees a
 //! command that would change its state, because another client's request may be next. Requests go out in the order they
 //! were taken on, replies come back in that order. The decisions stand in [`flight`] and [`unit`]; [`drive`] connects, reads and
 //! connects again; [`answer`] and [`loss`] say what becomes of a request whose reply comes, or does not.
@@ -48,6 +48,15 @@ pub(crate) struct LinkKey {
     pub(crate) version: Version,
     pub(crate) database: Database,
     pub(crate) trace: Trace,
+    pub(crate) reach: Reach,
+}
+
+/// What the node is to its shard, as far as this link is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Reach {
+    Primary,
+    /// Asked for reads only ([`crate::read_from`]).
+    Replica,
 }
 
 /// Whether commands count as uses of their keys: eviction and OBJECT IDLETIME ask (CLIENT NO-TOUCH).

@@ -2,7 +2,7 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use slotway_cluster::{Database, ShardId, Slot, Topology, slot::DATABASES, topology::SlotMap};
+use slotway_cluster::{Database, NodeId, ShardId, Slot, Topology, slot::DATABASES, topology::SlotMap};
 use slotway_resp::Version;
 
 use crate::link::Link;
@@ -21,17 +21,18 @@ pub(crate) struct Route {
     pub(crate) id: ShardId,
     /// `host:port` of the primary.
     pub(crate) address: Arc<str>,
+    /// `host:port` of each replica.
+    pub(crate) replicas: Vec<Arc<str>>,
     pub(crate) links: [Option<Rc<Link>>; LINKS],
 }
 
 impl Routes {
     pub(crate) fn new(topology: Arc<Topology>) -> Routes {
-        let address = |shard: &slotway_cluster::topology::Shard| {
-            topology.node(&shard.primary).map_or_else(String::new, |node| node.addr.clone())
-        };
+        let address = |id: &NodeId| topology.node(id).map_or_else(String::new, |node| node.addr.clone());
         let shards = topology.shards.iter().map(|shard| Route {
             id: shard.id,
-            address: address(shard).into(),
+            address: address(&shard.primary).into(),
+            replicas: shard.replicas.iter().map(|id| address(id).into()).collect(),
             links: [const { None }; LINKS],
         });
         Routes { map: topology.slot_map(), shards: shards.collect(), topology }

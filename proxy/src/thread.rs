@@ -30,11 +30,12 @@ use crate::{
     inbox,
     lease::Leases,
     limits::Limits,
-    link::{self, Link, LinkKey, Tenancy, Trace},
+    link::{self, Link, LinkKey, Reach, Tenancy, Trace},
     local,
     message::Message,
     metrics::{Counters, Present},
     pause::Pause,
+    read_from::ReadFrom,
     routes::Routes,
     shared::Shared,
     turn::{self, Turn},
@@ -66,6 +67,8 @@ pub(crate) struct Thread {
     pub(crate) leases: Leases,
     pub(crate) pause: Cell<Pause>,
     pub(crate) follow: Follow,
+    /// The limits' own, at hand for every request.
+    pub(crate) read_from: Cell<ReadFrom>,
     parser: RefCell<Parser>,
     started: Instant,
     now_us: Cell<u64>,
@@ -96,6 +99,7 @@ impl Thread {
             leases: Leases::default(),
             pause: Cell::default(),
             follow: Follow::default(),
+            read_from: Cell::new(limits.read_from),
             parser: RefCell::default(),
             started: shared.started,
             now_us: Cell::new(0),
@@ -130,6 +134,7 @@ impl Thread {
         let settings = settings.load();
         if !Arc::ptr_eq(settings, &self.limits.borrow().of) {
             *self.limits.borrow_mut() = Limits::of(settings, self.shared.counters.len());
+            self.read_from.set(self.limits.borrow().read_from);
         }
     }
 
@@ -226,8 +231,20 @@ impl Thread {
         self.routes.borrow().shards.iter().any(|route| route.address == link.key.address)
     }
 
-    /// Whether `link` leads to the primary of the shard.
+    /// The addresses of a shard's replicas.
+    pub(crate) fn replicas(&self, shard: usize) -> Ref<'_, [Arc<str>]> {
+        Ref::map(self.routes.borrow(), |routes| &*routes.shards[shard].replicas)
+    }
+
+    pub(crate) fn shard_id(&self, shard: usize) -> ShardId {
+        self.routes.borrow().shards[shard].id
+    }
+
+    /// Whether `link` leads to the primary of the shard, or to a replica if that will do.
     pub(crate) fn leads_to(&self, link: &Link, shard: usize) -> bool {
+        if link.key.reach == Reach::Replica {
+            return self.reads_from(link, shard);
+        }
         self.routes.borrow().shards.get(shard).is_some_and(|route| route.address == link.key.address)
     }
 
@@ -239,7 +256,8 @@ impl Thread {
         if let Some(link) = place {
             return Rc::clone(link);
         }
-        let key = LinkKey { address: Arc::clone(&route.address), version, database, trace: Trace::Left };
+        let address = Arc::clone(&route.address);
+        let key = LinkKey { address, version, database, trace: Trace::Left, reach: Reach::Primary };
         let link = self.open(key, route.id);
         *place = Some(Rc::clone(&link));
         link
@@ -253,7 +271,7 @@ impl Thread {
             return self.link(shard, version, database);
         }
         let (address, id) = (self.address(shard), self.routes.borrow().shards[shard].id);
-        self.open(LinkKey { address, version, database, trace }, id)
+        self.open(LinkKey { address, version, database, trace, reach: Reach::Primary }, id)
     }
 
     /// The shared link to any node, opened on first use. `shard`: what it is of, as far as is known.

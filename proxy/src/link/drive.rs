@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use slotway_cluster::topology::Kind;
 use slotway_link::Backoff;
 use slotway_resp::{Frame, Limits, Scanner, Version, write};
 use tokio::{
@@ -20,7 +21,7 @@ use tokio::{
 
 use crate::{
     inbox::Inbox,
-    link::{Link, State, Trace},
+    link::{Link, Reach, State, Trace},
     thread::Thread,
 };
 
@@ -105,6 +106,9 @@ async fn introduce(thread: &Thread, link: &Link, stream: &mut TcpStream) -> io::
     }
     if link.key.trace == Trace::None {
         requests.push(vec![b"CLIENT".to_vec(), b"NO-TOUCH".to_vec(), b"ON".to_vec()]);
+    }
+    if link.key.reach == Reach::Replica && thread.kind() == Kind::Cluster {
+        requests.push(vec![b"READONLY".to_vec()]);
     }
     requests.push(vec![b"PING".to_vec()]);
     let mut out = Vec::new();

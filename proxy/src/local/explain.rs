@@ -43,7 +43,10 @@ pub(super) fn run(case: &mut Case<'_>) {
         Ok(command) => command,
         Err(error) => return case.refuse(&error.text),
     };
-    let plan = Plan::of(case, command, inner);
+    let mut plan = Plan::of(case, command, inner);
+    if plan.link == "shared" && case.client_reads_from_replicas(command) {
+        plan.link = "shared, to a replica";
+    }
     let mut reply = Vec::new();
     plan.write(case, command, &mut reply);
     case.say(|out| out.extend_from_slice(&reply));

@@ -21,6 +21,7 @@ mod interrupted;
 mod large_transactions;
 mod latency;
 mod pieces;
+mod reading;
 mod server;
 mod transactions;
 mod watching;
