@@ -39,3 +39,4 @@ mod following;
 mod holding;
 mod life;
 mod silence;
+mod wandering;
