@@ -523,7 +523,7 @@ SentinelPort "sentinel-port" [Program PU AtStart Accepted], "off", Kind::PortOrO
     "Port that answers like a Redis Sentinel";
 Shards "shards" [Program U AtStart Acts], "3", int(1, 1000),
     "Shards to start, each a primary and its replicas";
-SharedReplyBytesMax "shared-reply-bytes-max" [Limits P Live Accepted], "65536", size(1024, 1 << 30),
+SharedReplyBytesMax "shared-reply-bytes-max" [Limits P Live Acts], "65536", size(1024, 1 << 30),
     "Bytes up to which a reply is passed on whole; a larger one as it arrives";
 SharedRequestBytesMax "shared-request-bytes-max" [Limits P Live Accepted], "65536", size(1024, 1 << 30),
     "Bytes up to which a request travels on a shared link; a larger one on a leased link";

@@ -2,12 +2,19 @@
 //!
 //! A [`Gather`] stands in the client's queue until all parts are here, then merges them by its rule. An error of any
 //! part is the answer (the first in the order of parts), because a caller cannot tell half an answer from a whole one.
+//! Only what is put together one behind the other may leave before all of it is here ([`concat`]).
 //! This is the slow path: parts are parsed and allocated freely. Pure.
 
 use slotway_commands::row::MergeRule;
 use slotway_resp::{Frame, Limits, write};
 
-use crate::errors::MALFORMED;
+use crate::{
+    errors::MALFORMED,
+    gather::concat::{Concat, Head},
+    replies::large::Begun,
+};
+
+mod concat;
 
 /// Puts the parts together.
 pub(crate) enum Merge {
@@ -26,6 +33,8 @@ pub(crate) struct Gather {
     parts: Vec<Vec<u8>>,
     missing: usize,
     merge: Option<Merge>,
+    /// The beginning of the one reply has been handed on.
+    begun: Option<Concat>,
     /// What chooses where the rule says "at random".
     random: u64,
 }
@@ -41,15 +50,41 @@ impl std::fmt::Debug for Gather {
 
 impl Gather {
     pub(crate) fn new(parts: usize, merge: Merge, random: u64) -> Gather {
-        Gather { parts: vec![Vec::new(); parts], missing: parts, merge: Some(merge), random }
+        Gather { parts: vec![Vec::new(); parts], missing: parts, merge: Some(merge), begun: None, random }
     }
 
-    /// The whole reply of part `number`.
+    /// The reply of part `number`, or the rest of it.
     pub(crate) fn part(&mut self, number: u32, reply: &[u8]) {
-        let part = &mut self.parts[number as usize];
-        debug_assert!(part.is_empty(), "one reply for each part");
-        *part = reply.to_vec();
+        self.parts[number as usize].extend_from_slice(reply);
         self.missing -= 1;
+    }
+
+    /// The next bytes of the reply of part `number`, of which more will come.
+    pub(crate) fn piece(&mut self, number: u32, piece: &[u8]) {
+        self.parts[number as usize].extend_from_slice(piece);
+    }
+
+    /// Forgets what has come of part `number`, which will come again; its bytes.
+    pub(crate) fn restart(&mut self, number: u32) -> Result<usize, Begun> {
+        match self.begun {
+            Some(_) => Err(Begun),
+            None => Ok(std::mem::take(&mut self.parts[number as usize]).len()),
+        }
+    }
+
+    /// Appends what may leave although parts are missing.
+    pub(crate) fn hand_on(&mut self, out: &mut Vec<u8>) {
+        if self.begun.is_none() && matches!(self.merge, Some(Merge::Rule(MergeRule::Concat))) {
+            self.begun = Concat::begin(&mut self.parts, out);
+        }
+        if let Some(concat) = &mut self.begun {
+            concat.hand_on(&mut self.parts, out);
+        }
+    }
+
+    /// The parts are needed even if nobody hears the reply.
+    pub(crate) fn has_effects(&self) -> bool {
+        matches!(self.merge, Some(Merge::Custom(_)))
     }
 
     /// Bytes of the parts that have come.
@@ -63,6 +98,9 @@ impl Gather {
 
     /// Appends the one reply.
     pub(crate) fn merge(&mut self, out: &mut Vec<u8>) {
+        if self.begun.is_some() {
+            return self.hand_on(out);
+        }
         let parts = std::mem::take(&mut self.parts);
         match self.merge.take() {
             Some(Merge::Rule(rule)) => merge_by_rule(rule, &parts, self.random, out),
@@ -108,7 +146,7 @@ fn merge_by_rule(rule: MergeRule, parts: &[Vec<u8>], random: u64, out: &mut Vec<
             Some(())
         }),
         MergeRule::Min => whole(out, |out| minimum(parts, out)),
-        MergeRule::Concat => whole(out, |out| concat(parts, out)),
+        MergeRule::Concat => whole(out, |out| concat::whole(parts, out)),
         MergeRule::Random => {
             let known: Vec<&Vec<u8>> = parts.iter().filter(|part| !is_null(part)).collect();
             let chosen = match known.len() {
@@ -152,40 +190,6 @@ fn minimum(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
     (0..len)
         .for_each(|index| write::integer(out, arrays.iter().map(|array| array[index]).min().unwrap_or(0)));
     Some(())
-}
-
-/// Arrays or sets, one behind the other, without copying their elements twice.
-fn concat(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
-    let heads: Vec<Head> = parts.iter().map(|part| Head::of(part)).collect::<Option<_>>()?;
-    let kind = heads.first()?.kind;
-    if heads.iter().any(|head| head.kind != kind) {
-        return None;
-    }
-    out.push(kind);
-    out.extend_from_slice(heads.iter().map(|head| head.count).sum::<usize>().to_string().as_bytes());
-    out.extend_from_slice(b"\r\n");
-    for (part, head) in parts.iter().zip(&heads) {
-        out.extend_from_slice(&part[head.len..]);
-    }
-    Some(())
-}
-
-/// The first line of an array or set.
-struct Head {
-    /// `*` or `~`.
-    kind: u8,
-    count: usize,
-    /// Its bytes, line end included.
-    len: usize,
-}
-
-impl Head {
-    fn of(part: &[u8]) -> Option<Head> {
-        let kind = *part.first().filter(|&&kind| matches!(kind, b'*' | b'~'))?;
-        let len = memchr::memchr(b'\n', part)? + 1;
-        let count = std::str::from_utf8(part.get(1..len - 2)?).ok()?.parse().ok()?;
-        Some(Head { kind, count, len })
-    }
 }
 
 fn interleave(order: &[u32], parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {

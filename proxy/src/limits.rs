@@ -22,6 +22,8 @@ pub(crate) struct Limits {
     pub(crate) request_us_max: u64,
     pub(crate) query_bytes_max: usize,
     pub(crate) output: OutputLimit,
+    /// A larger reply is passed on as it arrives.
+    pub(crate) reply_bytes_max: usize,
     /// 0: never.
     pub(crate) client_timeout_us: u64,
     pub(crate) keepalive: Option<Duration>,
@@ -53,6 +55,7 @@ impl Limits {
             request_us_max: number(Key::RequestTimeoutMs) * 1000,
             query_bytes_max: bytes(Key::ClientQueryBufferLimit),
             output: settings.output_limits().normal,
+            reply_bytes_max: bytes(Key::SharedReplyBytesMax),
             client_timeout_us: number(Key::Timeout) * 1_000_000,
             keepalive: (keepalive > 0).then(|| Duration::from_secs(keepalive)),
             link_idle_us: number(Key::LinkIdleCloseS) * 1_000_000,

@@ -3,7 +3,8 @@
 //! A link belongs to (data thread, node address, RESP version, database, NO-TOUCH or not, reads of a replica or not): a shared one never sees a
 //! command that would change its state, because another client's request may be next. Requests go out in the order they
 //! were taken on, replies come back in that order. The decisions stand in [`flight`] and [`unit`]; [`drive`] connects, reads and
-//! connects again; [`answer`] and [`loss`] say what becomes of a request whose reply comes, or does not.
+//! connects again; [`answer`] and [`loss`] say what becomes of a request whose reply comes, or does not; [`arrival`]
+//! passes large replies on as they come.
 
 use std::{
     cell::{Cell, RefCell},
@@ -33,6 +34,7 @@ use crate::{
 };
 
 mod answer;
+mod arrival;
 pub(crate) mod drive;
 pub(crate) mod flight;
 mod loss;
@@ -110,6 +112,9 @@ pub(crate) struct Link {
     closing: Cell<bool>,
     /// The present connection has brought a reply: a node that takes connections and drops them is not up.
     answered: Cell<bool>,
+    /// The reply to the oldest request has come in part and was handed on: when the last of its bytes came, thread clock,
+    /// microseconds.
+    arriving_us: Cell<Option<u64>>,
     /// Thread clock, microseconds.
     used_us: Cell<u64>,
     /// When the present connection was made, and when it brought bytes last.
@@ -150,6 +155,7 @@ impl Link {
             waker: RefCell::default(),
             closing: Cell::new(false),
             answered: Cell::new(false),
+            arriving_us: Cell::new(None),
             used_us: Cell::new(now_us),
             up_us: Cell::new(0),
             heard_us: Cell::new(0),

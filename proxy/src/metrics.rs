@@ -65,6 +65,8 @@ pub(crate) struct Counters {
     pub(crate) leases_refused: Counter,
     /// By place in [`INNER`].
     pub(crate) redirects: [Counter; INNER.len()],
+    /// Clients that had the beginning of a reply when the rest of it was lost.
+    pub(crate) replies_torn: Counter,
     pub(crate) clients_cut_output: Counter,
     pub(crate) clients_cut_input: Counter,
     pub(crate) bytes_from_clients: Counter,
@@ -114,6 +116,7 @@ impl Default for Counters {
             refused_busy: Counter::default(),
             leases_refused: Counter::default(),
             redirects: Default::default(),
+            replies_torn: Counter::default(),
             clients_cut_output: Counter::default(),
             clients_cut_input: Counter::default(),
             bytes_from_clients: Counter::default(),
@@ -274,7 +277,7 @@ impl Present {
 }
 
 /// Names and help texts, in the order in which [`Scrape::collect`] brings them.
-const NAMES: [(&str, &str); 15] = [
+const NAMES: [(&str, &str); 16] = [
     ("slotway_proxy_requests_total", "Requests of clients, by command and outcome"),
     (
         "slotway_proxy_request_seconds",
@@ -301,6 +304,10 @@ const NAMES: [(&str, &str); 15] = [
     (
         "slotway_proxy_leases_refused_total",
         "Requests refused because all links that may be leased were in use",
+    ),
+    (
+        "slotway_proxy_replies_torn_total",
+        "Clients disconnected because the rest of a large reply was lost when they had its beginning",
     ),
 ];
 
@@ -365,6 +372,7 @@ impl Collector for Scrape {
             (MetricType::GAUGE, self.buffers()),
             (MetricType::GAUGE, present.leases()),
             (MetricType::COUNTER, vec![counter(&[], sum(|c| &c.leases_refused))]),
+            (MetricType::COUNTER, vec![counter(&[], sum(|c| &c.replies_torn))]),
         ];
         let families = NAMES.into_iter().zip(values).filter(|(_, (_, metrics))| !metrics.is_empty());
         families

@@ -5,11 +5,14 @@
 //! one that comes early is held until all before it have left. Pure.
 //!
 //! Promise of the hot path: [`Replies::expect`], [`Replies::deliver`] and [`Replies::say`] allocate nothing once the
-//! buffers have grown; held bytes lie one behind the other in one buffer, not one allocation each.
+//! buffers have grown; held bytes lie one behind the other in one buffer, not one allocation each. Large replies come in
+//! pieces ([`large`]) and may allocate.
 
 use std::{cmp::Ordering, collections::VecDeque};
 
-use crate::gather::Gather;
+use crate::{gather::Gather, replies::large::Early};
+
+pub(crate) mod large;
 
 /// Bytes that were delivered are moved out of a buffer when they are more than this and more than half of it.
 const COMPACT_BYTES_MIN: usize = 64 * 1024;
@@ -37,10 +40,15 @@ impl Ticket {
 enum Place {
     /// A link or a task will bring the reply.
     Expected,
+    /// As [`Place::Expected`], but the client has the beginning of the reply: nothing else can stand here any more. At the
+    /// front only.
+    Begun,
     /// Several links will bring the parts of it.
     Gathering(Box<Gather>),
     /// It is here, but an earlier one is not.
     Held { start: usize, len: usize },
+    /// As [`Place::Held`], for a large one, of which perhaps not all is here.
+    Early(Box<Early>),
 }
 
 /// Places in order, what is held, and the output.
@@ -53,9 +61,14 @@ pub(crate) struct Replies {
     held_live: usize,
     /// Bytes of parts that wait for the others.
     gathered: usize,
-    /// What the socket gets.
+    /// Bytes of large replies that wait for earlier ones.
+    early: usize,
+    /// What the socket gets first: so much of it that one buffer would be moved about too often.
+    ahead: VecDeque<Vec<u8>>,
+    ahead_bytes: usize,
+    /// What the socket gets behind that.
     output: Vec<u8>,
-    /// So much of the output has the socket taken.
+    /// So much of the first of these buffers has the socket taken.
     written: usize,
 }
 
@@ -122,12 +135,7 @@ impl Replies {
         };
         gather.part(part, reply);
         self.gathered += reply.len();
-        if gather.is_complete() {
-            self.gathered -= gather.bytes();
-            let mut merged = Vec::new();
-            gather.merge(&mut merged);
-            self.deliver(ticket, &merged);
-        }
+        self.look_at_gather(index);
     }
 
     /// Requests whose reply has not left.
@@ -137,19 +145,21 @@ impl Replies {
 
     /// Bytes that wait for the client, for earlier replies or for further parts.
     pub(crate) fn bytes(&self) -> usize {
-        self.output.len() - self.written + self.held.len() + self.gathered
+        self.ahead_bytes + self.output.len() - self.written + self.held.len() + self.gathered + self.early
     }
 
-    /// Bytes of the output that the socket has not taken.
+    /// What the socket gets next; empty: it has taken everything.
     pub(crate) fn unsent(&self) -> &[u8] {
-        &self.output[self.written..]
+        &self.ahead.front().unwrap_or(&self.output)[self.written..]
     }
 
     /// The socket took `count` bytes of [`Replies::unsent`]. A client that always lags behind makes the output no
     /// longer than what it lags.
     pub(crate) fn wrote(&mut self, count: usize) {
         self.written += count;
-        if self.written == self.output.len() {
+        if !self.ahead.is_empty() {
+            self.leave_what_is_written_behind();
+        } else if self.written == self.output.len() {
             self.output.clear();
             self.written = 0;
         } else if self.written > COMPACT_BYTES_MIN && self.written > self.output.len() / 2 {
@@ -160,7 +170,7 @@ impl Replies {
 
     /// Nothing is owed, nothing waits.
     pub(crate) fn is_settled(&self) -> bool {
-        self.places.is_empty() && self.output.is_empty()
+        self.places.is_empty() && self.output.is_empty() && self.ahead.is_empty()
     }
 
     /// An idle client keeps no room for replies.
@@ -168,6 +178,7 @@ impl Replies {
         if self.is_settled() {
             self.places = VecDeque::new();
             self.held = Vec::new();
+            self.ahead = VecDeque::new();
         }
     }
 
@@ -187,13 +198,23 @@ impl Replies {
 
     /// Moves what is ready at the front to the output.
     fn settle(&mut self) {
-        while let Some((Place::Held { start, len }, heard)) = self.places.front() {
-            if *heard == Heard::Heard {
-                self.output.extend_from_slice(&self.held[*start..*start + *len]);
+        loop {
+            match self.places.front() {
+                Some((Place::Held { start, len }, heard)) => {
+                    if *heard == Heard::Heard {
+                        self.output.extend_from_slice(&self.held[*start..*start + *len]);
+                    }
+                    self.held_live -= len;
+                    self.places.pop_front();
+                    self.front = self.front.wrapping_add(1);
+                }
+                Some((Place::Early(_) | Place::Gathering(_), _)) => {
+                    if !self.bring_forward() {
+                        break;
+                    }
+                }
+                Some((Place::Expected | Place::Begun, _)) | None => break,
             }
-            self.held_live -= len;
-            self.places.pop_front();
-            self.front = self.front.wrapping_add(1);
         }
         if self.held_live == 0 {
             self.held.clear();

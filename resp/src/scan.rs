@@ -90,13 +90,17 @@ impl Scanner {
     /// Bytes at the front of the buffer that an unfinished reply will not be asked about again, inside of a large
     /// bulk too: they may be passed on before the rest has come.
     pub fn passed(&self) -> usize {
-        self.position
+        // A call that could find no end has not looked at what came of a bulk.
+        let inside = self.seen.saturating_sub(self.position).min(self.body_left.saturating_sub(2));
+        self.position + inside
     }
 
     /// The caller has dropped `count` bytes (at most [`Scanner::passed`]) from the front of its buffer. The length
     /// that [`Scanner::next`] gives in the end is then that of the rest.
     pub fn advance(&mut self, count: usize) {
-        self.position = self.position.checked_sub(count).expect("only bytes that were passed are dropped");
+        assert!(count <= self.passed(), "only bytes that were passed are dropped");
+        self.body_left -= count.saturating_sub(self.position);
+        self.position = self.position.saturating_sub(count);
         self.searched = self.searched.saturating_sub(count);
         self.seen = self.seen.saturating_sub(count);
         self.needed = self.needed.saturating_sub(count);

@@ -72,7 +72,7 @@ impl Link {
     }
 
     /// The last reply of what is more than one request came, or of what was sent behind one that looks for its way.
-    fn judged(&self, thread: &Thread, verdict: Verdict, reply: &[u8]) -> Result<(), UnaskedReply> {
+    pub(super) fn judged(&self, thread: &Thread, verdict: Verdict, reply: &[u8]) -> Result<(), UnaskedReply> {
         let waiter = self.flight.borrow_mut().answered().ok_or(UnaskedReply)?;
         let error = verdict != Verdict::Pass || matches!(reply.first(), Some(b'-' | b'!'));
         if waiter.client.is_some() {

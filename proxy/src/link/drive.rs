@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     io,
+    ops::ControlFlow,
     rc::Rc,
     task::{Context, Poll},
     time::Duration,
@@ -25,8 +26,13 @@ use crate::{
     thread::Thread,
 };
 
+const UNASKED: &str = "a reply that nobody asked for";
+
 /// Bytes of the replies to what a link says first.
 const INTRODUCTION_BYTES_MAX: usize = 64 * 1024;
+
+/// So much of large replies is read in one turn.
+const ARRIVING_BYTES_PER_TURN: usize = 256 * 1024;
 
 /// Runs a link until its owner drops the task.
 pub(crate) async fn run(thread: Rc<Thread>, link: Rc<Link>) {
@@ -163,6 +169,7 @@ async fn pass_on_replies(thread: &Rc<Thread>, link: &Rc<Link>, mut reader: Owned
         if link.closing.replace(false) {
             return Poll::Ready("no reply for too long".to_owned());
         }
+        let mut arrived = 0;
         loop {
             let mut shared = thread.read_buffer.borrow_mut();
             let mut wrong = None;
@@ -179,6 +186,12 @@ async fn pass_on_replies(thread: &Rc<Thread>, link: &Rc<Link>, mut reader: Owned
                 Poll::Ready(Ok(count)) => {
                     link.heard_us.set(thread.now_us());
                     thread.counters.bytes_from_nodes.add(count as u64);
+                    arrived += count;
+                    if arrived >= ARRIVING_BYTES_PER_TURN && link.is_arriving() {
+                        // What has come is written before more of it is read.
+                        context.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(error.to_string()),
             }
@@ -187,7 +200,8 @@ async fn pass_on_replies(thread: &Rc<Thread>, link: &Rc<Link>, mut reader: Owned
     .await
 }
 
-/// Passes on the whole replies in `bytes`; how many bytes they were, and what was wrong with the next.
+/// Passes on the whole replies in `bytes`, and of a large one what there is; how many bytes that was, and what was wrong
+/// with the next.
 fn take_replies(
     thread: &Thread,
     link: &Link,
@@ -195,21 +209,51 @@ fn take_replies(
     bytes: &[u8],
 ) -> (usize, Result<(), String>) {
     let mut consumed = 0;
+    if link.is_arriving() {
+        match go_on_with_reply(thread, link, scanner, bytes) {
+            (rest, Ok(ControlFlow::Continue(()))) => consumed = rest,
+            (rest, outcome) => return (rest, outcome.map(|_| ())),
+        }
+    }
     loop {
         match scanner.next(&bytes[consumed..], &Limits::REPLY) {
-            Ok(None) => return (consumed, Ok(())),
+            Ok(None) => {
+                let (passed, outcome) = link.begin_arrival(thread, scanner, &bytes[consumed..]);
+                return (consumed + passed, outcome.map_err(|_| UNASKED.to_owned()));
+            }
             Ok(Some(scanned)) => {
                 let reply = &bytes[consumed..consumed + scanned.len];
                 consumed += scanned.len;
                 link.answered.set(true);
                 // A shared link asks for no pushes; one that comes all the same answers nobody.
                 if !scanned.push && link.reply(thread, reply).is_err() {
-                    return (consumed, Err("a reply that nobody asked for".to_owned()));
+                    return (consumed, Err(UNASKED.to_owned()));
                 }
             }
             Err(error) => return (consumed, Err(error.text)),
         }
     }
+}
+
+/// Passes on what has come of the large reply that is arriving. Continue: that was the rest of it.
+fn go_on_with_reply(
+    thread: &Thread,
+    link: &Link,
+    scanner: &mut Scanner,
+    bytes: &[u8],
+) -> (usize, Result<ControlFlow<()>, String>) {
+    let (passed, outcome) = match scanner.next(bytes, &Limits::REPLY) {
+        Err(error) => return (0, Err(error.text)),
+        Ok(None) => {
+            let (passed, outcome) = link.go_on_arriving(thread, scanner, bytes);
+            (passed, outcome.map(ControlFlow::Break))
+        }
+        Ok(Some(scanned)) => {
+            let rest = &bytes[..scanned.len];
+            (scanned.len, link.arrived(thread, rest).map(ControlFlow::Continue))
+        }
+    };
+    (passed, outcome.map_err(|_| UNASKED.to_owned()))
 }
 
 fn remember_waker(link: &Link, context: &mut Context<'_>) {

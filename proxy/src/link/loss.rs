@@ -27,6 +27,11 @@ impl Link {
         self.losses.set(self.losses.get().wrapping_add(1));
         thread.shared.stale.notify_one();
         let mut flight = self.flight.borrow_mut();
+        if self.arriving_us.take().is_some()
+            && let Some(waiter) = flight.oldest()
+        {
+            waiter.interrupted(thread);
+        }
         let requests: Vec<Broken> = flight
             .iter_mut()
             .map(|(sent, waiter)| {
@@ -79,13 +84,26 @@ impl Link {
         let up_us = self.up_us.get();
         let (now_us, within_us) = (thread.now_us(), thread.limits().request_us_max);
         let mut stuck = false;
+        // While a large reply arrives the connection is alive. Its own time counts from its last bytes.
+        let mut arriving_us = self.arriving_us.get();
+        let silent_us = now_us.saturating_sub(arriving_us.unwrap_or(0));
         for (sent, waiter) in self.flight.borrow_mut().iter_mut() {
-            let waited_us = now_us.saturating_sub(waiter.since_us.max(up_us));
+            let arriving = arriving_us.take().is_some();
+            let mut waited_us = now_us.saturating_sub(waiter.since_us.max(up_us));
+            if arriving && silent_us < waited_us {
+                waited_us = silent_us;
+                if waited_us <= within_us {
+                    continue;
+                }
+            }
             if !sent || waited_us <= within_us {
                 break;
             }
             // Of what belongs to a connection nothing may follow once a reply was not waited for.
-            stuck |= waited_us > 2 * within_us || waiter.is_bound() && waiter.client.is_some();
+            stuck |= waited_us.min(silent_us) > 2 * within_us || waiter.is_bound() && waiter.client.is_some();
+            if arriving {
+                waiter.interrupted(thread);
+            }
             let Some(told_now) = waiter.take_out() else { continue };
             let text = if waiter.may_write() {
                 thread.counters.indeterminate.add(1);

@@ -190,6 +190,15 @@ impl Unit {
         }
     }
 
+    /// A large reply that comes now is what the client hears, if it is no error.
+    pub(crate) fn passes_on(&self) -> bool {
+        match self {
+            Unit::Piece { replies, .. } => replies.left == 0 && replies.seen == Seen::Queued,
+            Unit::End(_) | Unit::Watch(_) => true,
+            Unit::Head(_) | Unit::Step | Unit::Cleaning => false,
+        }
+    }
+
     /// Means nothing on another connection than the one it was given to.
     pub(crate) fn is_bound(&self) -> bool {
         !matches!(self, Unit::Piece { bound: Bound::Free, .. } | Unit::Watch(_))

@@ -81,6 +81,12 @@ impl Special {
         }
     }
 
+    /// A large reply that comes now can be passed on or dropped piece by piece. Whoever puts the replies of a cut request
+    /// together needs them whole.
+    pub(crate) fn takes_pieces(&self) -> bool {
+        self.course.as_ref().is_none_or(|course| course.nest.is_none() && course.asking != Asking::Due)
+    }
+
     /// As before any reply came.
     pub(crate) fn begin_again(&mut self) {
         if let Some(unit) = &mut self.unit {
@@ -172,6 +178,41 @@ impl Waiter {
                 }
             }
         }
+    }
+
+    /// The connection that brought a part of its reply brings no more of it. A client that has the beginning is closed:
+    /// whatever came next would be taken for the rest.
+    pub(crate) fn interrupted(&mut self, thread: &Thread) {
+        let Some(client) = &self.client else { return };
+        if client.fate.get() == client::Fate::CloseNow {
+            return;
+        }
+        if client.replies.borrow_mut().restart(self.ticket, self.part).is_err() {
+            thread.counters.replies_torn.add(1);
+            tracing::warn!(client = client.id, peer = %client.peer, command = self.command.name,
+                "client closed: the rest of a reply was lost");
+            client.decide(client::Fate::CloseNow);
+            self.client = None;
+        }
+    }
+
+    /// The rest of a reply of which the other pieces have been handed on.
+    pub(crate) fn finish(mut self, thread: &Thread, rest: &[u8]) {
+        let Some(client) = &self.client else { return };
+        if let Some(course) = self.special.take().and_then(|special| special.course) {
+            client.order.borrow_mut().ended(course.trail, End::Ran);
+            thread.follow.wake();
+        }
+        if client.fate.get() == client::Fate::CloseNow {
+            return;
+        }
+        let mut replies = client.replies.borrow_mut();
+        match self.part {
+            None => replies.deliver_rest(self.ticket, rest),
+            Some(part) => replies.deliver_part(self.ticket, part, rest),
+        }
+        drop(replies);
+        thread.turn.mark_client(client);
     }
 
     /// As [`Waiter::tell`], for a request that never looked for its way.

@@ -31,6 +31,7 @@ mod order;
 mod clients;
 mod cluster;
 mod input;
+mod large;
 mod limits;
 mod pausing;
 
