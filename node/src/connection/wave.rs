@@ -146,13 +146,17 @@ fn find_group(
         let client = &entry.connection.borrow().client;
         let limits = node.bounds.requests_of(client.standing.get());
         let bytes = &bytes[..entry.read.end];
-        entry.broken = loop {
+        // Nearly every read ends with a whole request: then the parser need not be asked whether there is more.
+        while parser.consumed() < entry.read.end {
             match parser.next(bytes, &limits) {
                 Ok(Some(at)) => desk.group.push(batch::look_up(client, parser, bytes, at)),
-                Ok(None) => break None,
-                Err(broken) => break Some(broken),
+                Ok(None) => break,
+                Err(broken) => {
+                    entry.broken = Some(broken);
+                    break;
+                }
             }
-        };
+        }
         entry.whole_until = parser.consumed();
         if entry.whole_until < entry.read.end {
             parser.skip_to(entry.read.end);
