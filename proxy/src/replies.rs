@@ -186,6 +186,8 @@ impl Replies {
         &mut self.output
     }
 
+    /// Small, and called for every request: inlined there.
+    #[inline(always)]
     fn take(&mut self, place: Place, heard: Heard) -> Ticket {
         let count = u32::try_from(self.places.len()).expect("a client's requests in flight are limited");
         self.places.push_back((place, heard));

@@ -54,7 +54,8 @@ impl<W> Default for Flight<W> {
 }
 
 impl<W> Flight<W> {
-    /// Adds one request. `write` appends its bytes.
+    /// Adds one request. `write` appends its bytes. Small, and called for every request: inlined there.
+    #[inline(always)]
     pub(crate) fn push(&mut self, waiter: W, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.bytes);
         self.waiting.push_back(Waiting { end: self.end(), waiter });
