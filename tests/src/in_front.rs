@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 use crate::crowd::{Crowd, Outcome, Walks};
 use crate::front::Front;
-use crate::real_cluster::RealCluster;
 use crate::real_cluster::server::RedisServer;
+use crate::real_cluster::{Failover, RealCluster};
 
 /// How long the disturbance of a scenario goes on, in whole seconds; without it, it happens once.
 pub const SECONDS_VARIABLE: &str = "SLOTWAY_IN_FRONT_SECONDS";
@@ -18,14 +18,21 @@ pub const SECONDS_VARIABLE: &str = "SLOTWAY_IN_FRONT_SECONDS";
 /// How many answers the crowd gets between two acts.
 const BETWEEN: u64 = 2000;
 
+/// Slots that move at once.
+const SLOTS: usize = 300;
+
 /// Longer than a cluster takes to replace a dead master, also on a machine that does other things besides.
 const PATIENT: [&str; 4] = ["--hold-ms-max", "20000", "--request-timeout-ms", "40000"];
 
 /// What a disturbance excuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Excuse {
+    /// Nothing: no error, no lost write.
+    None,
     /// A server took answers with it: writes in flight are of unknown outcome. Nothing acknowledged is lost.
     InFlight,
+    /// The same, and a master may take acknowledged writes with it that no replica had yet.
+    Unreplicated,
     /// There is no proxy, so that the crowd must see what a proxy would have hidden.
     NoProxy,
 }
@@ -42,6 +49,42 @@ pub struct Scenario {
 
 /// All of them, in the order of the documentation.
 pub const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "reshard",
+        what: "300 slots there and back (`redis-cli --cluster reshard`)",
+        excuse: Excuse::None,
+        run: |length| with_a_cluster(length, reshard),
+    },
+    Scenario {
+        name: "failover",
+        what: "`CLUSTER FAILOVER`, twice",
+        excuse: Excuse::None,
+        run: |length| with_a_cluster(length, failover),
+    },
+    Scenario {
+        name: "grow",
+        what: "a master added, 300 slots there and back, the master removed",
+        excuse: Excuse::None,
+        run: |length| with_a_cluster(length, grow),
+    },
+    Scenario {
+        name: "old-view",
+        what: "a node is stopped while slots move, and comes back with its old view",
+        excuse: Excuse::None,
+        run: |length| with_a_cluster(length, old_view),
+    },
+    Scenario {
+        name: "kill",
+        what: "`kill -9` of a master, its replica takes over, it comes back as a replica",
+        excuse: Excuse::Unreplicated,
+        run: |length| with_a_cluster(length, kill),
+    },
+    Scenario {
+        name: "stop",
+        what: "a master is stopped (SIGSTOP), its replica takes over, it comes back",
+        excuse: Excuse::Unreplicated,
+        run: |length| with_a_cluster(length, stop),
+    },
     Scenario {
         name: "servers",
         what: "three plain servers: `kill -9` of one, started again",
@@ -74,10 +117,12 @@ impl Scenario {
     /// Holds an outcome to what is excused.
     pub fn judge(&self, outcome: &Outcome) {
         match self.excuse {
+            Excuse::None => outcome.must_be_clean(),
             Excuse::InFlight => {
                 outcome.must_be_clean_but_for_the_killed();
                 assert!(outcome.lost.is_empty(), "acknowledged writes are gone: {outcome}");
             }
+            Excuse::Unreplicated => outcome.must_be_clean_but_for_the_killed(),
             Excuse::NoProxy => {
                 assert!(outcome.errors_with("MOVED") > 0, "no redirection was seen: {outcome}")
             }
@@ -99,6 +144,81 @@ fn again(length: Duration, mut act: impl FnMut()) {
     while began.elapsed() < length {
         act();
     }
+}
+
+fn with_a_cluster(length: Duration, disturb: fn(&mut RealCluster, &Crowd)) -> Outcome {
+    let mut cluster = RealCluster::start(3);
+    // One seed is enough, and it is the one that `old_view` stops.
+    let front = Front::of_cluster(&cluster.address(5), &PATIENT);
+    let crowd = Crowd::start(front.port(), Walks::Disturbed);
+    crowd.wait_for(BETWEEN);
+    again(length, || {
+        disturb(&mut cluster, &crowd);
+        crowd.wait_for(BETWEEN);
+    });
+    crowd.stop()
+}
+
+fn reshard(cluster: &mut RealCluster, crowd: &Crowd) {
+    let masters = cluster.masters();
+    cluster.reshard(masters[0], masters[1], SLOTS);
+    crowd.wait_for(BETWEEN);
+    cluster.reshard(masters[1], masters[0], SLOTS);
+}
+
+fn failover(cluster: &mut RealCluster, crowd: &Crowd) {
+    let master = cluster.masters()[0];
+    let replica = cluster.replica_of(master);
+    cluster.failover(replica, Failover::Agreed);
+    crowd.wait_for(BETWEEN);
+    cluster.failover(master, Failover::Agreed);
+}
+
+fn grow(cluster: &mut RealCluster, crowd: &Crowd) {
+    let first = cluster.masters()[0];
+    let added = cluster.add_master();
+    cluster.reshard(first, added, SLOTS);
+    crowd.wait_for(BETWEEN);
+    cluster.reshard(added, first, SLOTS);
+    cluster.remove(added);
+}
+
+/// The node is a replica and the proxy's only seed: nothing stops being served, and it is asked again when it is back.
+fn old_view(cluster: &mut RealCluster, crowd: &Crowd) {
+    let (stopped, masters) = (5, cluster.masters());
+    cluster.pause(stopped);
+    let moved: Vec<u16> = (0..8).filter(|slot| cluster.owner_of(*slot) == masters[0]).collect();
+    for slot in &moved {
+        cluster.begin_move(*slot, masters[1]);
+        cluster.end_move(*slot, masters[1]);
+    }
+    crowd.wait_for(BETWEEN);
+    cluster.resume(stopped);
+    crowd.wait_for(BETWEEN);
+    cluster.wait_until_settled();
+    for slot in moved {
+        cluster.begin_move(slot, masters[0]);
+        cluster.end_move(slot, masters[0]);
+    }
+}
+
+fn kill(cluster: &mut RealCluster, crowd: &Crowd) {
+    let master = cluster.masters()[0];
+    let replica = cluster.replica_of(master);
+    cluster.kill(master);
+    cluster.wait_for_promotion(replica);
+    crowd.wait_for(BETWEEN);
+    cluster.restart(master);
+}
+
+fn stop(cluster: &mut RealCluster, crowd: &Crowd) {
+    let master = cluster.masters()[0];
+    let replica = cluster.replica_of(master);
+    cluster.pause(master);
+    cluster.wait_for_promotion(replica);
+    crowd.wait_for(BETWEEN);
+    cluster.resume(master);
+    cluster.wait_until_settled();
 }
 
 fn with_plain_servers(length: Duration) -> Outcome {

@@ -5,8 +5,12 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
+#[path = "in_front/cluster.rs"]
+mod cluster;
 #[path = "in_front/crowd.rs"]
 mod crowd;
+#[path = "in_front/frozen.rs"]
+mod frozen;
 #[path = "in_front/rig.rs"]
 mod rig;
 #[path = "in_front/servers.rs"]
@@ -36,6 +40,12 @@ macro_rules! scenarios {
 }
 
 scenarios![
+    slots_move_there_and_back_unseen: "reshard",
+    a_master_and_its_replica_change_places_unseen: "failover",
+    a_master_comes_and_goes_unseen: "grow",
+    a_node_with_an_old_view_flips_nothing: "old-view",
+    a_killed_master_costs_writes_in_flight_at_most: "kill",
+    a_stopped_master_costs_writes_in_flight_at_most: "stop",
     a_killed_plain_server_costs_writes_in_flight_at_most: "servers",
     without_a_proxy_the_same_clients_see_redirections: "no-proxy",
 ];
