@@ -66,7 +66,7 @@ pub(crate) fn run(
         replies.say(client.heard(), |out| write::error(out, slotway_commands::errors::NOAUTH.as_bytes()));
         return Next::Request;
     }
-    if (client.apart.get() || !thread.pause.get().is_none())
+    if (client.apart.get() || !thread.pause.get().is_none() || thread.is_unserved())
         && let Some(next) = apart(thread, client, replies, command, request)
     {
         return next;
@@ -101,8 +101,8 @@ fn no_command(
     next
 }
 
-/// What a request meets before it goes the usual way, while CLIENT PAUSE is in force or if its client is between MULTI and
-/// EXEC or has a link of its own. None: it goes that way.
+/// What a request meets before it goes the usual way, while CLIENT PAUSE is in force or no topology is known, or if its client
+/// is between MULTI and EXEC or has a link of its own. None: it goes that way.
 #[cold]
 fn apart(
     thread: &Rc<Thread>,
@@ -114,6 +114,9 @@ fn apart(
     if thread.pause.get().at(thread.now_us()).holds(command, transaction::may_write(client)) {
         return Some(Next::AfterPause);
     }
+    if thread.awaits_topology() && needs_a_node(command) {
+        return Some(Next::AfterPause);
+    }
     if transaction::is_queued(client, command.id) {
         return Some(transaction::queue(thread, client, replies, command, request));
     }
@@ -121,6 +124,27 @@ fn apart(
         transaction::forget_failed_watch(thread, client);
     }
     None
+}
+
+/// Whether the answer is, or may be, a node's alone.
+fn needs_a_node(command: &Command) -> bool {
+    match command.proxy {
+        Policy::OneSlot
+        | Policy::LeasedWith(_)
+        | Policy::Split(_)
+        | Policy::EveryShard(_)
+        | Policy::Scan
+        | Policy::Latency
+        | Policy::AnyNode
+        | Policy::NamedSlot
+        | Policy::Transaction => true,
+        Policy::Local
+        | Policy::ClientState
+        | Policy::Config
+        | Policy::Info
+        | Policy::Leased
+        | Policy::Refused(_) => false,
+    }
 }
 
 /// Treats what does not simply go to one slot.

@@ -3,6 +3,9 @@
 //! The parts run independently on their shards: a split request is not atomic, as the documentation says. Commands
 //! that promise atomicity (MSETNX) are never split; their rows say so.
 
+use std::collections::BTreeMap;
+
+use slotway_cluster::{Slot, topology::Kind};
 use slotway_commands::{
     keys,
     row::{MergeRule, SplitRule},
@@ -14,6 +17,7 @@ use crate::{
     errors,
     gather::{Gather, Merge},
     link::Errand,
+    thread::Thread,
 };
 
 /// A request in parts.
@@ -26,9 +30,33 @@ pub(crate) struct Cut {
 
 /// The words of one part: which key positions go to one place.
 pub(crate) struct Part {
-    /// What the caller told the parts by: the shard.
+    /// The index of the shard; for parts of one key each, the key's position.
     pub(crate) place: usize,
     keys: Vec<usize>,
+}
+
+/// Where a key goes, and what tells its part from the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    /// Keys of one shard travel together.
+    Shard(usize),
+    /// A node of a Redis Cluster takes several keys only if they have one slot.
+    Slot { shard: usize, slot: Slot },
+}
+
+impl Place {
+    /// None: nobody owns the slot.
+    pub(crate) fn of(thread: &Thread, slot: Slot) -> Option<Place> {
+        let shard = thread.owner(slot)?;
+        let by_slot = thread.kind() == Kind::Cluster;
+        Some(if by_slot { Place::Slot { shard, slot } } else { Place::Shard(shard) })
+    }
+
+    fn shard(self) -> usize {
+        match self {
+            Place::Shard(shard) | Place::Slot { shard, .. } => shard,
+        }
+    }
 }
 
 /// Words of one key.
@@ -49,8 +77,8 @@ pub(crate) fn run(case: &mut Case<'_>, rule: SplitRule) {
         return case.refuse(slotway_commands::errors::SYNTAX.as_bytes());
     };
     let placement = case.thread.placement();
-    let owner = |index: usize| case.thread.owner(case.slot_of(&placement, case.request.word(index)));
-    let cut = Cut::of(rule, positions, owner);
+    let place = |index: usize| Place::of(case.thread, case.slot_of(&placement, case.request.word(index)));
+    let cut = Cut::of(rule, positions, place);
     drop(placement);
     let Some(cut) = cut else { return case.say(|out| out.extend_from_slice(errors::NO_OWNER)) };
     if let [only] = cut.parts.as_slice() {
@@ -67,18 +95,19 @@ pub(crate) fn run(case: &mut Case<'_>, rule: SplitRule) {
 }
 
 impl Cut {
-    /// Keys with the same `place` make a part. None: a key has no place.
+    /// Keys with the same place make a part. None: a key has no place.
     pub(crate) fn of(
         rule: SplitRule,
         positions: impl Iterator<Item = usize>,
-        mut place: impl FnMut(usize) -> Option<usize>,
+        mut place: impl FnMut(usize) -> Option<Place>,
     ) -> Option<Cut> {
         let mut cut = Cut { parts: Vec::new(), order: Vec::new(), rule };
+        // A map, since in front of a cluster a request may have as many parts as keys.
+        let mut numbers = BTreeMap::new();
         for index in positions {
             let place = place(index)?;
-            let known = cut.parts.iter().position(|part| part.place == place);
-            let number = known.unwrap_or_else(|| {
-                cut.parts.push(Part { place, keys: Vec::new() });
+            let number = *numbers.entry(place).or_insert_with(|| {
+                cut.parts.push(Part { place: place.shard(), keys: Vec::new() });
                 cut.parts.len() - 1
             });
             cut.parts[number].keys.push(index);

@@ -69,6 +69,8 @@ pub(crate) struct Thread {
     pub(crate) follow: Follow,
     /// The limits' own, at hand for every request.
     pub(crate) read_from: Cell<ReadFrom>,
+    /// The topology names no shard: it is not known yet.
+    unserved: Cell<bool>,
     parser: RefCell<Parser>,
     started: Instant,
     now_us: Cell<u64>,
@@ -100,6 +102,7 @@ impl Thread {
             pause: Cell::default(),
             follow: Follow::default(),
             read_from: Cell::new(limits.read_from),
+            unserved: Cell::new(routes.shards.is_empty()),
             parser: RefCell::default(),
             started: shared.started,
             now_us: Cell::new(0),
@@ -124,7 +127,11 @@ impl Thread {
         let topology = topology.load();
         if !Arc::ptr_eq(topology, &self.routes.borrow().topology) {
             let fresh = Routes::new(Arc::clone(topology));
+            let unserved = fresh.shards.is_empty();
             let former = self.routes.replace(fresh);
+            if self.unserved.replace(unserved) && !unserved {
+                self.look_at_pause();
+            }
             if !self.routes.borrow_mut().keep_links_of(former) {
                 self.settle_clients();
                 self.follow.look_at_links();
@@ -147,6 +154,16 @@ impl Thread {
                 client.stopped_early.set(true);
             }
         }
+    }
+
+    pub(crate) fn is_unserved(&self) -> bool {
+        self.unserved.get()
+    }
+
+    /// A proxy may start before the servers that it stands in front of. For as long as requests may be held after its
+    /// start they wait, unread, for the first topology, as for the end of a pause; later nobody serves their slots.
+    pub(crate) fn awaits_topology(&self) -> bool {
+        self.unserved.get() && self.now_us() < self.limits().hold_us_max
     }
 
     /// Takes a copy of the pause that is in force; if none is, the clients that waited go on.
@@ -391,7 +408,8 @@ impl Thread {
     /// Looks after deadlines, limits that depend on time, and links that nobody uses.
     fn sweep(self: &Rc<Self>, number: u32) {
         self.tick();
-        if !self.pause.get().is_none() {
+        let given_up = self.unserved.get() && !self.awaits_topology();
+        if given_up || !self.pause.get().is_none() {
             self.look_at_pause();
         }
         self.sweep_links();

@@ -12,7 +12,12 @@ use slotway_commands::{
 };
 use slotway_resp::{Limits, Parser, Request, request::OwnedRequest};
 
-use crate::{dispatch, follow::order::Uses, split::Cut, thread::Thread};
+use crate::{
+    dispatch,
+    follow::order::Uses,
+    split::{Cut, Place},
+    thread::Thread,
+};
 
 /// What is read again.
 #[derive(Clone, Copy)]
@@ -85,7 +90,7 @@ impl Subject<'_> {
         self.cut(|rule, request, positions| {
             let placement = thread.placement();
             Cut::of(rule, positions, |index| {
-                thread.owner(slot_of(&placement, self.database, request.word(index)))
+                Place::of(thread, slot_of(&placement, self.database, request.word(index)))
             })
         })
     }

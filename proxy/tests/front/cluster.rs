@@ -1,8 +1,15 @@
-//! Client libraries: plain and cluster mode.
+//! Client libraries, plain and cluster mode; nodes of a Redis Cluster, which take keys of one slot at a time.
+
+use std::sync::Arc;
 
 use redis::{Commands, cluster::ClusterClient};
+use slotway_cluster::topology::Kind;
 
-use crate::commands::Three;
+use crate::{
+    backend::Fake,
+    commands::Three,
+    front::{Front, topology},
+};
 
 #[test]
 fn a_cluster_client_sees_one_node_that_serves_every_slot() {
@@ -65,4 +72,28 @@ fn a_multiplexed_client_works_in_both_versions() {
             }
         });
     }
+}
+
+#[test]
+fn a_node_of_a_redis_cluster_gets_keys_of_one_slot_at_a_time() {
+    let fake = Fake::start(|conn| {
+        while let Some(line) = conn.next() {
+            match line.split(' ').next() {
+                Some("MGET") => {
+                    let keys = line.split(' ').count() - 1;
+                    conn.reply(&format!("*{keys}\r\n{}", "$1\r\nx\r\n".repeat(keys)));
+                }
+                Some("DEL") => conn.reply(":1\r\n"),
+                _ => conn.reply("+OK\r\n"),
+            }
+        }
+    });
+    let front = Front::of(&[fake.port]);
+    let mut of_cluster = topology(2, &[format!("127.0.0.1:{}", fake.port)]);
+    of_cluster.shards[0].kind = Kind::Cluster;
+    front.topology.store(Arc::new(of_cluster));
+    let mut client = front.client();
+    client.check_all(&[("MGET a b a", "[x x x]"), ("MSET a 1 b 2", "+OK"), ("DEL a b {a}c", ":2")]);
+    let asked = ["MGET a a", "MGET b", "MSET a 1", "MSET b 2", "DEL a {a}c", "DEL b"];
+    assert_eq!(fake.log(), asked);
 }

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     backend::{Closed, Fake},
-    front::Front,
+    front::{Front, topology},
     peer::{Peer, until},
 };
 
@@ -180,4 +180,42 @@ fn a_client_that_left_is_not_waited_for() {
     drop(clients);
     // A client that closed only its sending side could still want its replies; a reset or a write tells.
     front.client().check("PING", "+PONG");
+}
+
+/// A proxy in front of a cluster that it knows nothing of yet.
+fn before_its_cluster(hold_ms_max: &str) -> Front {
+    let settings = [("backends", ""), ("cluster", "127.0.0.1:1"), ("hold-ms-max", hold_ms_max)];
+    Front::with(&[], &settings)
+}
+
+#[test]
+fn until_a_topology_is_known_what_needs_a_node_waits_for_it() {
+    let front = before_its_cluster("20000");
+    let mut waiting: Vec<Peer> = ["GET a", "MGET a b", "MULTI", "SCAN 0", "DBSIZE", "WATCH a"]
+        .iter()
+        .map(|line| {
+            let mut client = front.client();
+            client.check("PING", "+PONG");
+            client.send(&[line]);
+            client
+        })
+        .collect();
+    front.client().check_all(&[("PING", "+PONG"), ("SELECT 0", "+OK")]);
+    let node = Fake::start(|conn| conn.echo());
+    front.topology.store(Arc::new(topology(2, &[format!("127.0.0.1:{}", node.port)])));
+    let first: Vec<String> = waiting.iter_mut().take(3).map(Peer::read).collect();
+    assert_eq!(first, ["GET a", "MGET a b", "+OK"]);
+    until("the others were asked, too", || {
+        ["SCAN 0", "DBSIZE", "WATCH a"].iter().all(|line| node.log().iter().any(|asked| asked == line))
+    });
+}
+
+#[test]
+fn if_no_topology_is_known_when_the_hold_is_over_nobody_serves_the_slots() {
+    let front = before_its_cluster("150");
+    let mut client = front.client();
+    client.send(&["GET a", "SET a 1"]);
+    assert_eq!(client.read(), "-CLUSTERDOWN Hash slot not served");
+    assert_eq!(client.read(), "-CLUSTERDOWN Hash slot not served");
+    client.check("PING", "+PONG");
 }
