@@ -126,6 +126,39 @@ pub fn positions(command: &Command, request: Request<'_>) -> Result<Positions, K
     }
 }
 
+/// The key positions of a request of `words` words of which only the first have come. None: they do not tell all of the
+/// keys, or only the whole request could. Never other keys than [`positions`] names.
+pub fn positions_in_head(command: &Command, head: Request<'_>, words: usize) -> Option<Positions> {
+    let words = u32::try_from(words).ok()?;
+    // The options of these change what happens to the key, not which it is.
+    if !matches!(command.search, Search::Specs | Search::Set | Search::Bitfield) {
+        return None;
+    }
+    let mut found = Positions::NONE;
+    for spec in command.key_specs.iter().filter(|spec| !spec.flags.has(KeyFlag::NotKey)) {
+        let Begin::Index(index) = spec.begin else { return None };
+        let begin = u32::from(index);
+        let (first, last, step) = match spec.find {
+            Find::Range { last, step, limit } => (begin, range_end(begin, last, limit, words)?, step),
+            Find::Counted { count_at, first, step } => {
+                let first = begin + u32::from(first);
+                let others = count(head, begin + u32::from(count_at))?.checked_sub(1)?;
+                (first, first.checked_add(others)?, step)
+            }
+            Find::Unknown => return None,
+        };
+        if first > last || last >= words {
+            return None;
+        }
+        let last_key = last - (last - first) % u32::from(step);
+        if last_key >= self::words(head) {
+            return None;
+        }
+        found.push(Run { first, last, step, flags: spec.flags });
+    }
+    Some(found)
+}
+
 fn searched(specs: &[KeySpec], search: Search, request: Request<'_>) -> Result<Positions, KeyError> {
     match search {
         Search::Specs => by_specs(specs, request),

@@ -191,6 +191,37 @@ fn rows_without_a_handler_are_unknown_to_clients() {
     }
 }
 
+#[test]
+fn the_first_words_tell_where_most_commands_go() {
+    let check = |line: &str, words: usize, keys: Option<Vec<usize>>| {
+        let head = OwnedRequest::new(line.split(' '));
+        let row = lookup::find_in(head.view()).unwrap();
+        let found = keys::positions_in_head(row, head.view(), words);
+        assert_eq!(found.map(Iterator::collect), keys, "{line}");
+    };
+    for line in [
+        "SET k",
+        "APPEND k",
+        "SETRANGE k",
+        "GETSET k",
+        "RESTORE k",
+        "RPUSH k",
+        "HSET k a",
+        "ZADD k 1",
+        "PFADD k",
+    ] {
+        check(line, 1000, Some(vec![1]));
+    }
+    check("SET", 3, None);
+    check("MSET k", 3, Some(vec![1]));
+    check("MSET k v", 5, None);
+    check("MSET k v l", 5, Some(vec![1, 3]));
+    check("DEL k", 3, None);
+    check("ZUNIONSTORE k 2 a b", 8, Some(vec![1, 3, 4]));
+    check("ZUNIONSTORE k 2 a", 8, None);
+    check("SORT k", 4, None);
+}
+
 proptest! {
     /// Whatever is sent, the search for keys neither panics nor names a word that is not there, and says how many
     /// there are.
@@ -216,6 +247,26 @@ proptest! {
                 prop_assert_eq!(positions.len(), announced);
                 prop_assert!(positions.iter().all(|position| (1..request.view().len()).contains(position)));
             }
+        }
+    }
+
+    /// A request's first words name the keys that the whole request names, or none.
+    #[test]
+    fn the_head_of_a_request_names_no_other_keys(
+        at in 0..COMMANDS.len(),
+        words in prop::collection::vec(prop::sample::select(vec!["a", "1", "2", "get", "keys", "STREAMS"]), 1..8),
+        came in 1_usize..8,
+    ) {
+        let row = &COMMANDS[at];
+        let words: Vec<&str> = row.name.split('|').chain(words).collect();
+        let whole = OwnedRequest::new(&words);
+        let head = OwnedRequest::new(words.iter().take(came));
+        if row.accepts(words.len())
+            && let Some(found) = keys::positions_in_head(row, head.view(), words.len())
+        {
+            let found: Vec<usize> = found.collect();
+            let all: Option<Vec<usize>> = keys::positions(row, whole.view()).ok().map(Iterator::collect);
+            prop_assert_eq!(Some(found), all, "{:?}", words);
         }
     }
 

@@ -21,7 +21,7 @@ use std::fmt;
 
 pub use frame::Frame;
 pub use limits::Limits;
-pub use request::{OwnedRequest, Parser, Request, RequestAt};
+pub use request::{Head, OwnedRequest, Parser, Piece, Request, RequestAt, Tail};
 pub use scan::{Scanned, Scanner};
 pub use write::Version;
 

@@ -9,11 +9,15 @@
 //! 3. [`Parser::request`] gives each one's words;
 //! 4. drop [`Parser::consumed`] bytes from the front of the buffer, then [`Parser::rebase`].
 //!
+//! A large request need not be waited for: [`Parser::head`] shows its first words, a [`Tail`] takes the others as they come.
+//!
 //! An inline command has its words in the parser instead of the buffer, because unquoting changes them.
 
 mod parser;
+mod tail;
 
-pub use parser::{Parser, RequestAt};
+pub use parser::{Head, Parser, RequestAt};
+pub use tail::{Piece, Tail};
 
 use std::fmt;
 

@@ -2,7 +2,7 @@
 //! has Redis's text, and its work is bounded by the bytes that came.
 
 use proptest::prelude::*;
-use slotway_resp::{Limits, OwnedRequest, Parser, RequestAt, write};
+use slotway_resp::{Limits, OwnedRequest, Parser, Piece, RequestAt, write};
 
 type Words = Vec<Vec<u8>>;
 
@@ -280,6 +280,59 @@ fn a_long_line_is_searched_once_byte_by_byte() {
     assert_eq!(feed(stream.chunks(1), &limits, Turn::Batch).requests[0][0].len(), 64 * 1024);
 }
 
+/// What a request's parser and tail make of a stream whose first `cut` bytes came before the request was found to be
+/// large: the number of requests before it, and its words or what is wrong with it. None: nothing of it is known there.
+fn by_its_tail(
+    stream: &[u8],
+    cut: usize,
+    chunk: usize,
+    limits: &Limits,
+) -> Option<(usize, Result<Words, String>)> {
+    let mut parser = Parser::default();
+    let mut before = 0;
+    while parser.next(&stream[..cut], limits).ok()?.is_some() {
+        before += 1;
+    }
+    let start = parser.consumed();
+    parser.rebase();
+    let head = parser.head(&stream[start..cut])?;
+    let mut words: Words = head.request.words().map(<[u8]>::to_vec).collect();
+    let mut tail = head.tail();
+    let (mut kept, mut rest) = (Vec::new(), &stream[start + head.end..]);
+    while !tail.is_whole() && !rest.is_empty() {
+        let (now, later) = rest.split_at(chunk.min(rest.len()));
+        (kept.extend_from_slice(now), rest = later);
+        let mut bytes = &kept[..];
+        loop {
+            match tail.next(&mut bytes, limits) {
+                Ok(Some(Piece::Word(_))) => words.push(Vec::new()),
+                Ok(Some(Piece::Bytes(part))) => words.last_mut().unwrap().extend_from_slice(part),
+                Ok(Some(Piece::End)) => {}
+                Ok(None) => break,
+                Err(error) => return Some((before, Err(error.text))),
+            }
+        }
+        kept = bytes.to_vec();
+    }
+    tail.is_whole().then_some((before, Ok(words)))
+}
+
+#[test]
+fn the_tail_of_a_request_is_taken_as_it_comes() {
+    let stream = b"PING\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$10\r\n0123456789\r\n";
+    let words = vec![b"SET".to_vec(), b"k".to_vec(), b"0123456789".to_vec()];
+    for cut in 10..stream.len() {
+        assert_eq!(by_its_tail(stream, cut, 4, &Limits::CLIENT), Some((1, Ok(words.clone()))), "{cut}");
+    }
+    assert_eq!(by_its_tail(stream, 8, 4, &Limits::CLIENT), None, "the number of words is not known");
+    assert_eq!(by_its_tail(&stream[..40], 20, 4, &Limits::CLIENT), None, "not whole");
+    let wrong = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$-1\r\n";
+    let text = "Protocol error: invalid bulk length".to_owned();
+    assert_eq!(by_its_tail(wrong, 24, 1, &Limits::CLIENT), Some((0, Err(text))));
+    let huge = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870913\r\n";
+    assert!(matches!(by_its_tail(huge, 24, 1, &Limits::CLIENT), Some((0, Err(_)))));
+}
+
 /// Pieces of streams: what clients send, and what they should not.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     let word = prop_oneof![
@@ -310,6 +363,22 @@ proptest! {
     fn any_stream_is_the_same_however_it_is_cut(stream in stream(0..6)) {
         outcome(&stream, &Limits::CLIENT);
         outcome(&stream, &Limits { bulk_bytes_max: 9, words_max: 3, inline_bytes_max: 10, ..Limits::CLIENT });
+    }
+
+    #[test]
+    fn a_tail_finds_the_words_that_the_parser_finds(stream in stream(1..5), chunk in 1usize..20) {
+        for limits in [Limits::CLIENT, Limits { bulk_bytes_max: 9, inline_bytes_max: 10, ..Limits::CLIENT }] {
+            let whole = feed([&stream[..]], &limits, Turn::Batch);
+            for cut in 0..stream.len() {
+                match by_its_tail(&stream, cut, chunk, &limits) {
+                    Some((number, Ok(words))) => prop_assert_eq!(&words, &whole.requests[number]),
+                    Some((number, Err(text))) => {
+                        prop_assert_eq!((Some(text), number), (whole.error.clone(), whole.requests.len()));
+                    }
+                    None => {}
+                }
+            }
+        }
     }
 
     #[test]

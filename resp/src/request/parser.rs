@@ -12,7 +12,7 @@
 //! What is accepted is what Redis 7.0 accepts: a line ends at its `\r`, whatever byte follows; the two bytes behind a
 //! word are not looked at (but [`Request::raw`] knows); `*0` and `*-5` are skipped like empty lines.
 
-use super::{ADDRESSABLE, Request, Span};
+use super::{ADDRESSABLE, Request, Span, Tail};
 use crate::inline::{Unbalanced, Words};
 use crate::limits::{UNAUTHENTICATED_BULK_BYTES_MAX, UNAUTHENTICATED_WORDS_MAX};
 use crate::{Limits, ProtocolError, number};
@@ -34,6 +34,24 @@ impl RequestAt {
     /// Where the request ends in the buffer: a caller that executes only some of a batch may stop there.
     pub fn end(&self) -> usize {
         self.start as usize + self.len as usize
+    }
+}
+
+/// What is known of a request of which only the first words have come.
+#[derive(Debug)]
+pub struct Head<'b> {
+    /// How many words it will have.
+    pub words: usize,
+    /// Those that have come whole, perhaps none.
+    pub request: Request<'b>,
+    /// Place in the buffer behind them: where [`Head::tail`] goes on.
+    pub end: usize,
+}
+
+impl Head<'_> {
+    /// Takes the words that are missing.
+    pub fn tail(&self) -> Tail {
+        Tail::new(self.words - self.request.len())
     }
 }
 
@@ -175,6 +193,18 @@ impl Parser {
     /// A caller uses it to size its buffer as bytes arrive, never to allocate what was only announced.
     pub fn missing(&self) -> usize {
         self.needed.saturating_sub(self.seen).max(1)
+    }
+
+    /// The beginning of the request that is not whole, once its number of words is known. `buffer` is what the last call
+    /// saw, or what was left of it after a [`Parser::rebase`].
+    pub fn head<'b>(&'b self, buffer: &'b [u8]) -> Option<Head<'b>> {
+        let spans = &self.spans[self.first_word..];
+        let request = Request { buffer, spans, raw: None };
+        (self.words_left > 0).then(|| Head {
+            words: spans.len() + self.words_left,
+            request,
+            end: self.position,
+        })
     }
 
     /// The words of a request found by [`Parser::next`] since the last [`Parser::rebase`].
