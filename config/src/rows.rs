@@ -525,7 +525,7 @@ Shards "shards" [Program U AtStart Acts], "3", int(1, 1000),
     "Shards to start, each a primary and its replicas";
 SharedReplyBytesMax "shared-reply-bytes-max" [Limits P Live Acts], "65536", size(1024, 1 << 30),
     "Bytes up to which a reply is passed on whole; a larger one as it arrives";
-SharedRequestBytesMax "shared-request-bytes-max" [Limits P Live Accepted], "65536", size(1024, 1 << 30),
+SharedRequestBytesMax "shared-request-bytes-max" [Limits P Live Acts], "65536", size(1024, 1 << 30),
     "Bytes up to which a request travels on a shared link; a larger one on a leased link";
 Threads "threads" [Program P AtStart Acts], "0", int(0, 64),
     "Data threads; 0: half of the cores, 1 to 8";

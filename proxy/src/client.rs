@@ -17,6 +17,7 @@ use slotway_resp::Version;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::{
+    client::large::Upload,
     follow::order::Order,
     lease::Lease,
     link::Trace,
@@ -27,6 +28,7 @@ use crate::{
 
 pub(crate) mod card;
 pub(crate) mod drive;
+mod large;
 
 /// What CLIENT REPLY asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -58,6 +60,10 @@ pub(crate) enum Stall {
     Order,
     /// CLIENT PAUSE: the thread lets it go on.
     Pause,
+    /// The node does not take what has come of a large request so fast.
+    Upload,
+    /// No link is free for a large request ([`crate::lease::take_in_turn`]).
+    Lease,
 }
 
 /// While more reply bytes than this wait for the client to read them, its further requests are not looked at.
@@ -115,6 +121,8 @@ pub(crate) struct Client {
     pub(crate) transaction: RefCell<Option<Box<Transaction>>>,
     /// A link of its own, and what it is for.
     pub(crate) lease: RefCell<Option<Box<Leased>>>,
+    /// A large request on its way to a node, until it is answered.
+    pub(crate) upload: RefCell<Option<Box<Upload>>>,
 
     pub(crate) replies: RefCell<Replies>,
     /// Which of its requests look for their way ([`crate::follow`]), or are under way behind one that does.
@@ -154,6 +162,7 @@ impl Client {
             apart: Cell::new(false),
             transaction: RefCell::default(),
             lease: RefCell::default(),
+            upload: RefCell::default(),
             replies: RefCell::default(),
             order: RefCell::default(),
             fate: Cell::new(Fate::Open),
@@ -219,7 +228,16 @@ impl Client {
 
     /// CLIENT PAUSE is over: the request that waited for that is looked at again.
     pub(crate) fn end_pause(&self) {
-        if self.stall.get() == Some(Stall::Pause) {
+        self.end_stall(Stall::Pause);
+    }
+
+    /// There may be a link for its large request.
+    pub(crate) fn call(&self) {
+        self.end_stall(Stall::Lease);
+    }
+
+    fn end_stall(&self, stall: Stall) {
+        if self.stall.get() == Some(stall) {
             self.stall.set(None);
             self.wake();
         }
@@ -244,6 +262,7 @@ impl Client {
         }
         if self.may_go_on(thread, waiting, outstanding) {
             self.stall.set(None);
+            large::settle(thread, self);
             self.wake();
         }
         if waiting == 0 && self.fate.get() != Fate::Open {
@@ -274,7 +293,10 @@ impl Client {
     /// Whether what its further requests waited for has come.
     fn may_go_on(&self, thread: &Thread, waiting: usize, outstanding: usize) -> bool {
         match self.stall.get() {
-            None | Some(Stall::Pause) => false,
+            None | Some(Stall::Pause | Stall::Lease) => false,
+            Some(Stall::Upload) => {
+                outstanding == 0 || self.upload.borrow().as_ref().is_none_or(|upload| upload.has_room())
+            }
             Some(Stall::Order) => outstanding == 0,
             Some(Stall::Load) => {
                 outstanding <= thread.limits().in_flight_max / 2 && waiting <= UNREAD_REPLY_BYTES_MAX / 2
@@ -303,6 +325,7 @@ impl Client {
     fn end(&self, thread: &Thread) {
         self.fate.set(Fate::CloseNow);
         transaction::abandon(thread, self);
+        large::give_up(thread, self);
         self.writer.take();
         let mut replies = self.replies.take();
         thread.recycle(replies.output());
@@ -334,6 +357,18 @@ impl Client {
             self.decide(Fate::CloseNow);
         } else if self.is_over_limit(thread, waiting) {
             self.cut(thread, waiting);
+        } else if idle_us > thread.limits().request_us_max && self.stall.get().is_none() {
+            self.cut_if_stalled(thread);
+        }
+    }
+
+    /// It has sent nothing for long. With a large request sent in part it holds a link that others may need.
+    fn cut_if_stalled(&self, thread: &Thread) {
+        if self.upload.borrow().as_ref().is_some_and(|upload| upload.is_open()) {
+            thread.counters.clients_cut_stalled.add(1);
+            tracing::warn!(client = self.id, peer = %self.peer,
+                "client cut: request-timeout-ms without a byte of the request that it began");
+            self.decide(Fate::CloseNow);
         }
     }
 

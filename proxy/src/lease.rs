@@ -6,8 +6,16 @@
 //! the next one. A link of which that is not sure is closed.
 //!
 //! A lease is good only as long as the connection lives on which it began: [`Lease::is_lost`].
+//!
+//! Who wants a link to watch keys is refused if there is none: what others watch may be watched for ever. Who wants one
+//! for a large request waits for its turn ([`take_in_turn`]).
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, VecDeque},
+    rc::Rc,
+    sync::Arc,
+};
 
 use slotway_cluster::Database;
 use slotway_commands::{Command, Id};
@@ -20,6 +28,15 @@ use crate::{
     link::{Link, LinkKey, Reach, State, Tenancy, unit::Unit},
     thread::Thread,
 };
+
+/// What a client gets that may wait for a link.
+pub(crate) enum Turn {
+    Taken(Lease),
+    /// It is called when it may ask again.
+    Wait,
+    /// The line for the client: it has waited for as long as requests are held.
+    Refused(Vec<u8>),
+}
 
 /// A client's own link, until [`give_back`].
 pub(crate) struct Lease {
@@ -35,6 +52,8 @@ pub(crate) enum Condition {
     Clean,
     /// In order once it has been told this: UNWATCH or DISCARD.
     Needs(Id),
+    /// The node has half a request: only closing helps.
+    OutOfStep,
 }
 
 impl Lease {
@@ -63,15 +82,68 @@ struct Place {
 #[derive(Default)]
 pub(crate) struct Leases {
     nodes: RefCell<HashMap<Arc<str>, Vec<Place>>>,
+    /// Clients that wait for a link, in the order in which they came.
+    waiting: RefCell<VecDeque<Waiting>>,
 }
 
-/// Takes a link to the primary of a shard for a client, in a database. Err: the error for the client; all links that there may be are in use.
+struct Waiting {
+    client: Rc<Client>,
+    address: Arc<str>,
+    /// Thread clock, microseconds.
+    since_us: u64,
+}
+
+/// Takes a link to the primary of a shard for a client, in a database. Err: the error for the client; all links that there
+/// may be are in use.
 pub(crate) fn take(
     thread: &Rc<Thread>,
     client: &Client,
     shard: usize,
     database: Database,
 ) -> Result<Lease, Vec<u8>> {
+    find(thread, client, shard, database).ok_or_else(|| busy(thread))
+}
+
+fn busy(thread: &Thread) -> Vec<u8> {
+    thread.counters.leases_refused.add(1);
+    thread.counters.refused_busy.add(1);
+    errors::busy("leased-links-per-node-max")
+}
+
+/// As [`take`], for a client that waits if all links are in use.
+pub(crate) fn take_in_turn(
+    thread: &Rc<Thread>,
+    client: &Rc<Client>,
+    shard: usize,
+    database: Database,
+) -> Turn {
+    let address = thread.address(shard);
+    let mut waiting = thread.leases.waiting.borrow_mut();
+    let first = waiting.iter().find(|other| other.address == address);
+    let is_ahead = first.is_some_and(|first| !Rc::ptr_eq(&first.client, client));
+    if !is_ahead && let Some(lease) = find(thread, client, shard, database) {
+        waiting.retain(|other| !Rc::ptr_eq(&other.client, client));
+        drop(waiting);
+        // Perhaps there are more.
+        thread.leases.call_next(&address);
+        return Turn::Taken(lease);
+    }
+    let now_us = thread.now_us();
+    let Some(own) = waiting.iter_mut().find(|other| Rc::ptr_eq(&other.client, client)) else {
+        waiting.push_back(Waiting { client: Rc::clone(client), address, since_us: now_us });
+        return Turn::Wait;
+    };
+    // The slot may have moved meanwhile.
+    own.address = address;
+    if now_us.saturating_sub(own.since_us) <= thread.limits().hold_us_max {
+        return Turn::Wait;
+    }
+    waiting.retain(|other| !Rc::ptr_eq(&other.client, client));
+    Turn::Refused(busy(thread))
+}
+
+/// A free link, or a new one. None: all that there may be are in use.
+fn find(thread: &Rc<Thread>, client: &Client, shard: usize, database: Database) -> Option<Lease> {
     let address = thread.address(shard);
     let mut nodes = thread.leases.nodes.borrow_mut();
     let places = nodes.entry(Arc::clone(&address)).or_default();
@@ -81,19 +153,15 @@ pub(crate) fn take(
     // The one that came back last is the likeliest to be warm, the first the likeliest to be closed as idle.
     if let Some(place) = places.iter_mut().rev().find(|place| is_ready(place) && place.link.key == key) {
         place.state = Use::Leased;
-        return Ok(lease(&place.link));
+        return Some(lease(&place.link));
     }
     if places.len() >= thread.limits().leased_links_max {
-        let Some(at) = places.iter().position(is_ready) else {
-            thread.counters.leases_refused.add(1);
-            thread.counters.refused_busy.add(1);
-            return Err(errors::busy("leased-links-per-node-max"));
-        };
+        let at = places.iter().position(is_ready)?;
         places.remove(at).task.abort();
     }
     let (link, task) = thread.open_link(key, shard, Tenancy::Leased);
     places.push(Place { link: Rc::clone(&link), task, state: Use::Leased });
-    Ok(lease(&link))
+    Some(lease(&link))
 }
 
 fn lease(link: &Rc<Link>) -> Lease {
@@ -105,6 +173,7 @@ pub(crate) fn give_back(thread: &Thread, lease: Lease, condition: Condition) {
     let in_order = !lease.is_lost()
         && match condition {
             Condition::Clean => true,
+            Condition::OutOfStep => false,
             Condition::Needs(id) => {
                 let command = Command::row(id);
                 let write = |out: &mut Vec<u8>| write::request(out, &[command.name]);
@@ -118,6 +187,7 @@ pub(crate) fn give_back(thread: &Thread, lease: Lease, condition: Condition) {
     let mut place = places.remove(at);
     place.state = if in_order { Use::Free } else { Use::Leaving };
     places.push(place);
+    thread.leases.call_next(&lease.link.key.address);
 }
 
 impl Leases {
@@ -125,6 +195,30 @@ impl Leases {
     pub(crate) fn links(&self) -> Vec<Rc<Link>> {
         let nodes = self.nodes.borrow();
         nodes.values().flatten().map(|place| Rc::clone(&place.link)).collect()
+    }
+
+    /// Lets the client that has waited for longest for a link to this node ask again.
+    fn call_next(&self, address: &Arc<str>) {
+        if let Some(next) = self.waiting.borrow().iter().find(|waiting| waiting.address == *address) {
+            next.client.call();
+        }
+    }
+
+    /// The client is gone, or wants no link any more.
+    pub(crate) fn stop_waiting(&self, client: &Client) {
+        self.waiting.borrow_mut().retain(|waiting| !std::ptr::eq(&*waiting.client, client));
+    }
+
+    /// Calls who has waited too long, and the first in each line: links may have become free unseen.
+    fn sweep_waiting(&self, thread: &Thread) {
+        let waiting = self.waiting.borrow();
+        let hold_us_max = thread.limits().hold_us_max;
+        for (number, own) in waiting.iter().enumerate() {
+            let is_first = waiting.iter().take(number).all(|other| other.address != own.address);
+            if is_first || thread.now_us().saturating_sub(own.since_us) > hold_us_max {
+                own.client.call();
+            }
+        }
     }
 
     /// Closes what nobody needs: links that are leaving, that broke while they were free, or that have been idle.
@@ -145,6 +239,8 @@ impl Leases {
             });
         }
         nodes.retain(|_, places| !places.is_empty());
+        drop(nodes);
+        self.sweep_waiting(thread);
     }
 
     /// How many links of which node are in which use.

@@ -40,6 +40,7 @@ pub(crate) mod flight;
 mod loss;
 mod silence;
 pub(crate) mod unit;
+mod upload;
 pub(crate) mod waiter;
 
 /// What a link is for: requests with the same key may share one.
@@ -335,6 +336,7 @@ impl Link {
         self.closing.set(false);
         self.answered.set(false);
         thread.turn.mark_link(self);
+        self.mark_feeder(thread);
     }
 
     /// An attempt to connect failed.

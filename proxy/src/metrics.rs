@@ -63,12 +63,14 @@ pub(crate) struct Counters {
     pub(crate) indeterminate: Counter,
     pub(crate) refused_busy: Counter,
     pub(crate) leases_refused: Counter,
+    pub(crate) streamed: Counter,
     /// By place in [`INNER`].
     pub(crate) redirects: [Counter; INNER.len()],
     /// Clients that had the beginning of a reply when the rest of it was lost.
     pub(crate) replies_torn: Counter,
     pub(crate) clients_cut_output: Counter,
     pub(crate) clients_cut_input: Counter,
+    pub(crate) clients_cut_stalled: Counter,
     pub(crate) bytes_from_clients: Counter,
     pub(crate) bytes_to_clients: Counter,
     pub(crate) bytes_from_nodes: Counter,
@@ -115,10 +117,12 @@ impl Default for Counters {
             indeterminate: Counter::default(),
             refused_busy: Counter::default(),
             leases_refused: Counter::default(),
+            streamed: Counter::default(),
             redirects: Default::default(),
             replies_torn: Counter::default(),
             clients_cut_output: Counter::default(),
             clients_cut_input: Counter::default(),
+            clients_cut_stalled: Counter::default(),
             bytes_from_clients: Counter::default(),
             bytes_to_clients: Counter::default(),
             bytes_from_nodes: Counter::default(),
@@ -277,7 +281,7 @@ impl Present {
 }
 
 /// Names and help texts, in the order in which [`Scrape::collect`] brings them.
-const NAMES: [(&str, &str); 16] = [
+const NAMES: [(&str, &str); 17] = [
     ("slotway_proxy_requests_total", "Requests of clients, by command and outcome"),
     (
         "slotway_proxy_request_seconds",
@@ -299,7 +303,7 @@ const NAMES: [(&str, &str); 16] = [
     ),
     (
         "slotway_proxy_leased_links",
-        "Links for single clients (WATCH, large transactions), by node and state: leased, free, leaving",
+        "Links for single clients (WATCH, large transactions and requests), by node and state: leased, free, leaving",
     ),
     (
         "slotway_proxy_leases_refused_total",
@@ -309,6 +313,7 @@ const NAMES: [(&str, &str); 16] = [
         "slotway_proxy_replies_torn_total",
         "Clients disconnected because the rest of a large reply was lost when they had its beginning",
     ),
+    ("slotway_proxy_requests_streamed_total", "Large requests that were passed on as they came"),
 ];
 
 impl Collector for Scrape {
@@ -343,6 +348,7 @@ impl Collector for Scrape {
             &[
                 ("client-output-buffer-limit", sum(|c| &c.clients_cut_output)),
                 ("client-query-buffer-limit", sum(|c| &c.clients_cut_input)),
+                ("request-timeout-ms", sum(|c| &c.clients_cut_stalled)),
                 ("maxclients", self.shared.clients_refused.load(Ordering::Relaxed)),
             ],
         );
@@ -373,6 +379,7 @@ impl Collector for Scrape {
             (MetricType::GAUGE, present.leases()),
             (MetricType::COUNTER, vec![counter(&[], sum(|c| &c.leases_refused))]),
             (MetricType::COUNTER, vec![counter(&[], sum(|c| &c.replies_torn))]),
+            (MetricType::COUNTER, vec![counter(&[], sum(|c| &c.streamed))]),
         ];
         let families = NAMES.into_iter().zip(values).filter(|(_, (_, metrics))| !metrics.is_empty());
         families

@@ -149,7 +149,9 @@ impl Thread {
     /// requests for one key never travel on two links at a time.
     fn settle_clients(&self) {
         for client in self.clients.borrow().values() {
-            if client.replies.borrow().outstanding() > 0 {
+            // A large request goes on where it began.
+            let streams = client.upload.borrow().as_ref().is_some_and(|upload| upload.is_open());
+            if client.replies.borrow().outstanding() > 0 && !streams {
                 client.stall.set(Some(Stall::Order));
                 client.stopped_early.set(true);
             }
@@ -348,17 +350,14 @@ impl Thread {
         self.tasks.borrow_mut().spawn_local(task);
     }
 
-    /// A parser for what a client sent: its own if a request has come in part.
-    pub(crate) fn parser(&self, unfinished: &mut Option<Box<Parser>>) -> Parser {
-        unfinished.take().map_or_else(|| self.parser.take(), |parser| *parser)
+    /// The parser for clients of whom no request has come in part.
+    pub(crate) fn parser(&self) -> Parser {
+        self.parser.take()
     }
 
-    pub(crate) fn keep_parser(&self, parser: Parser, unfinished: &mut Option<Box<Parser>>) {
-        if parser.is_idle() {
-            self.parser.replace(parser);
-        } else {
-            *unfinished = Some(Box::new(parser));
-        }
+    /// It is idle again.
+    pub(crate) fn keep_parser(&self, parser: Parser) {
+        self.parser.replace(parser);
     }
 
     /// Bytes that the other links of the same shard hold because they have no connection.

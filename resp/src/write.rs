@@ -33,6 +33,11 @@ pub fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
     blob(out, b'$', bytes);
 }
 
+/// `$len`: the bytes and their line end are the caller's.
+pub fn bulk_header(out: &mut Vec<u8>, len: usize) {
+    number(out, b'$', len);
+}
+
 /// An integer's digits as a bulk.
 pub fn bulk_integer(out: &mut Vec<u8>, value: i64) {
     bulk(out, itoa::Buffer::new().format(value).as_bytes());

@@ -301,12 +301,15 @@ fn by_its_tail(
     let (mut kept, mut rest) = (Vec::new(), &stream[start + head.end..]);
     while !tail.is_whole() && !rest.is_empty() {
         let (now, later) = rest.split_at(chunk.min(rest.len()));
-        (kept.extend_from_slice(now), rest = later);
+        kept.extend_from_slice(now);
+        rest = later;
         let mut bytes = &kept[..];
         loop {
             match tail.next(&mut bytes, limits) {
                 Ok(Some(Piece::Word(_))) => words.push(Vec::new()),
-                Ok(Some(Piece::Bytes(part))) => words.last_mut().unwrap().extend_from_slice(part),
+                Ok(Some(Piece::Bytes(part))) => {
+                    words.last_mut().expect("a word has begun").extend_from_slice(part)
+                }
                 Ok(Some(Piece::End)) => {}
                 Ok(None) => break,
                 Err(error) => return Some((before, Err(error.text))),

@@ -11,11 +11,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use slotway_resp::{Parser, request::OwnedRequest, write};
+use slotway_resp::{request::OwnedRequest, write};
 use tokio::net::{TcpStream, tcp::OwnedReadHalf};
 
 use crate::{
-    client::{Client, Fate, Stall, UNREAD_REPLY_BYTES_MAX},
+    client::{
+        Client, Fate, Stall, UNREAD_REPLY_BYTES_MAX,
+        large::{self, Partial},
+    },
     dispatch::{self, Next},
     inbox::Inbox,
     thread::Thread,
@@ -27,7 +30,7 @@ struct Connection {
     inbox: Inbox,
     /// What is known of a request that has come in part. Between requests the thread's parser does: an idle client has
     /// none of its own.
-    unfinished: Option<Box<Parser>>,
+    unfinished: Partial,
     /// A request that waits until nothing is in flight, or for the end of a pause.
     set_aside: Option<OwnedRequest>,
 }
@@ -52,7 +55,7 @@ pub(crate) async fn run(thread: Rc<Thread>, stream: TcpStream, id: u64) {
     client.authenticated.set(!thread.shared.needs_password());
     thread.add_client(&client);
     let mut connection =
-        Connection { client, reader, inbox: Inbox::default(), unfinished: None, set_aside: None };
+        Connection { client, reader, inbox: Inbox::default(), unfinished: Partial::Nothing, set_aside: None };
     let end = poll_fn(|context| connection.poll(&thread, context)).await;
     if let End::Io(error) = end {
         tracing::debug!(client = id, %error, "client's connection broke");
@@ -131,8 +134,10 @@ impl Connection {
         }
     }
 
+    /// Everything it asked for is answered; half a large request asks for nothing.
     fn is_settled(&self) -> bool {
-        self.client.replies.borrow().is_settled()
+        let replies = self.client.replies.borrow();
+        replies.is_settled() || self.unfinished.is_passing() && replies.unsent().is_empty()
     }
 }
 
@@ -140,7 +145,7 @@ impl Connection {
 fn take_requests(
     thread: &Rc<Thread>,
     client: &Rc<Client>,
-    unfinished: &mut Option<Box<Parser>>,
+    unfinished: &mut Partial,
     set_aside: &mut Option<OwnedRequest>,
     bytes: &[u8],
 ) -> usize {
@@ -148,7 +153,14 @@ fn take_requests(
         client.stopped_early.set(true);
         return 0;
     }
-    let mut parser = thread.parser(unfinished);
+    let mut parser = match std::mem::take(unfinished) {
+        Partial::Nothing => thread.parser(),
+        Partial::Small(parser) => *parser,
+        large @ Partial::Large(_) => {
+            *unfinished = large;
+            return large::go_on(thread, client, unfinished, bytes);
+        }
+    };
     let (limits, in_flight_max) = (thread.limits().of_requests, thread.limits().in_flight_max);
     let strict = limits.unauthenticated();
     let mut replies = client.replies.borrow_mut();
@@ -188,8 +200,11 @@ fn take_requests(
     thread.turn.mark_client(client);
     let consumed = parser.consumed();
     parser.rebase();
-    thread.keep_parser(parser, unfinished);
-    consumed
+    if parser.is_idle() {
+        thread.keep_parser(parser);
+        return consumed;
+    }
+    consumed + large::keep(thread, client, unfinished, parser, &bytes[consumed..])
 }
 
 /// Does what dispatch says about the connection.

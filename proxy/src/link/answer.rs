@@ -73,7 +73,11 @@ impl Link {
 
     /// The last reply of what is more than one request came, or of what was sent behind one that looks for its way.
     pub(super) fn judged(&self, thread: &Thread, verdict: Verdict, reply: &[u8]) -> Result<(), UnaskedReply> {
-        let waiter = self.flight.borrow_mut().answered().ok_or(UnaskedReply)?;
+        let waiter = self.flight.borrow_mut().answered();
+        let (waiter, verdict) = match waiter {
+            Some(waiter) => (waiter, verdict),
+            None => (self.cut_short().ok_or(UnaskedReply)?, Verdict::Early),
+        };
         let error = verdict != Verdict::Pass || matches!(reply.first(), Some(b'-' | b'!'));
         if waiter.client.is_some() {
             let us = thread.now_us().saturating_sub(waiter.since_us);
@@ -92,11 +96,30 @@ impl Link {
                 waiter.tell(thread, INDETERMINATE);
                 Err(UnaskedReply)
             }
+            Verdict::Pass if matches!(waiter.unit(), Some(Unit::Upload(_))) => {
+                self.passed(thread, waiter, reply);
+                Ok(())
+            }
+            Verdict::Early => {
+                self.passed(thread, waiter, reply);
+                Err(UnaskedReply)
+            }
             Verdict::Pass | Verdict::More | Verdict::Drop | Verdict::Inner(_) => {
                 waiter.tell(thread, reply);
                 Ok(())
             }
         }
+    }
+}
+
+impl Link {
+    /// The node answered a request that streamed: it is not there any more to look for its way.
+    fn passed(&self, thread: &Thread, waiter: Waiter, reply: &[u8]) {
+        if errors::inner(reply).is_none() {
+            return waiter.tell(thread, reply);
+        }
+        count(thread, &waiter, reply);
+        waiter.refuse(thread, &errors::no_primary(self.shard.get(), 0));
     }
 }
 

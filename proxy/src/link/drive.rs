@@ -165,6 +165,7 @@ async fn pass_on_replies(thread: &Rc<Thread>, link: &Rc<Link>, mut reader: Owned
         if link.blocked.get() && is_writable(link, context) {
             link.blocked.set(false);
             thread.turn.mark_link(link);
+            link.mark_feeder(thread);
         }
         if link.closing.replace(false) {
             return Poll::Ready("no reply for too long".to_owned());

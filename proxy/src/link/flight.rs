@@ -61,6 +61,29 @@ impl<W> Flight<W> {
         self.waiting.push_back(Waiting { end: self.end(), waiter });
     }
 
+    /// Adds to the only request, which is on its way already; true: some of it was sent since the last time. What was
+    /// sent is forgotten: such a request is never sent again.
+    pub(crate) fn extend<R>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> R) -> (bool, R) {
+        debug_assert_eq!(self.waiting.len(), 1, "only what is alone is sent in pieces");
+        let sent = self.at(self.written);
+        self.bytes.drain(..sent);
+        self.base = self.written;
+        let outcome = write(&mut self.bytes);
+        let end = self.end();
+        if let Some(last) = self.waiting.back_mut() {
+            last.end = end;
+        }
+        (sent > 0, outcome)
+    }
+
+    /// Takes the only request out, however much of it was sent: it was answered before its end.
+    pub(crate) fn cut_short(&mut self) -> Option<W> {
+        let Waiting { end, waiter } = self.waiting.pop_front()?;
+        (self.front, self.written, self.base) = (end, end, end);
+        self.bytes.clear();
+        Some(waiter)
+    }
+
     /// Takes the request that was pushed last out again, if no socket has seen any of it.
     pub(crate) fn take_back(&mut self) -> Option<W> {
         let start = self.waiting.iter().nth_back(1).map_or(self.front, |before| before.end);
@@ -135,7 +158,8 @@ impl<W> Flight<W> {
         let (base, mut start) = (self.base, self.front);
         let at = |offset: u64| usize::try_from(offset - base).expect("an offset of the buffer is in memory");
         for waiting in &mut self.waiting {
-            look(&mut waiting.waiter, &self.bytes[at(start)..at(waiting.end)]);
+            // Of what is sent in pieces only the last are here.
+            look(&mut waiting.waiter, &self.bytes[at(start.max(base))..at(waiting.end)]);
             start = waiting.end;
         }
     }
@@ -416,6 +440,24 @@ mod tests {
         assert_eq!(flight.unsent(), b"readlater");
         flight.wrote(9);
         assert_eq!([flight.answered(), flight.answered()], [Some(0), Some(2)]);
+    }
+
+    #[test]
+    fn a_request_that_is_sent_in_pieces_keeps_only_what_was_not_sent() {
+        let mut flight = flight(&["begin"]);
+        flight.wrote(3);
+        assert_eq!(flight.extend(|bytes| bytes.extend_from_slice(b"middle")), (true, ()));
+        assert_eq!((flight.unsent(), flight.bytes.len()), (&b"inmiddle"[..], 8));
+        assert_eq!(flight.extend(|bytes| bytes.extend_from_slice(b"end")), (false, ()));
+        assert_eq!((flight.answered(), flight.oldest()), (None, Some(&mut 0)));
+        flight.wrote(11);
+        assert_eq!((flight.answered(), flight.bytes_held()), (Some(0), 0));
+        flight.push(1, |bytes| bytes.extend_from_slice(b"next"));
+        flight.extend(|bytes| bytes.extend_from_slice(b"more"));
+        flight.wrote(2);
+        assert_eq!((flight.cut_short(), flight.unsent(), flight.bytes_held()), (Some(1), &b""[..], 0));
+        flight.push(2, |bytes| bytes.extend_from_slice(b"last"));
+        assert_eq!(flight.unsent(), b"last");
     }
 
     #[test]

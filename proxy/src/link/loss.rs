@@ -27,6 +27,7 @@ impl Link {
         self.losses.set(self.losses.get().wrapping_add(1));
         thread.shared.stale.notify_one();
         let mut flight = self.flight.borrow_mut();
+        Link::recall_unsent(&mut flight);
         if self.arriving_us.take().is_some()
             && let Some(waiter) = flight.oldest()
         {
@@ -87,7 +88,9 @@ impl Link {
         // While a large reply arrives the connection is alive. Its own time counts from its last bytes.
         let mut arriving_us = self.arriving_us.get();
         let silent_us = now_us.saturating_sub(arriving_us.unwrap_or(0));
-        for (sent, waiter) in self.flight.borrow_mut().iter_mut() {
+        let mut flight = self.flight.borrow_mut();
+        let all_sent = flight.unsent().is_empty();
+        for (sent, waiter) in flight.iter_mut() {
             let arriving = arriving_us.take().is_some();
             let mut waited_us = now_us.saturating_sub(waiter.since_us.max(up_us));
             if arriving && silent_us < waited_us {
@@ -96,7 +99,7 @@ impl Link {
                     continue;
                 }
             }
-            if !sent || waited_us <= within_us {
+            if !sent || waited_us <= within_us || waiter.waits_for_client(all_sent) {
                 break;
             }
             // Of what belongs to a connection nothing may follow once a reply was not waited for.

@@ -27,6 +27,8 @@ pub(crate) enum Unit {
     End(Bound),
     /// `WATCH`: tells whoever leased the link once the node watches something.
     Watch(Rc<Cell<bool>>),
+    /// A large request that is sent as it comes. True: all of it has come.
+    Upload(Rc<Cell<bool>>),
     /// Brings a leased link back into order; nobody hears the replies.
     Cleaning,
 }
@@ -78,6 +80,8 @@ pub(crate) enum Verdict {
     Tell(Vec<u8>),
     /// The request was not applied, for a reason that no client sees: this error.
     Inner(Box<[u8]>),
+    /// It is the reply, to a request that was not sent to its end: the connection is given up.
+    Early,
     /// Told that the outcome is unknown, and the connection is given up: what it answers cannot be trusted.
     Broken,
 }
@@ -166,6 +170,8 @@ impl Unit {
                 began.set(began.get() || !error);
                 Verdict::Pass
             }
+            Unit::Upload(whole) if whole.get() => Verdict::Pass,
+            Unit::Upload(_) => Verdict::Early,
             Unit::Cleaning if reply == b"+OK\r\n" => Verdict::Drop,
             // QUEUED, too: the node is amid a transaction of which nobody knows.
             Unit::Cleaning => Verdict::Broken,
@@ -179,7 +185,9 @@ impl Unit {
             Unit::Piece { bound: Bound::Told(text), .. } | Unit::End(Bound::Told(text)) => Some(text),
             // EXEC will say that a watched key has changed.
             Unit::Watch(_) => Some(b"+OK\r\n"),
-            Unit::End(Bound::Free) | Unit::Head(_) | Unit::Step | Unit::Cleaning => Some(b""),
+            Unit::End(Bound::Free) | Unit::Head(_) | Unit::Step | Unit::Upload(_) | Unit::Cleaning => {
+                Some(b"")
+            }
         }
     }
 
@@ -195,6 +203,7 @@ impl Unit {
         match self {
             Unit::Piece { replies, .. } => replies.left == 0 && replies.seen == Seen::Queued,
             Unit::End(_) | Unit::Watch(_) => true,
+            Unit::Upload(whole) => whole.get(),
             Unit::Head(_) | Unit::Step | Unit::Cleaning => false,
         }
     }
@@ -204,7 +213,7 @@ impl Unit {
         !matches!(self, Unit::Piece { bound: Bound::Free, .. } | Unit::Watch(_))
     }
 
-    /// Running it twice is not running it once.
+    /// Running it twice is not running it once. What streams is judged by its command.
     pub(crate) fn may_write(&self) -> bool {
         matches!(self, Unit::Piece { .. } | Unit::End(_))
     }

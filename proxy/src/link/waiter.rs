@@ -84,6 +84,10 @@ impl Special {
     /// A large reply that comes now can be passed on or dropped piece by piece. Whoever puts the replies of a cut request
     /// together needs them whole.
     pub(crate) fn takes_pieces(&self) -> bool {
+        // Before the whole request has come there is only a refusal.
+        if matches!(&self.unit, Some(Unit::Upload(whole)) if !whole.get()) {
+            return false;
+        }
         self.course.as_ref().is_none_or(|course| course.nest.is_none() && course.asking != Asking::Due)
     }
 
@@ -116,6 +120,7 @@ impl Waiter {
     /// Running it twice may not be the same as running it once.
     pub(crate) fn may_write(&self) -> bool {
         match self.unit() {
+            Some(Unit::Upload(whole)) => whole.get() && self.command.may_write(),
             Some(unit) => unit.may_write(),
             None => self.command.may_write(),
         }
@@ -141,6 +146,8 @@ impl Waiter {
             // Not executed before its EXEC, which will not come.
             Some(Unit::Step) => errors::no_primary(shard, 0).into(),
             _ if !sent => errors::no_primary(shard, 0).into(),
+            // A read, or without its end: it was not executed, or may be executed again.
+            Some(Unit::Upload(_)) if !self.may_write() => errors::no_primary(shard, 0).into(),
             _ => INDETERMINATE.into(),
         }
     }

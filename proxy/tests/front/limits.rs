@@ -140,11 +140,11 @@ fn more_bytes_than_a_link_may_carry_are_refused() {
     let front = Front::with(&[fake.port], &[("bytes-in-flight-max", "1mb"), ("threads", "1")]);
     let value = "v".repeat(2_000_000);
     let mut first = front.client();
-    // Alone on the link it may be larger than the limit.
-    first.send(&[&format!("SET a {value}")]);
+    // Alone on the link it may be larger than the limit. With two keys it does not stream.
+    first.send(&[&format!("MSET a {value} c 1")]);
     until("the node has it", || fake.log().len() == 1);
     let mut second = front.client();
-    second.check(&format!("SET b {value}"), "-BUSY proxy limit bytes-in-flight-max reached");
+    second.check(&format!("MSET b {value} c 1"), "-BUSY proxy limit bytes-in-flight-max reached");
     second.check("SET b 1", "-BUSY proxy limit bytes-in-flight-max reached");
 }
 

@@ -218,6 +218,11 @@ impl Conn {
         while self.next().is_some() {}
     }
 
+    /// For a script that reads bytes, not requests.
+    pub(crate) fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
     /// Whether the proxy is still there may not matter to a script.
     pub(crate) fn reply(&mut self, bytes: &str) {
         let _ = self.stream.write_all(bytes.as_bytes());
