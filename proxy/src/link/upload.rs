@@ -10,9 +10,8 @@ use std::{
 };
 
 use crate::{
-    errors,
     link::{
-        Errand, Link, State,
+        Errand, Link,
         flight::Flight,
         unit::Unit,
         waiter::{Special, Waiter},
@@ -24,15 +23,10 @@ use crate::{
 const FLUSHED_BYTES_MIN: usize = 64 * 1024;
 
 impl Link {
-    /// Err: the line for a client whose large request must not even begin, because the node has been away for longer
-    /// than requests are held.
+    /// Err: the line for a client whose large request must not even begin, because the node has been away or silent for
+    /// longer than requests are held.
     pub(crate) fn is_worth_waiting_for(&self, thread: &Thread) -> Result<(), Vec<u8>> {
-        let State::Down { since_us } = self.state() else { return Ok(()) };
-        let down_us = thread.now_us().saturating_sub(since_us);
-        match down_us > thread.limits().hold_us_max {
-            true => Err(errors::no_primary(self.shard.get(), down_us / 1000)),
-            false => Ok(()),
-        }
+        self.room(thread, thread.now_us()).map(|_| ())
     }
 
     /// Takes on a request with its first words; nothing else is on the link. Err: it was not taken on, and why.

@@ -243,6 +243,36 @@ fn a_client_that_falls_silent_midway_is_cut() {
     waiting.check("EXISTS k", ":0");
 }
 
+#[test]
+fn a_client_that_pauses_midway_may_take_longer_than_a_silent_node() {
+    let redis = Redis::start();
+    let front = Front::with(&[redis.port], &[("threads", "1"), ("hold-ms-max", "100")]);
+    let mut client = front.client();
+    let bytes = set("k", MB, 0);
+    client.send_bytes(&bytes[..MB / 2]);
+    let began = std::time::Instant::now();
+    until("a node would count as silent", || began.elapsed().as_millis() > 1500);
+    assert_eq!(leased(&front, "leased"), 1.0);
+    client.send_bytes(&bytes[MB / 2..]);
+    assert_eq!(client.read(), "+OK");
+}
+
+#[test]
+fn a_pause_holds_large_writes_back() {
+    let redis = Redis::start();
+    let front = Front::with(&[redis.port], &[("threads", "1")]);
+    let (mut pausing, mut client) = (front.client(), front.client());
+    pausing.check("CLIENT PAUSE 60000 WRITE", "+OK");
+    let stream = client.stream.try_clone().unwrap();
+    let sending = std::thread::spawn(move || (&mut &stream).write_all(&set("k", 20 * MB, 0)).unwrap());
+    let read = || front.metric("slotway_proxy_bytes_total", &[("direction", "from_clients")]);
+    until("some of it was read", || read() > 1000.0);
+    assert_eq!((streamed(&front), redis.client().ask("EXISTS k")), (0.0, ":0".to_owned()));
+    pausing.check("CLIENT UNPAUSE", "+OK");
+    assert_eq!(client.read(), "+OK");
+    sending.join().unwrap();
+}
+
 /// A server that reads so many bytes of a first connection's large request and then does something else. Others answer.
 fn node(read_max: usize, then: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> Fake {
     let happened = Arc::new(AtomicBool::new(false));
