@@ -1,4 +1,4 @@
-//! The keyspace alone, without a server around it, for `examples/keyspace_cost.rs`. Not part of the node.
+//! The keyspace alone, without a server around it, for `benches/keyspace_cost.rs`. Not part of the node.
 
 use slotway_cluster::{Database, Placement};
 use slotway_resp::write;

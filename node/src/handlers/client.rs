@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, rc::Rc};
 
-use slotway_commands::errors;
+use slotway_commands::{errors, tracking};
 use slotway_resp::write;
 
 use super::connection::{SYNTAX, bad_subcommand, integer};
@@ -186,23 +186,12 @@ pub(crate) fn unpause(call: &mut ServerCall<'_>) -> Done {
 
 /// Nobody is tracked.
 pub(crate) fn trackinginfo(call: &mut ServerCall<'_>) -> Done {
-    let (out, version) = (&mut *call.out, call.client.version.get());
-    write::map(out, version, 3);
-    write::bulk(out, b"flags");
-    write::set(out, version, 1);
-    write::bulk(out, b"off");
-    write::bulk(out, b"redirect");
-    write::integer(out, NO_REDIRECTION);
-    write::bulk(out, b"prefixes");
-    write::array(out, 0);
+    tracking::write_off(call.out, call.client.version.get());
     Ok(())
 }
 
-/// What Redis says where there is no connection to redirect messages to, because there are none.
-const NO_REDIRECTION: i64 = -1;
-
 pub(crate) fn getredir(call: &mut ServerCall<'_>) -> Done {
-    write::integer(call.out, NO_REDIRECTION);
+    write::integer(call.out, tracking::NO_REDIRECTION);
     Ok(())
 }
 

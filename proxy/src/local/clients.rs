@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use slotway_commands::{Id, errors};
+use slotway_commands::{Id, errors, tracking};
 use slotway_resp::{Request, Version, write};
 use tokio::sync::oneshot;
 
@@ -38,27 +38,13 @@ pub(super) fn run(case: &mut Case<'_>) {
         Id::ClientKill => kill(case),
         // Nobody is tracked.
         Id::ClientCaching => case.refuse(errors::CACHING_WITHOUT_TRACKING.as_bytes()),
-        Id::ClientGetredir => case.say(|out| write::integer(out, NO_REDIRECTION)),
-        Id::ClientTrackinginfo => trackinginfo(case),
+        Id::ClientGetredir => case.say(|out| write::integer(out, tracking::NO_REDIRECTION)),
+        Id::ClientTrackinginfo => {
+            let version = case.client.version.get();
+            case.say(|out| tracking::write_off(out, version));
+        }
         _ => case.refuse(errors::SYNTAX.as_bytes()),
     }
-}
-
-/// What Redis says where there is no connection to redirect messages to, because there are none.
-const NO_REDIRECTION: i64 = -1;
-
-fn trackinginfo(case: &mut Case<'_>) {
-    let version = case.client.version.get();
-    case.say(|out| {
-        write::map(out, version, 3);
-        write::bulk(out, b"flags");
-        write::set(out, version, 1);
-        write::bulk(out, b"off");
-        write::bulk(out, b"redirect");
-        write::integer(out, NO_REDIRECTION);
-        write::bulk(out, b"prefixes");
-        write::array(out, 0);
-    });
 }
 
 /// What a name in CLIENT LIST may be made of: no spaces, nothing that does not print.

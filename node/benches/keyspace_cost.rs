@@ -1,7 +1,7 @@
 //! What the keyspace alone costs: nanoseconds per GET and SET of random keys, with and without looking ahead, the
 //! longest insert, and bytes per key by the allocator's own count.
 //!
-//! `cargo run --release -p slotway-node --features measure --example keyspace_cost [keys ...]` (default 1M and 10M)
+//! `cargo bench -p slotway-node --features measure --bench keyspace_cost [-- keys ...]` (default 1M and 10M)
 
 use std::time::{Duration, Instant};
 
