@@ -32,6 +32,17 @@ pub(crate) struct Found<'a> {
     pub(crate) places: &'a [Place],
 }
 
+/// A request that names a command, and who asks when.
+#[derive(Clone, Copy)]
+struct Question<'a> {
+    client: &'a Client,
+    request: Request<'a>,
+    row: &'static Command,
+    /// Where its first keys lie, if that is known.
+    places: &'a [Place],
+    now: Millis,
+}
+
 /// Runs one request, or queues it, and appends its reply, if its client wants replies.
 #[inline]
 pub(crate) fn execute(
@@ -44,7 +55,7 @@ pub(crate) fn execute(
 ) {
     let mut start = out.len();
     match found.row {
-        Some(row) => match run(node, client, request, row, found.places, now, out) {
+        Some(row) => match run(node, &Question { client, request, row, places: found.places, now }, out) {
             // EXEC has dropped what its client does not want.
             Ok(()) if row.id == Id::Exec => start = out.len(),
             Ok(()) => {}
@@ -72,7 +83,7 @@ pub(crate) fn execute_queued(
     let start = out.len();
     match lookup::resolve(request) {
         Ok(row) => {
-            if let Err(refusal) = call(node, client, request, row, &[], now, out) {
+            if let Err(refusal) = call(node, &Question { client, request, row, places: &[], now }, out) {
                 debug_assert_eq!(out.len(), start, "{} wrote a reply and refused", row.name);
                 answer_error(node, refusal.as_bytes(), out);
             }
@@ -83,40 +94,27 @@ pub(crate) fn execute_queued(
 }
 
 #[inline]
-fn run(
-    node: &mut Node,
-    client: &Client,
-    request: Request<'_>,
-    row: &'static Command,
-    places: &[Place],
-    now: Millis,
-    out: &mut Vec<u8>,
-) -> Done {
+fn run(node: &mut Node, question: &Question<'_>, out: &mut Vec<u8>) -> Done {
+    let Question { client, row, now, .. } = *question;
     if client.transaction.is_collecting() && !runs_at_once(row.id) {
-        return queue(node, client, request, row, now, out);
+        return queue(node, question, out);
     }
-    if let Err(refusal) = admit(node, client, request, row, client.database.get(), places) {
-        return Err(rejected(node, client, row, refusal));
+    if let Err(refusal) = admit(node, question, client.database.get()) {
+        return Err(rejected(node, question, refusal));
     }
     if node.bounds.memory_bytes_max != 0
         && eviction::make_room(node, now) == Outcome::Full
         && (row.is_deny_oom() || row.id == Id::Exec && client.transaction.holds(Flag::Denyoom))
     {
-        return Err(rejected(node, client, row, errors::OOM.into()));
+        return Err(rejected(node, question, errors::OOM.into()));
     }
-    call(node, client, request, row, places, now, out)
+    call(node, question, out)
 }
 
 /// Whether a request may run in this database of this node, as far as that can be said beforehand.
 #[inline]
-fn admit(
-    node: &Node,
-    client: &Client,
-    request: Request<'_>,
-    row: &'static Command,
-    database: Database,
-    places: &[Place],
-) -> Result<(), Refusal> {
+fn admit(node: &Node, question: &Question<'_>, database: Database) -> Result<(), Refusal> {
+    let Question { client, request, row, places, .. } = *question;
     let standing = client.standing.get();
     if standing == Standing::Stranger && !row.is_no_auth() {
         return Err(errors::NOAUTH.into());
@@ -129,15 +127,8 @@ fn admit(
 
 /// Has a command's handler answer a request that was admitted.
 #[inline]
-fn call(
-    node: &mut Node,
-    client: &Client,
-    request: Request<'_>,
-    row: &'static Command,
-    places: &[Place],
-    now: Millis,
-    out: &mut Vec<u8>,
-) -> Done {
+fn call(node: &mut Node, question: &Question<'_>, out: &mut Vec<u8>) -> Done {
+    let Question { client, request, row, places, now } = *question;
     node.statistics.called(row.id);
     let span = timing::begin(node, row, request, now);
     let done = match dispatch::of(row.id) {
@@ -174,28 +165,23 @@ fn runs_at_once(id: Id) -> bool {
 
 /// Puts a request away until EXEC.
 #[inline(never)]
-fn queue(
-    node: &mut Node,
-    client: &Client,
-    request: Request<'_>,
-    row: &'static Command,
-    now: Millis,
-    out: &mut Vec<u8>,
-) -> Done {
+fn queue(node: &mut Node, question: &Question<'_>, out: &mut Vec<u8>) -> Done {
+    let Question { client, request, row, now, .. } = *question;
     let transaction = &client.transaction;
     let admitted = if row.flags.has(Flag::NoMulti) {
         Err(errors::NOT_IN_TRANSACTION.into())
     } else if row.id == Id::Debug {
         handlers::debug::may_debug(node, client)
     } else {
-        admit(node, client, request, row, transaction.database(), &[])
+        // Where its keys lie is known of the client's database, which may not be that of its place.
+        admit(node, &Question { places: &[], ..*question }, transaction.database())
     };
     // Whatever it is, it takes room until EXEC.
     let admitted = admitted.and_then(|()| match eviction::make_room(node, now) {
         Outcome::Full => Err(errors::OOM.into()),
         Outcome::Enough | Outcome::Unfinished => Ok(()),
     });
-    admitted.map_err(|refusal| rejected(node, client, row, refusal))?;
+    admitted.map_err(|refusal| rejected(node, question, refusal))?;
     transaction.push(row, request, &mut node.transaction_room);
     write::simple(out, "QUEUED");
     Ok(())
@@ -203,7 +189,8 @@ fn queue(
 
 /// A request that will not run. It spoils the transaction in which it stands; an EXEC ends it.
 #[cold]
-fn rejected(node: &mut Node, client: &Client, row: &Command, refusal: Refusal) -> Refusal {
+fn rejected(node: &mut Node, question: &Question<'_>, refusal: Refusal) -> Refusal {
+    let Question { client, row, .. } = *question;
     node.statistics.rejected(row.id);
     client.transaction.spoil();
     if row.id != Id::Exec {
