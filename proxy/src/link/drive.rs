@@ -31,8 +31,9 @@ const UNASKED: &str = "a reply that nobody asked for";
 /// Bytes of the replies to what a link says first.
 const INTRODUCTION_BYTES_MAX: usize = 64 * 1024;
 
-/// So much of large replies is read in one turn.
-const ARRIVING_BYTES_PER_TURN: usize = 256 * 1024;
+/// So much of large replies is read in one turn. The runtime looks only every some sixty turns of its tasks whether sockets take
+/// bytes again: what comes in that time should fit into the socket of a client that keeps up.
+const ARRIVING_BYTES_PER_TURN: usize = 64 * 1024;
 
 /// Runs a link until its owner drops the task.
 pub(crate) async fn run(thread: Rc<Thread>, link: Rc<Link>) {

@@ -1,4 +1,5 @@
-//! What the data path takes from the allocator: nothing per request once warm, little per idle client.
+//! What the data path takes from the allocator: nothing per request once warm, little per idle client, and a bounded amount
+//! for replies of any size.
 //!
 //! Threads of the test exempt themselves; what remains are the proxy's own.
 
@@ -17,6 +18,7 @@ mod peer;
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
+    io::{Read, Write},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -36,6 +38,9 @@ use crate::{
 static CALLS: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicI64 = AtomicI64::new(0);
 
+/// The most that was taken since a test set it.
+static PEAK: AtomicI64 = AtomicI64::new(0);
+
 /// The tests measure one process: one after the other.
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -49,7 +54,9 @@ fn count(calls: u64, bytes: usize, sign: i64) {
     // A thread that is ending has no locals any more.
     if !EXEMPT.try_with(Cell::get).unwrap_or(true) {
         CALLS.fetch_add(calls, Ordering::Relaxed);
-        BYTES.fetch_add(sign * i64::try_from(bytes).unwrap_or(0), Ordering::Relaxed);
+        let change = sign * i64::try_from(bytes).unwrap_or(0);
+        let taken = BYTES.fetch_add(change, Ordering::Relaxed) + change;
+        PEAK.fetch_max(taken, Ordering::Relaxed);
     }
 }
 
@@ -154,4 +161,112 @@ fn an_idle_client_costs_little_memory_also_after_a_busy_time() {
     println!("after 20 requests at once: {} bytes each", per_client());
     until("idle clients give back what their busy time took", || per_client() < 1536);
     println!("idle again: {} bytes each", per_client());
+}
+
+const MIB: usize = 1024 * 1024;
+
+/// Bytes of large replies that nodes have sent and that the client has read.
+static SENT: AtomicU64 = AtomicU64::new(0);
+static TAKEN: AtomicU64 = AtomicU64::new(0);
+
+/// How far nodes run ahead of a client that keeps up, however the machine's cores are shared out.
+const AHEAD_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    OfTheClient,
+    OfTheNode,
+}
+
+fn send_large(conn: &mut Conn, chunk: &str, pace: Pace) {
+    SENT.fetch_add(chunk.len() as u64, Ordering::SeqCst);
+    if pace == Pace::OfTheClient {
+        until("the client keeps up", || {
+            SENT.load(Ordering::SeqCst) <= TAKEN.load(Ordering::SeqCst) + AHEAD_BYTES_MAX
+        });
+    }
+    conn.reply(chunk);
+}
+
+/// By how much the proxy grows at most while `run` runs.
+fn growth(run: impl FnOnce()) -> usize {
+    let before = BYTES.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    run();
+    usize::try_from(PEAK.load(Ordering::Relaxed) - before).unwrap_or(0)
+}
+
+/// A node that answers with a bulk of `mib` MiB, or KEYS with so many MiB of keys of 1000 bytes; PING and others with OK.
+fn node_of_large_replies(mib: usize, pace: Pace) -> Fake {
+    Fake::start(move |conn: &mut Conn| {
+        exempt();
+        let chunk = "v".repeat(64 * 1024);
+        let key = format!("$1000\r\n{}\r\n", "k".repeat(1000));
+        let keys = key.repeat(64);
+        while let Some(line) = conn.next() {
+            match line.split(' ').next().unwrap_or("") {
+                "GET" => {
+                    conn.reply(&format!("${}\r\n", mib * MIB));
+                    (0..mib * 16).for_each(|_| send_large(conn, &chunk, pace));
+                    conn.reply("\r\n");
+                }
+                "KEYS" => {
+                    conn.reply(&format!("*{}\r\n", mib * 1024));
+                    (0..mib * 16).for_each(|_| send_large(conn, &keys, pace));
+                }
+                _ => conn.reply("+OK\r\n"),
+            }
+        }
+    })
+}
+
+/// Asks and reads so many bytes, keeping none of them.
+fn swallow(client: &mut Peer, line: &str, bytes: usize) {
+    client.send(&[line]);
+    let mut chunk = vec![0; MIB];
+    let mut left = bytes;
+    while left > 0 {
+        let room = left.min(chunk.len());
+        let count = client.stream.read(&mut chunk[..room]).unwrap();
+        assert!(count > 0, "closed with {left} bytes to come");
+        TAKEN.fetch_add(count as u64, Ordering::SeqCst);
+        left -= count;
+    }
+}
+
+#[test]
+fn replies_of_any_size_pass_through_a_bounded_memory() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    exempt();
+    SENT.store(0, Ordering::SeqCst);
+    TAKEN.store(0, Ordering::SeqCst);
+    let nodes: Vec<Fake> = (0..3).map(|_| node_of_large_replies(100, Pace::OfTheClient)).collect();
+    let ports: Vec<u16> = nodes.iter().map(|node| node.port).collect();
+    let front = Front::with(&ports, &[("threads", "1")]);
+    let mut client = front.client();
+    let get = growth(|| swallow(&mut client, "GET k", format!("${}\r\n", 100 * MIB).len() + 100 * MIB + 2));
+    let keys = 3 * 100 * 1024;
+    let keys = growth(|| swallow(&mut client, "KEYS *", format!("*{keys}\r\n").len() + keys * 1009));
+    client.check("SET a 1", "+OK");
+    println!("at most {} KiB more for 100 MiB, {} KiB for 300 MiB of keys", get / 1024, keys / 1024);
+    assert!(get < 32 * MIB && keys < 32 * MIB, "{get} and {keys} bytes more");
+}
+
+#[test]
+fn who_never_reads_costs_no_more_than_its_limit() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    exempt();
+    let node = node_of_large_replies(100, Pace::OfTheNode);
+    let limit = ("client-output-buffer-limit", "normal 8mb 0 0");
+    let front = Front::with(&[node.port], &[("threads", "1"), limit]);
+    let mut lazy = front.client();
+    let grown = growth(|| {
+        let mut request = Vec::new();
+        write::request(&mut request, &["GET", "k"]);
+        lazy.stream.write_all(&request).unwrap();
+        until("it was cut", || front.clients() == 0);
+        front.client().check("SET a 1", "+OK");
+    });
+    println!("at most {} KiB more", grown / 1024);
+    assert!(grown < 12 * MIB, "{grown} bytes more");
 }
