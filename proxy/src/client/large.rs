@@ -22,7 +22,7 @@ use slotway_resp::{Head, Limits, OwnedRequest, Parser, Piece, ProtocolError, Tai
 
 use crate::{
     client::{Client, Fate, Stall},
-    dispatch, errors,
+    dispatch,
     lease::{self, Condition, Lease, Turn},
     link::Errand,
     replies::Ticket,
@@ -139,7 +139,7 @@ fn plan(thread: &Rc<Thread>, client: &Client, head: &Head<'_>) -> Plan {
     }
 }
 
-/// The one shard that owns all keys, or the error in place of it. None: that cannot be told, or there are several.
+/// The shard that owns the one slot of all keys, or the error in place of it. None: that cannot be told, or there are several.
 fn shards(
     thread: &Rc<Thread>,
     client: &Client,
@@ -153,19 +153,18 @@ fn shards(
     let mut keys = found.map(|index| head.request.word(index));
     let first = keys.next()?;
     let slot = if placement.is_spread(database) { slot_of(first) } else { Placement::home(database) };
-    let shard = thread.owner(slot);
+    // Without an owner it may have to wait for a topology: collected, it is treated like any other request.
+    let shard = thread.owner(slot)?;
     for other in keys.filter(|_| placement.is_spread(database)) {
         let other_slot = slot_of(other);
-        let alike = match command.proxy {
-            Policy::Split(_) => thread.owner(other_slot) == shard,
-            _ if other_slot == slot => true,
+        match command.proxy {
+            _ if other_slot == slot => {}
+            // It is cut, for which all of it is needed.
+            Policy::Split(_) => return None,
             _ => return Some(Err(line(&slotway_commands::errors::cross_slot(first, other)))),
-        };
-        if !alike {
-            return None;
         }
     }
-    Some(shard.ok_or_else(|| errors::NO_OWNER.to_vec()))
+    Some(Ok(shard))
 }
 
 /// Sends what has come on its way. None: the client waits for its earlier replies, or for a link.
