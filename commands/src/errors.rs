@@ -267,6 +267,11 @@ pub fn ask(slot: u16, address: &str) -> String {
     format!("ASK {slot} {address}")
 }
 
+/// No shard owns the slot of a key, or there is no shard at all, and the request was held for as long as may be.
+pub fn no_owner(held_ms: u64) -> String {
+    format!("TRYAGAIN no shard serves this request, held {held_ms} ms")
+}
+
 /// The hold's bound of time or bytes is reached and the shard still has no primary. Nothing was applied.
 pub fn no_primary(shard: u32, held_ms: u64) -> String {
     format!("TRYAGAIN shard {shard} has no primary, held {held_ms} ms")

@@ -58,6 +58,8 @@ pub(crate) enum Stall {
     Load,
     /// The next one must not run before everything in flight is answered.
     Order,
+    /// Nobody owns the slot of the next one.
+    Topology,
     /// CLIENT PAUSE: the thread lets it go on.
     Pause,
     /// The node does not take what has come of a large request so fast.
@@ -131,6 +133,8 @@ pub(crate) struct Client {
     pub(crate) marked: Cell<bool>,
     /// Why its task does not look at further requests.
     pub(crate) stall: Cell<Option<Stall>>,
+    /// Since when its next request waits because nobody owns its slot. Thread clock, microseconds.
+    pub(crate) homeless_since_us: Cell<Option<u64>>,
     /// Bytes that were read may hold whole requests that nobody has looked at.
     pub(crate) stopped_early: Cell<bool>,
     /// None: the connection has ended.
@@ -168,6 +172,7 @@ impl Client {
             fate: Cell::new(Fate::Open),
             marked: Cell::new(false),
             stall: Cell::new(None),
+            homeless_since_us: Cell::new(None),
             stopped_early: Cell::new(false),
             writer: RefCell::new(Some(writer)),
             blocked: Cell::new(false),
@@ -223,6 +228,14 @@ impl Client {
     pub(crate) fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
+        }
+    }
+
+    /// The topology has changed, or the request that waits for that has waited for too long: it is looked at again.
+    pub(crate) fn end_homelessness(&self) {
+        if self.stall.get() == Some(Stall::Topology) {
+            self.stall.set(None);
+            self.wake();
         }
     }
 
@@ -298,6 +311,7 @@ impl Client {
                 outstanding == 0 || self.upload.borrow().as_ref().is_none_or(|upload| upload.has_room())
             }
             Some(Stall::Order) => outstanding == 0,
+            Some(Stall::Topology) => false,
             Some(Stall::Load) => {
                 outstanding <= thread.limits().in_flight_max / 2 && waiting <= UNREAD_REPLY_BYTES_MAX / 2
             }

@@ -12,7 +12,7 @@ use slotway_commands::{Command, Id, keys, lookup, row::Policy};
 use slotway_resp::{Request, write};
 
 use crate::{
-    client::Client,
+    client::{Client, ReplyMode},
     errors, every_shard,
     link::{Errand, Link},
     local,
@@ -32,6 +32,8 @@ pub(crate) enum Next {
     AfterReplies,
     /// This request was not run: bring it again when CLIENT PAUSE is over.
     AfterPause,
+    /// This request was not run: bring it again when the topology has changed, or when it was held for too long.
+    AfterChange,
     /// Look at the next request when this one is answered.
     AfterThis,
     /// Close once all replies are sent.
@@ -48,6 +50,8 @@ pub(crate) struct Case<'a> {
     pub(crate) command: &'static Command,
     pub(crate) request: Request<'a>,
     pub(crate) heard: Heard,
+    /// It was not run: nobody owns its slot.
+    pub(crate) homeless: bool,
 }
 
 /// Treats one request (of at least one word).
@@ -66,7 +70,7 @@ pub(crate) fn run(
         replies.say(client.heard(), |out| write::error(out, slotway_commands::errors::NOAUTH.as_bytes()));
         return Next::Request;
     }
-    if (client.apart.get() || !thread.pause.get().is_none() || thread.is_unserved())
+    if (client.apart.get() || !thread.pause.get().is_none())
         && let Some(next) = apart(thread, client, replies, command, request)
     {
         return next;
@@ -74,9 +78,47 @@ pub(crate) fn run(
     if command.proxy != Policy::OneSlot {
         return by_policy(thread, client, replies, command, request);
     }
+    let mut case = Case { thread, client, replies, command, request, heard: client.heard(), homeless: false };
+    one_slot(&mut case);
+    if case.homeless {
+        return hold(&mut case);
+    }
     thread.counters.request(command.id);
-    one_slot(&mut Case { thread, client, replies, command, request, heard: client.heard() });
     Next::Request
+}
+
+/// Nobody owns the slot of the client's request: it may wait for a topology that says who does, as requests wait for a
+/// shard that has no primary. Err: it has, for as long as may be; the line for the client.
+fn may_wait_for_owner(thread: &Thread, client: &Client) -> Result<(), Vec<u8>> {
+    thread.shared.stale.notify_one();
+    let now_us = thread.now_us();
+    let since_us = client.homeless_since_us.get().unwrap_or(now_us);
+    let held_us = now_us.saturating_sub(since_us);
+    if held_us > thread.limits().hold_us_max {
+        client.homeless_since_us.set(None);
+        return Err(errors::no_owner(held_us / 1000));
+    }
+    client.homeless_since_us.set(Some(since_us));
+    thread.has_homeless.set(true);
+    Ok(())
+}
+
+#[cold]
+fn hold(case: &mut Case<'_>) -> Next {
+    let (thread, client) = (case.thread, case.client);
+    if let Err(line) = may_wait_for_owner(thread, client) {
+        thread.counters.request(case.command.id);
+        if case.command.id == Id::Exec {
+            transaction::abandon(thread, client);
+        }
+        case.say(|out| out.extend_from_slice(&line));
+        return Next::Request;
+    }
+    if case.heard == Heard::Muted && client.reply_mode.get() == ReplyMode::On {
+        // CLIENT REPLY SKIP is for this request still.
+        client.reply_mode.set(ReplyMode::SkipNext);
+    }
+    Next::AfterChange
 }
 
 /// A request that is no command, or has too few or too many words.
@@ -101,8 +143,8 @@ fn no_command(
     next
 }
 
-/// What a request meets before it goes the usual way, while CLIENT PAUSE is in force or no topology is known, or if its client
-/// is between MULTI and EXEC or has a link of its own. None: it goes that way.
+/// What a request meets before it goes the usual way, while CLIENT PAUSE is in force or if its client is between MULTI and
+/// EXEC or has a link of its own. None: it goes that way.
 #[cold]
 fn apart(
     thread: &Rc<Thread>,
@@ -114,9 +156,6 @@ fn apart(
     if thread.pause.get().at(thread.now_us()).holds(command, transaction::may_write(client)) {
         return Some(Next::AfterPause);
     }
-    if thread.awaits_topology() && needs_a_node(command) {
-        return Some(Next::AfterPause);
-    }
     if transaction::is_queued(client, command.id) {
         return Some(transaction::queue(thread, client, replies, command, request));
     }
@@ -124,27 +163,6 @@ fn apart(
         transaction::forget_failed_watch(thread, client);
     }
     None
-}
-
-/// Whether the answer is, or may be, a node's alone.
-fn needs_a_node(command: &Command) -> bool {
-    match command.proxy {
-        Policy::OneSlot
-        | Policy::LeasedWith(_)
-        | Policy::Split(_)
-        | Policy::EveryShard(_)
-        | Policy::Scan
-        | Policy::Latency
-        | Policy::AnyNode
-        | Policy::NamedSlot
-        | Policy::Transaction => true,
-        Policy::Local
-        | Policy::ClientState
-        | Policy::Config
-        | Policy::Info
-        | Policy::Leased
-        | Policy::Refused(_) => false,
-    }
 }
 
 /// Treats what does not simply go to one slot.
@@ -162,29 +180,38 @@ fn by_policy(
     if (alone || matches!(command.proxy, Policy::ClientState)) && replies.outstanding() > 0 {
         return Next::AfterReplies;
     }
-    thread.counters.request(command.id);
     let heard = client.heard();
-    let mut case = Case { thread, client, replies, command, request, heard };
-    match command.proxy {
-        Policy::OneSlot | Policy::LeasedWith(_) => one_slot(&mut case),
+    let mut case = Case { thread, client, replies, command, request, heard, homeless: false };
+    let next = treat(&mut case);
+    if case.homeless {
+        return hold(&mut case);
+    }
+    thread.counters.request(command.id);
+    if next == Next::Request && alone && case.replies.outstanding() > 0 { Next::AfterThis } else { next }
+}
+
+fn treat(case: &mut Case<'_>) -> Next {
+    let request = case.request;
+    match case.command.proxy {
+        Policy::OneSlot | Policy::LeasedWith(_) => one_slot(case),
         // A shared link never sees these, and there are no others yet.
         Policy::Leased => case.refuse(&slotway_commands::errors::unknown_command(request).text),
-        Policy::Split(rule) => split::run(&mut case, rule),
-        Policy::EveryShard(rule) => every_shard::run(&mut case, rule),
-        Policy::Scan => every_shard::scan(&mut case),
-        Policy::Config => local::config::run(&mut case),
-        Policy::Info => local::info::run(&mut case),
-        Policy::Latency => local::latency::run(&mut case),
-        Policy::AnyNode => any_node(&mut case),
-        Policy::NamedSlot => named_slot(&mut case),
-        Policy::Local | Policy::ClientState => match local::run(&mut case) {
+        Policy::Split(rule) => split::run(case, rule),
+        Policy::EveryShard(rule) => every_shard::run(case, rule),
+        Policy::Scan => every_shard::scan(case),
+        Policy::Config => local::config::run(case),
+        Policy::Info => local::info::run(case),
+        Policy::Latency => local::latency::run(case),
+        Policy::AnyNode => any_node(case),
+        Policy::NamedSlot => named_slot(case),
+        Policy::Local | Policy::ClientState => match local::run(case) {
             Next::Request => {}
             next => return next,
         },
-        Policy::Transaction => return transaction::run(&mut case),
+        Policy::Transaction => return transaction::run(case),
         Policy::Refused(reason) => case.refuse(format!("ERR {reason}").as_bytes()),
     }
-    if alone && case.replies.outstanding() > 0 { Next::AfterThis } else { Next::Request }
+    Next::Request
 }
 
 impl<'a> Case<'a> {
@@ -201,7 +228,7 @@ impl<'a> Case<'a> {
     /// Sends the request as it is to the owner of `slot`.
     pub(crate) fn send_to(&mut self, slot: Slot) {
         let Some(shard) = self.thread.owner(slot) else {
-            return self.say(|out| out.extend_from_slice(errors::NO_OWNER));
+            return self.homeless = true;
         };
         self.send_to_shard(shard);
     }
@@ -283,7 +310,7 @@ fn one_slot(case: &mut Case<'_>) {
 /// Any primary will do: the one that has owned its slots for longest is as good as another.
 fn any_node(case: &mut Case<'_>) {
     match case.thread.shard_count() {
-        0 => case.say(|out| out.extend_from_slice(errors::NO_OWNER)),
+        0 => case.homeless = true,
         _ => case.send_to_shard(0),
     }
 }

@@ -6,8 +6,10 @@ use slotway_commands::errors;
 /// A write was sent and its outcome is unknown, or a read could see such a write. Not safe to repeat.
 pub(crate) const INDETERMINATE: &[u8] = b"-INDETERMINATE the write may or may not have been applied\r\n";
 
-/// A slot that no shard owns.
-pub(crate) const NO_OWNER: &[u8] = b"-CLUSTERDOWN Hash slot not served\r\n";
+/// A slot that no shard owns; safe to repeat.
+pub(crate) fn no_owner(held_ms: u64) -> Vec<u8> {
+    line(&errors::no_owner(held_ms))
+}
 
 /// Never sent, or a read: safe to repeat.
 pub(crate) fn no_primary(shard: ShardId, held_ms: u64) -> Vec<u8> {
@@ -63,6 +65,5 @@ mod tests {
     #[test]
     fn the_texts_on_the_wire_are_those_of_the_command_crate() {
         assert_eq!(line(errors::INDETERMINATE), INDETERMINATE);
-        assert_eq!(line(errors::SLOT_NOT_SERVED), NO_OWNER);
     }
 }

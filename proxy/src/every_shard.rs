@@ -10,7 +10,6 @@ use slotway_resp::{Frame, Limits, write};
 
 use crate::{
     dispatch::Case,
-    errors,
     gather::{self, Gather, Merge},
     link::Errand,
 };
@@ -19,7 +18,7 @@ use crate::{
 pub(crate) fn run(case: &mut Case<'_>, rule: MergeRule) {
     let shards = shards_of(case);
     match shards.as_slice() {
-        [] => case.say(|out| out.extend_from_slice(errors::NO_OWNER)),
+        [] => case.homeless = true,
         &[only] => case.send_to_shard(only),
         many if rule == MergeRule::Random => random_of(case, many),
         many => fan_out(case, many, Merge::Rule(rule)),
@@ -44,7 +43,7 @@ fn shards_of(case: &Case<'_>) -> Vec<usize> {
 /// The request as it is to all of `shards`.
 pub(crate) fn fan_out(case: &mut Case<'_>, shards: &[usize], merge: Merge) {
     if shards.is_empty() {
-        return case.say(|out| out.extend_from_slice(errors::NO_OWNER));
+        return case.homeless = true;
     }
     let gather = Gather::new(shards.len(), merge, case.thread.random());
     let ticket = case.replies.gather(gather, case.heard);
@@ -100,6 +99,9 @@ fn random_of(case: &mut Case<'_>, shards: &[usize]) {
 /// another shard meanwhile is not missed; at the end of a run of slots the next one's owner goes on. Plain Redis servers
 /// are visited one after the other.
 pub(crate) fn scan(case: &mut Case<'_>) {
+    if case.thread.shard_count() == 0 {
+        return case.homeless = true;
+    }
     let word = case.request.word(1);
     let Some(number) = std::str::from_utf8(word).ok().and_then(|text| text.parse::<u64>().ok()) else {
         return case.refuse(slotway_commands::errors::INVALID_CURSOR.as_bytes());

@@ -14,7 +14,6 @@ use slotway_resp::{Request, write};
 
 use crate::{
     dispatch::Case,
-    errors,
     gather::{Gather, Merge},
     link::Errand,
     thread::Thread,
@@ -80,7 +79,7 @@ pub(crate) fn run(case: &mut Case<'_>, rule: SplitRule) {
     let place = |index: usize| Place::of(case.thread, case.slot_of(&placement, case.request.word(index)));
     let cut = Cut::of(rule, positions, place);
     drop(placement);
-    let Some(cut) = cut else { return case.say(|out| out.extend_from_slice(errors::NO_OWNER)) };
+    let Some(cut) = cut else { return case.homeless = true };
     if let [only] = cut.parts.as_slice() {
         return case.send_to_shard(only.place);
     }

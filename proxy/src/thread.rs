@@ -67,10 +67,10 @@ pub(crate) struct Thread {
     pub(crate) leases: Leases,
     pub(crate) pause: Cell<Pause>,
     pub(crate) follow: Follow,
+    /// A client's request may be waiting for somebody to own its slot.
+    pub(crate) has_homeless: Cell<bool>,
     /// The limits' own, at hand for every request.
     pub(crate) read_from: Cell<ReadFrom>,
-    /// The topology names no shard: it is not known yet.
-    unserved: Cell<bool>,
     parser: RefCell<Parser>,
     started: Instant,
     now_us: Cell<u64>,
@@ -101,8 +101,8 @@ impl Thread {
             leases: Leases::default(),
             pause: Cell::default(),
             follow: Follow::default(),
+            has_homeless: Cell::new(false),
             read_from: Cell::new(limits.read_from),
-            unserved: Cell::new(routes.shards.is_empty()),
             parser: RefCell::default(),
             started: shared.started,
             now_us: Cell::new(0),
@@ -127,11 +127,7 @@ impl Thread {
         let topology = topology.load();
         if !Arc::ptr_eq(topology, &self.routes.borrow().topology) {
             let fresh = Routes::new(Arc::clone(topology));
-            let unserved = fresh.shards.is_empty();
             let former = self.routes.replace(fresh);
-            if self.unserved.replace(unserved) && !unserved {
-                self.look_at_pause();
-            }
             if !self.routes.borrow_mut().keep_links_of(former) {
                 self.settle_clients();
                 self.follow.look_at_links();
@@ -149,6 +145,7 @@ impl Thread {
     /// requests for one key never travel on two links at a time.
     fn settle_clients(&self) {
         for client in self.clients.borrow().values() {
+            client.end_homelessness();
             // A large request goes on where it began.
             let streams = client.upload.borrow().as_ref().is_some_and(|upload| upload.is_open());
             if client.replies.borrow().outstanding() > 0 && !streams {
@@ -156,16 +153,6 @@ impl Thread {
                 client.stopped_early.set(true);
             }
         }
-    }
-
-    pub(crate) fn is_unserved(&self) -> bool {
-        self.unserved.get()
-    }
-
-    /// A proxy may start before the servers that it stands in front of. For as long as requests may be held after its
-    /// start they wait, unread, for the first topology, as for the end of a pause; later nobody serves their slots.
-    pub(crate) fn awaits_topology(&self) -> bool {
-        self.unserved.get() && self.now_us() < self.limits().hold_us_max
     }
 
     /// Takes a copy of the pause that is in force; if none is, the clients that waited go on.
@@ -407,17 +394,35 @@ impl Thread {
     /// Looks after deadlines, limits that depend on time, and links that nobody uses.
     fn sweep(self: &Rc<Self>, number: u32) {
         self.tick();
-        let given_up = self.unserved.get() && !self.awaits_topology();
-        if given_up || !self.pause.get().is_none() {
+        if !self.pause.get().is_none() {
             self.look_at_pause();
         }
         self.sweep_links();
+        self.sweep_homeless();
         if number.is_multiple_of(SWEEPS_PER_SECOND) {
             self.sweep_clients();
         }
         if self.shared.cut_clients.load(Ordering::Relaxed) {
             self.clients.borrow().values().for_each(|client| client.decide(Fate::CloseNow));
         }
+    }
+
+    /// Requests that were held for long enough although nobody owns their slots are answered.
+    fn sweep_homeless(&self) {
+        if !self.has_homeless.get() {
+            return;
+        }
+        let (now_us, hold_us) = (self.now_us(), self.limits().hold_us_max);
+        let mut any = false;
+        for client in self.clients.borrow().values() {
+            if let Some(since_us) = client.homeless_since_us.get() {
+                any = true;
+                if now_us.saturating_sub(since_us) > hold_us {
+                    client.end_homelessness();
+                }
+            }
+        }
+        self.has_homeless.set(any);
     }
 
     fn sweep_clients(&self) {

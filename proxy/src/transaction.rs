@@ -21,7 +21,6 @@ use slotway_resp::{Request, write};
 use crate::{
     client::{Client, Leased},
     dispatch::{Case, Next},
-    errors::NO_OWNER,
     lease::{self, Condition},
     link::{
         Errand,
@@ -174,7 +173,7 @@ pub(crate) fn queue(
     }
     thread.counters.request(command.id);
     let heard = client.heard();
-    let mut case = Case { thread, client, replies, command, request, heard };
+    let mut case = Case { thread, client, replies, command, request, heard, homeless: false };
     let outcome = match place {
         Place::Refused(text) => {
             let mut line = Vec::new();
@@ -281,7 +280,9 @@ fn send_on(case: &mut Case<'_>, transaction: &mut Transaction) -> Option<Outcome
             return Some(Outcome::Queued);
         }
     } else {
-        let Some(shard) = shard_of(thread, &spot) else { return Some(Outcome::Refused(NO_OWNER.to_vec())) };
+        let Some(shard) = shard_of(thread, &spot) else {
+            return Some(Outcome::Refused(crate::errors::no_owner(0)));
+        };
         match lease::take(thread, client, shard, spot.database) {
             Ok(lease) => *client.lease.borrow_mut() = Some(Box::new(Leased { lease, watch: None })),
             Err(line) => return Some(Outcome::Refused(line)),

@@ -117,6 +117,9 @@ impl Connection {
             let mut replies = client.replies.borrow_mut();
             let next = dispatch::run(thread, client, &mut replies, request.view());
             drop(replies);
+            if next != Next::AfterChange {
+                client.homeless_since_us.set(None);
+            }
             thread.turn.mark_client(client);
             settle(client, set_aside, next, request.view());
             client.stopped_early.set(true);
@@ -219,6 +222,10 @@ fn settle(
         Next::AfterReplies => {
             *set_aside = Some(OwnedRequest::new(request.words()));
             client.stall.set(Some(Stall::Order));
+        }
+        Next::AfterChange => {
+            *set_aside = Some(OwnedRequest::new(request.words()));
+            client.stall.set(Some(Stall::Topology));
         }
         Next::AfterPause => {
             *set_aside = Some(OwnedRequest::new(request.words()));

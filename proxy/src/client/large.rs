@@ -329,6 +329,7 @@ fn end(thread: &Rc<Thread>, client: &Rc<Client>, large: Large) {
                 dispatch::Next::Request
                 | dispatch::Next::AfterReplies
                 | dispatch::Next::AfterPause
+                | dispatch::Next::AfterChange
                 | dispatch::Next::AfterThis => {}
             }
         }

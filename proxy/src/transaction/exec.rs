@@ -8,7 +8,6 @@ use slotway_resp::{Version, write};
 use crate::{
     client::{Client, Leased},
     dispatch::{Case, Next},
-    errors::NO_OWNER,
     gather::{Gather, Merge},
     lease::{self, Condition},
     link::{
@@ -107,7 +106,10 @@ fn exec_on_shared_link(case: &mut Case<'_>, transaction: Transaction) -> Next {
         return Next::Request;
     };
     let Some(shard) = shard_of(case.thread, spot) else {
-        case.say(|out| out.extend_from_slice(NO_OWNER));
+        // It comes again with this request.
+        *case.client.transaction.borrow_mut() = Some(Box::new(transaction));
+        case.client.apart.set(true);
+        case.homeless = true;
         return Next::Request;
     };
     let link = case.thread.link_of(case.client, shard, spot.database);
@@ -153,7 +155,8 @@ fn run_local(thread: &Rc<Thread>, client: &Rc<Client>, local: &Local) -> Vec<u8>
     let request = local.request.view();
     let Ok(command) = lookup::resolve(request) else { return crate::errors::MALFORMED.to_vec() };
     let mut replies = Replies::default();
-    let mut case = Case { thread, client, replies: &mut replies, command, request, heard: Heard::Heard };
+    let heard = Heard::Heard;
+    let mut case = Case { thread, client, replies: &mut replies, command, request, heard, homeless: false };
     match command.proxy {
         // UNWATCH: EXEC has ended all watching.
         Policy::Transaction => case.say(|out| write::simple(out, "OK")),

@@ -9,7 +9,6 @@ use slotway_resp::write;
 use crate::{
     client::{Client, Leased, Watch},
     dispatch::Case,
-    errors::NO_OWNER,
     lease,
     link::{Errand, unit::Unit},
     thread::Thread,
@@ -27,7 +26,7 @@ pub(super) fn watch(case: &mut Case<'_>) {
         Err(text) => return case.refuse(&text),
     };
     let Some(shard) = spot.slot.and_then(|slot| case.thread.owner(slot)) else {
-        return case.say(|out| out.extend_from_slice(NO_OWNER));
+        return case.homeless = true;
     };
     if client.lease.borrow().is_none() {
         match lease::take(case.thread, client, shard, client.database.get()) {

@@ -209,13 +209,3 @@ fn until_a_topology_is_known_what_needs_a_node_waits_for_it() {
         ["SCAN 0", "DBSIZE", "WATCH a"].iter().all(|line| node.log().iter().any(|asked| asked == line))
     });
 }
-
-#[test]
-fn if_no_topology_is_known_when_the_hold_is_over_nobody_serves_the_slots() {
-    let front = before_its_cluster("150");
-    let mut client = front.client();
-    client.send(&["GET a", "SET a 1"]);
-    assert_eq!(client.read(), "-CLUSTERDOWN Hash slot not served");
-    assert_eq!(client.read(), "-CLUSTERDOWN Hash slot not served");
-    client.check("PING", "+PONG");
-}

@@ -9,8 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use slotway_cluster::Topology;
+
 use crate::{
-    backend::Fake,
+    backend::{Fake, Redis},
     commands::Three,
     front::{Front, topology},
     peer::{Peer, until},
@@ -123,24 +125,65 @@ fn a_topology_that_leads_to_the_same_places_keeps_the_links() {
     assert_eq!(front.metric("slotway_proxy_topology_version", &[]), 19.0);
 }
 
+/// The answer when nobody owned the slot for as long as requests are held.
+fn is_given_up(reply: &str) -> bool {
+    reply.starts_with("-TRYAGAIN no shard serves this request, held ")
+}
+
 #[test]
 fn without_shards_nobody_waits_for_ever() {
     let fake = Fake::start(|conn| conn.echo());
-    let front = Front::of(&[fake.port]);
+    let front = Front::with(&[fake.port], &[("hold-ms-max", "20")]);
     front.topology.store(Arc::new(topology(2, &[])));
     let mut client = front.client();
-    let none = "-CLUSTERDOWN Hash slot not served";
-    client.check_all(&[
-        ("GET a", none),
-        ("MGET a b", none),
-        ("DBSIZE", none),
-        ("RANDOMKEY", none),
-        ("CONFIG SET maxmemory-policy noeviction", none),
-        ("CONFIG GET maxclients", "[maxclients 10000]"),
-        ("SCAN 0", "[0 []]"),
-        ("PING", "+PONG"),
-    ]);
-    assert!(client.ask("INFO").starts_with("-CLUSTERDOWN"));
+    for request in [
+        "GET a",
+        "MGET a b",
+        "DBSIZE",
+        "RANDOMKEY",
+        "SCAN 0",
+        "WATCH a",
+        "INFO",
+        "CONFIG SET maxmemory-policy noeviction",
+    ] {
+        let reply = client.ask(request);
+        assert!(is_given_up(&reply), "{request}: {reply}");
+    }
+    client.check_all(&[("CONFIG GET maxclients", "[maxclients 10000]"), ("PING", "+PONG")]);
+    client.check_all(&[("MULTI", "+OK"), ("SET a 1", "+QUEUED")]);
+    assert!(is_given_up(&client.ask("EXEC")));
+    client.check("EXEC", "-ERR EXEC without MULTI");
+    assert_eq!(fake.log(), [""; 0]);
+}
+
+#[test]
+fn requests_whose_slot_nobody_owns_wait_for_its_owner_in_order() {
+    let redis = Redis::start();
+    let front = Front::with(&[redis.port], &[("threads", "2")]);
+    let owned = front.topology.load_full();
+    front.topology.store(Arc::new(topology(2, &[])));
+    let sent = [
+        "SET a 1",
+        "INCR a",
+        "MGET a b",
+        "CLIENT REPLY SKIP",
+        "SET b 2",
+        "DBSIZE",
+        "MULTI",
+        "GET b",
+        "EXEC",
+        "SCAN 0",
+    ];
+    let mut clients: Vec<Peer> = (0..4).map(|_| front.client()).collect();
+    clients.iter_mut().for_each(|client| client.send(&sent[..1]));
+    clients[0].send(&sent[1..]);
+    front.client().check("PING", "+PONG");
+    assert_eq!(redis.client().ask("DBSIZE"), ":0");
+    front.topology.store(Arc::new(Topology { version: 3, ..(*owned).clone() }));
+    assert_eq!(clients[3].read(), "+OK");
+    let replies: Vec<String> = (0..8).map(|_| clients[0].read()).collect();
+    assert_eq!(replies[0], "+OK");
+    assert_eq!(replies[3..7], [":2", "+OK", "+QUEUED", "[2]"]);
 }
 
 #[test]
