@@ -31,7 +31,7 @@ use crate::{
         reroute::{Owner, Subject},
     },
     link::{
-        Link, LinkKey, Load, Reach, State,
+        Link, LinkKey, Load, Reach,
         waiter::{Asking, Course, Waiter},
     },
     split::Cut,
@@ -45,6 +45,9 @@ mod reroute;
 
 /// In front of a request that a node takes only for being asked.
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
+
+/// A node that is no primary any more and has owed replies for so long was replaced because it hangs.
+const REPLACED_QUIET_US: u64 = 500_000;
 
 /// Between two lines of the log about requests that were given up.
 const REPORT_US: u64 = 1_000_000;
@@ -153,8 +156,10 @@ impl Follow {
     /// Takes what was not sent from links that do not lead to the owner any more.
     fn take_from_links(&self, thread: &Thread) {
         for link in thread.shared_links() {
-            if matches!(link.state(), State::Silent { .. }) && !thread.is_primary(&link) {
-                // It was replaced, and what it owes will hardly come.
+            let replaced = link.key.reach == Reach::Primary && !thread.is_primary(&link);
+            if replaced && link.is_quiet(thread, REPLACED_QUIET_US) {
+                // It was replaced, and what it owes will hardly come. If it comes, it is what a node said that was no
+                // primary any more: a write that it acknowledged would be lost.
                 link.close();
             }
             let taken = link.take_unsent(|waiter, bytes| {

@@ -347,24 +347,30 @@ impl Link {
         }
     }
 
+    /// Has owed replies and brought nothing for longer than this.
+    pub(crate) fn is_quiet(&self, thread: &Thread, for_us: u64) -> bool {
+        let is_open = matches!(self.state.get(), State::Up { .. } | State::Silent { .. });
+        is_open && self.silence.get().quiet_us(self.sight(thread)) > for_us
+    }
+
+    fn sight(&self, thread: &Thread) -> Sight {
+        let flight = self.flight.borrow();
+        Sight {
+            now_us: thread.now_us(),
+            answered: flight.answered_until(),
+            owed: if flight.owes_replies() { Owed::Replies } else { Owed::Nothing },
+            heard_us: self.heard_us.get(),
+        }
+    }
+
     /// Looks whether the node still answers. True: it has just stopped.
     pub(crate) fn fell_silent(&self, thread: &Thread) -> bool {
         let state = self.state.get();
         if !matches!(state, State::Up { .. } | State::Silent { .. }) {
             return false;
         }
-        let sight = {
-            let flight = self.flight.borrow();
-            let owed = if flight.owes_replies() { Owed::Replies } else { Owed::Nothing };
-            Sight {
-                now_us: thread.now_us(),
-                answered: flight.answered_until(),
-                owed,
-                heard_us: self.heard_us.get(),
-            }
-        };
         let mut silence = self.silence.get();
-        let silent = silence.look(sight, thread.limits().hold_us_max);
+        let silent = silence.look(self.sight(thread), thread.limits().hold_us_max);
         self.silence.set(silence);
         let next = match silent {
             Some(since_us) => State::Silent { since_us },

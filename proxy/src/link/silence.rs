@@ -35,14 +35,24 @@ pub(super) enum Owed {
 }
 
 impl Silence {
+    /// For how long the node has owed replies and brought nothing, as far as the last look knows.
+    pub(super) fn quiet_us(&self, sight: Sight) -> u64 {
+        match sight.owed {
+            Owed::Replies if sight.answered == self.answered => {
+                sight.now_us.saturating_sub(self.since_us.max(sight.heard_us))
+            }
+            _ => 0,
+        }
+    }
+
     /// Since when the node has been silent, if that is for too long.
     pub(super) fn look(&mut self, sight: Sight, hold_us: u64) -> Option<u64> {
         if sight.owed == Owed::Nothing || sight.answered != self.answered {
             *self = Silence { answered: sight.answered, since_us: sight.now_us };
             return None;
         }
-        let since_us = self.since_us.max(sight.heard_us);
-        (sight.now_us.saturating_sub(since_us) > hold_us.max(SILENCE_US_MIN)).then_some(since_us)
+        let quiet_us = self.quiet_us(sight);
+        (quiet_us > hold_us.max(SILENCE_US_MIN)).then(|| sight.now_us - quiet_us)
     }
 }
 

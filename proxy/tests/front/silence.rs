@@ -90,6 +90,27 @@ fn a_silent_node_that_is_replaced_is_not_waited_for() {
 }
 
 #[test]
+fn what_a_node_that_hung_says_once_it_was_replaced_is_not_believed() {
+    let awake = Arc::new(AtomicBool::new(false));
+    let hangs = hanging(&awake);
+    let front = Front::with(&[hangs.port], &[("threads", "1"), ("hold-ms-max", "20000")]);
+    let (mut reader, mut writer) = (front.client(), front.client());
+    reader.send(&["GET a"]);
+    writer.send(&["SET b 1"]);
+    let since = Instant::now();
+    until("it has owed them replies for a while", || {
+        front.client().check("PING", "+PONG");
+        since.elapsed() > Duration::from_millis(800)
+    });
+    let there = Fake::start(|conn| conn.echo());
+    front.topology.store(Arc::new(topology(2, &[format!("127.0.0.1:{}", there.port)])));
+    assert_eq!(reader.read(), "GET a", "from the new one");
+    assert_eq!(writer.read(), "-INDETERMINATE the write may or may not have been applied");
+    assert_eq!((there.count("GET a"), there.count("SET b 1")), (1, 0));
+    awake.store(true, Ordering::SeqCst);
+}
+
+#[test]
 fn a_node_that_answers_on_a_new_connection_gets_one() {
     let fake = Fake::start(|conn| if conn.number == 0 { conn.stay_silent() } else { conn.echo() });
     let front = Front::with(&[fake.port], &SETTINGS);
