@@ -10,6 +10,7 @@ pub mod server;
 mod slots;
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -19,6 +20,11 @@ use crate::cluster::wait_until;
 
 /// `cluster-node-timeout`: a dead master is replaced in little more than this.
 pub const NODE_TIMEOUT_MS: u32 = 2000;
+
+/// For so long a replica of Redis 7.0 counts the votes that it got once: four node timeouts. If it was elected, is a replica again and
+/// is asked to take over before that, it holds no election. It is master at once, by its old votes and with its old epoch,
+/// until the others say that this epoch is over; what was written to it is lost.
+const VOTES_COUNT: Duration = Duration::from_millis(4 * NODE_TIMEOUT_MS as u64);
 
 /// A cluster. Dropping it kills every server.
 #[derive(Debug)]
@@ -151,18 +157,25 @@ impl RealCluster {
     /// Waits until a replica is master of its own accord.
     pub fn wait_for_promotion(&self, replica: usize) {
         wait_until("the replica takes over", || self.is_master(replica));
+        self.servers[replica].promoted.set(Some(Instant::now()));
     }
 
-    /// CLUSTER FAILOVER on a replica, until it is master and everybody knows.
+    /// CLUSTER FAILOVER on a replica, until it is master and everybody knows. One that was elected a moment ago is asked when its
+    /// old votes count no more.
     pub fn failover(&self, replica: usize, how: Failover) {
         let request = match how {
             Failover::Agreed => "CLUSTER FAILOVER",
             Failover::Force => "CLUSTER FAILOVER FORCE",
             Failover::Takeover => "CLUSTER FAILOVER TAKEOVER",
         };
+        let promoted = &self.servers[replica].promoted;
+        wait_until("the replica's old votes count no more", || {
+            promoted.get().is_none_or(|at| at.elapsed() > VOTES_COUNT)
+        });
         self.servers[replica].must(request);
         self.wait_for_promotion(replica);
         self.wait_until_settled();
+        assert!(self.is_master(replica), "the others have not accepted server {replica}: {:?}", self.nodes());
     }
 
     /// One more master, without slots and without a replica.

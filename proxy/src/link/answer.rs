@@ -10,13 +10,27 @@ use crate::{
     thread::Thread,
 };
 
-/// The node sent a reply that nobody asked for.
-#[derive(Debug)]
-pub(super) struct UnaskedReply;
+/// Why a connection is given up that works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mistrust {
+    /// The node sent a reply that nobody asked for.
+    Unasked,
+    /// The node may have an open MULTI or watched keys of a transaction that is over for its client.
+    Leftovers,
+}
+
+impl Mistrust {
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Mistrust::Unasked => "a reply that nobody asked for",
+            Mistrust::Leftovers => "it may remember a transaction that did not run",
+        }
+    }
+}
 
 impl Link {
     /// One whole reply came. Err: nobody waits for such a one.
-    pub(super) fn reply(&self, thread: &Thread, reply: &[u8]) -> Result<(), UnaskedReply> {
+    pub(super) fn reply(&self, thread: &Thread, reply: &[u8]) -> Result<(), Mistrust> {
         let error = matches!(reply.first(), Some(b'-' | b'!'));
         if error && errors::inner(reply).is_some() {
             return self.reply_to_special(thread, reply);
@@ -31,9 +45,9 @@ impl Link {
     /// It says how the cluster stands, or the oldest waiter waits for more than one reply or looks for its way, or there is
     /// none.
     #[cold]
-    fn reply_to_special(&self, thread: &Thread, reply: &[u8]) -> Result<(), UnaskedReply> {
+    fn reply_to_special(&self, thread: &Thread, reply: &[u8]) -> Result<(), Mistrust> {
         let mut flight = self.flight.borrow_mut();
-        let Some(special) = &mut flight.oldest().ok_or(UnaskedReply)?.special else {
+        let Some(special) = &mut flight.oldest().ok_or(Mistrust::Unasked)?.special else {
             drop(flight);
             return self.astray(thread, reply);
         };
@@ -43,22 +57,22 @@ impl Link {
         match (verdict, told) {
             (Verdict::More, _) => Ok(()),
             (Verdict::Inner(line), None) => self.astray(thread, &line),
-            (Verdict::Inner(line), Some(text)) => self.refused(thread, &line, text),
+            (Verdict::Inner(line), Some(text)) => self.refused(thread, &line, text, reply),
             (verdict, _) => self.judged(thread, verdict, reply),
         }
     }
 
     /// The node did not run the oldest request, because of how the cluster stands: it looks for its way.
-    fn astray(&self, thread: &Thread, line: &[u8]) -> Result<(), UnaskedReply> {
-        let (waiter, bytes) = self.flight.borrow_mut().answered_astray().ok_or(UnaskedReply)?;
+    fn astray(&self, thread: &Thread, line: &[u8]) -> Result<(), Mistrust> {
+        let (waiter, bytes) = self.flight.borrow_mut().answered_astray().ok_or(Mistrust::Unasked)?;
         count(thread, &waiter, line);
         thread.follow.strayed(thread, self, waiter, bytes, line);
         Ok(())
     }
 
-    /// As [`Link::astray`], for what means nothing anywhere else: `text` is told.
-    fn refused(&self, thread: &Thread, line: &[u8], text: &[u8]) -> Result<(), UnaskedReply> {
-        let waiter = self.flight.borrow_mut().answered().ok_or(UnaskedReply)?;
+    /// As [`Link::astray`], for what means nothing anywhere else: `text` is told. `reply` came last.
+    fn refused(&self, thread: &Thread, line: &[u8], text: &[u8], reply: &[u8]) -> Result<(), Mistrust> {
+        let waiter = self.flight.borrow_mut().answered().ok_or(Mistrust::Unasked)?;
         count(thread, &waiter, line);
         let is_watch = matches!(waiter.unit(), Some(Unit::Watch(_)));
         waiter.refuse(thread, text);
@@ -67,16 +81,15 @@ impl Link {
             self.losses.set(self.losses.get().wrapping_add(1));
             return Ok(());
         }
-        // It may have left the node with an open MULTI or with watched keys.
-        Err(UnaskedReply)
+        if ends_transaction(reply) { Ok(()) } else { Err(Mistrust::Leftovers) }
     }
 
     /// The last reply of what is more than one request came, or of what was sent behind one that looks for its way.
-    pub(super) fn judged(&self, thread: &Thread, verdict: Verdict, reply: &[u8]) -> Result<(), UnaskedReply> {
+    pub(super) fn judged(&self, thread: &Thread, verdict: Verdict, reply: &[u8]) -> Result<(), Mistrust> {
         let waiter = self.flight.borrow_mut().answered();
         let (waiter, verdict) = match waiter {
             Some(waiter) => (waiter, verdict),
-            None => (self.cut_short().ok_or(UnaskedReply)?, Verdict::Early),
+            None => (self.cut_short().ok_or(Mistrust::Unasked)?, Verdict::Early),
         };
         let error = verdict != Verdict::Pass || matches!(reply.first(), Some(b'-' | b'!'));
         if waiter.client.is_some() {
@@ -89,12 +102,13 @@ impl Link {
             Verdict::Tell(text) => {
                 thread.counters.indeterminate.add(u64::from(text == INDETERMINATE));
                 waiter.tell(thread, &text);
-                if unsure { Err(UnaskedReply) } else { Ok(()) }
+                let over = text != INDETERMINATE && ends_transaction(reply);
+                if unsure && !over { Err(Mistrust::Leftovers) } else { Ok(()) }
             }
             Verdict::Broken => {
                 thread.counters.indeterminate.add(u64::from(waiter.client.is_some()));
                 waiter.tell(thread, INDETERMINATE);
-                Err(UnaskedReply)
+                Err(Mistrust::Unasked)
             }
             Verdict::Pass if matches!(waiter.unit(), Some(Unit::Upload(_))) => {
                 self.passed(thread, waiter, reply);
@@ -102,7 +116,7 @@ impl Link {
             }
             Verdict::Early => {
                 self.passed(thread, waiter, reply);
-                Err(UnaskedReply)
+                Err(Mistrust::Unasked)
             }
             Verdict::Pass | Verdict::More | Verdict::Drop | Verdict::Inner(_) => {
                 waiter.tell(thread, reply);
@@ -121,6 +135,12 @@ impl Link {
         count(thread, &waiter, reply);
         waiter.refuse(thread, &errors::no_primary(self.shard.get(), 0));
     }
+}
+
+/// With this answer to EXEC a node has run nothing and forgets what was queued and what was watched: the connection is as new.
+/// After another error it may not be.
+fn ends_transaction(reply: &[u8]) -> bool {
+    reply.starts_with(b"-EXECABORT ")
 }
 
 /// A node said that the cluster is not as the proxy thought.

@@ -11,7 +11,7 @@ use crate::{
     client::Fate,
     link::{
         Link,
-        answer::UnaskedReply,
+        answer::Mistrust,
         unit::{Unit, Verdict},
     },
     thread::Thread,
@@ -32,7 +32,7 @@ impl Link {
         thread: &Thread,
         scanner: &mut Scanner,
         bytes: &[u8],
-    ) -> (usize, Result<(), UnaskedReply>) {
+    ) -> (usize, Result<(), Mistrust>) {
         let large = bytes.len().saturating_add(scanner.missing()) > thread.limits().reply_bytes_max;
         // Errors, pushes and what attributes stand before is judged as a whole; all else that can be large begins so.
         let known = matches!(bytes.first(), Some(b'$' | b'*' | b'%' | b'~' | b'='));
@@ -40,7 +40,7 @@ impl Link {
             return (0, Ok(()));
         }
         let mut flight = self.flight.borrow_mut();
-        let Some(waiter) = flight.oldest() else { return (0, Err(UnaskedReply)) };
+        let Some(waiter) = flight.oldest() else { return (0, Err(Mistrust::Unasked)) };
         if !waiter.special.as_ref().is_none_or(|special| special.takes_pieces()) {
             return (0, Ok(()));
         }
@@ -54,7 +54,7 @@ impl Link {
         thread: &Thread,
         scanner: &mut Scanner,
         bytes: &[u8],
-    ) -> (usize, Result<(), UnaskedReply>) {
+    ) -> (usize, Result<(), Mistrust>) {
         let passed = scanner.passed();
         if passed == 0 {
             return (0, Ok(()));
@@ -63,9 +63,9 @@ impl Link {
         (passed, self.hand_on(thread, &bytes[..passed]))
     }
 
-    fn hand_on(&self, thread: &Thread, piece: &[u8]) -> Result<(), UnaskedReply> {
+    fn hand_on(&self, thread: &Thread, piece: &[u8]) -> Result<(), Mistrust> {
         let mut flight = self.flight.borrow_mut();
-        let waiter = flight.oldest().ok_or(UnaskedReply)?;
+        let waiter = flight.oldest().ok_or(Mistrust::Unasked)?;
         self.arriving_us.set(Some(thread.now_us()));
         if !waiter.unit().is_none_or(Unit::passes_on) {
             return Ok(());
@@ -86,14 +86,14 @@ impl Link {
     }
 
     /// The rest of it has come.
-    pub(super) fn arrived(&self, thread: &Thread, rest: &[u8]) -> Result<(), UnaskedReply> {
+    pub(super) fn arrived(&self, thread: &Thread, rest: &[u8]) -> Result<(), Mistrust> {
         self.arriving_us.set(None);
         let mut flight = self.flight.borrow_mut();
         let special = flight.oldest().and_then(|waiter| waiter.special.as_mut());
         match special.map_or(Verdict::Pass, |special| special.reply(LARGE)) {
             Verdict::More => Ok(()),
             Verdict::Pass => {
-                let waiter = flight.answered().ok_or(UnaskedReply)?;
+                let waiter = flight.answered().ok_or(Mistrust::Unasked)?;
                 let us = thread.now_us().saturating_sub(waiter.since_us);
                 thread.counters.backend(waiter.command.id, false, us);
                 drop(flight);

@@ -26,8 +26,6 @@ use crate::{
     thread::Thread,
 };
 
-const UNASKED: &str = "a reply that nobody asked for";
-
 /// Bytes of the replies to what a link says first.
 const INTRODUCTION_BYTES_MAX: usize = 64 * 1024;
 
@@ -221,15 +219,17 @@ fn take_replies(
         match scanner.next(&bytes[consumed..], &Limits::REPLY) {
             Ok(None) => {
                 let (passed, outcome) = link.begin_arrival(thread, scanner, &bytes[consumed..]);
-                return (consumed + passed, outcome.map_err(|_| UNASKED.to_owned()));
+                return (consumed + passed, outcome.map_err(|mistrust| mistrust.reason().to_owned()));
             }
             Ok(Some(scanned)) => {
                 let reply = &bytes[consumed..consumed + scanned.len];
                 consumed += scanned.len;
                 link.answered.set(true);
                 // A shared link asks for no pushes; one that comes all the same answers nobody.
-                if !scanned.push && link.reply(thread, reply).is_err() {
-                    return (consumed, Err(UNASKED.to_owned()));
+                if !scanned.push
+                    && let Err(mistrust) = link.reply(thread, reply)
+                {
+                    return (consumed, Err(mistrust.reason().to_owned()));
                 }
             }
             Err(error) => return (consumed, Err(error.text)),
@@ -255,7 +255,7 @@ fn go_on_with_reply(
             (scanned.len, link.arrived(thread, rest).map(ControlFlow::Continue))
         }
     };
-    (passed, outcome.map_err(|_| UNASKED.to_owned()))
+    (passed, outcome.map_err(|mistrust| mistrust.reason().to_owned()))
 }
 
 fn remember_waker(link: &Link, context: &mut Context<'_>) {

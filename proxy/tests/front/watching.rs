@@ -256,6 +256,35 @@ fn a_transaction_that_was_sent_on_the_watching_connection_is_of_unknown_outcome(
     assert_eq!(fake.count("EXEC"), 1);
 }
 
+/// As a master that becomes a replica does with every transaction that comes too late.
+#[test]
+fn a_connection_outlives_a_transaction_that_its_node_has_discarded() {
+    let moved = "-MOVED 7 127.0.0.1:1";
+    for (refusal, end, heard, connections) in [
+        (moved, "-EXECABORT x", "nil", 1),
+        ("-ERR x", "-EXECABORT x", "-EXECABORT Transaction discarded because of previous errors.", 1),
+        // Whether the node still watches the key nobody knows.
+        (moved, moved, "nil", 2),
+        ("+QUEUED", moved, "nil", 2),
+    ] {
+        let fake = Fake::start(move |conn| {
+            if conn.number == 0 {
+                for reply in ["+OK", "+OK", refusal, end] {
+                    conn.next();
+                    conn.reply(&format!("{reply}\r\n"));
+                }
+            }
+            play(conn);
+        });
+        let front = Front::with(&[fake.port], &[("threads", "1")]);
+        let mut client = front.client();
+        for (set, answer) in [("SET a 1", heard), ("SET a 2", "[+ran]")] {
+            client.check_all(&[("WATCH a", "+OK"), ("MULTI", "+OK"), (set, "+QUEUED"), ("EXEC", answer)]);
+        }
+        assert_eq!((fake.connections(), fake.count("SET a 1")), (connections, 1), "{refusal} {end}");
+    }
+}
+
 #[test]
 fn reads_survive_the_loss_of_the_watching_connection() {
     let fake = Fake::start(|conn| {

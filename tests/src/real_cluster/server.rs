@@ -4,12 +4,14 @@
 //! test, however that ends. Its ports lie below the range from which the kernel takes the ports of outgoing connections:
 //! while it is down, nobody's connection can take its port by chance.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use slotway_resp::{Frame, Version};
 
@@ -29,6 +31,8 @@ pub struct RedisServer {
     /// None: it was killed and not started again.
     child: Option<Child>,
     paused: bool,
+    /// When this process was seen to have become master.
+    pub(super) promoted: Cell<Option<Instant>>,
     port: u16,
     dir: PathBuf,
     flags: Vec<String>,
@@ -61,7 +65,14 @@ impl RedisServer {
             let port = free_port();
             let dir = dir.join(port.to_string());
             fs::create_dir_all(&dir).expect("a directory for the server");
-            let mut server = RedisServer { child: None, paused: false, port, dir, flags: flags() };
+            let mut server = RedisServer {
+                child: None,
+                paused: false,
+                promoted: Cell::new(None),
+                port,
+                dir,
+                flags: flags(),
+            };
             server.launch();
             if server.answers_in_time() {
                 return server;
@@ -80,6 +91,7 @@ impl RedisServer {
     /// `kill -9`, and waits for the end.
     pub fn kill(&mut self) {
         self.paused = false;
+        self.promoted.set(None);
         if let Some(mut child) = self.child.take() {
             // Both only fail when it has ended already.
             let _ended = child.kill();
@@ -140,7 +152,7 @@ impl RedisServer {
     /// A request that may not fail.
     pub fn must(&self, request: &str) -> Frame {
         let reply = self.ask(request);
-        assert!(reply.as_error().is_none(), "{request} to port {}: {reply:?}", self.port);
+        assert!(reply.as_error().is_none(), "{request} to port {}: {reply:?}\n{}", self.port, self.said());
         reply
     }
 

@@ -32,6 +32,16 @@ fn masters_die_change_places_and_come_back() {
 }
 
 #[test]
+fn a_master_and_its_replica_change_places_again_and_again() {
+    let cluster = RealCluster::start(3);
+    let (one, other) = (0, cluster.replica_of(0));
+    for (after, before) in [(other, one), (one, other), (other, one)] {
+        cluster.failover(after, Failover::Agreed);
+        assert!(cluster.is_master(after) && !cluster.is_master(before));
+    }
+}
+
+#[test]
 fn slots_move_whole_and_half() {
     let mut cluster = RealCluster::start(3);
     let added = cluster.add_master();
