@@ -46,9 +46,6 @@ mod reroute;
 /// In front of a request that a node takes only for being asked.
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
-/// A node that is no primary any more and has owed replies for so long was replaced because it hangs.
-const REPLACED_QUIET_US: u64 = 500_000;
-
 /// Between two lines of the log about requests that were given up.
 const REPORT_US: u64 = 1_000_000;
 
@@ -156,12 +153,6 @@ impl Follow {
     /// Takes what was not sent from links that do not lead to the owner any more.
     fn take_from_links(&self, thread: &Thread) {
         for link in thread.shared_links() {
-            let replaced = link.key.reach == Reach::Primary && !thread.is_primary(&link);
-            if replaced && link.is_quiet(thread, REPLACED_QUIET_US) {
-                // It was replaced, and what it owes will hardly come. If it comes, it is what a node said that was no
-                // primary any more: a write that it acknowledged would be lost.
-                link.close();
-            }
             let taken = link.take_unsent(|waiter, bytes| {
                 let Some(client) = &waiter.client else { return false };
                 let subject = subject(waiter, bytes, link.key.database, link.shard.get());
@@ -263,7 +254,7 @@ fn notice(link: &Link, clients: &HashSet<u64>) {
         }
         let uses = subject(waiter, bytes, link.key.database, link.shard.get()).uses();
         let trail = client.order.borrow_mut().begin(waiter.ticket, uses, Place::Sent(id));
-        let course = Course { trail, tried: Tried::default(), nest: None, asking: Asking::No };
+        let course = Course { trail, tried: Tried::default(), nest: None, asking: Asking::No, sent_us: 0 };
         waiter.special.get_or_insert_default().course = Some(course);
     });
 }
@@ -319,7 +310,7 @@ impl Stray {
         }
         let uses = self.subject().uses();
         let trail = self.client().order.borrow_mut().begin(self.waiter.ticket, uses, Place::Waits);
-        let course = Course { trail, tried: Tried::default(), nest: None, asking: Asking::No };
+        let course = Course { trail, tried: Tried::default(), nest: None, asking: Asking::No, sent_us: 0 };
         self.waiter.special.get_or_insert_default().course = Some(course);
     }
 
@@ -360,7 +351,7 @@ impl Stray {
                 Owner::Nobody => return self.wait(thread),
             },
         };
-        let link = thread.open(key, self.shard);
+        let link = thread.open_named(key, self.shard);
         let leave = self.client().order.borrow().may_leave(trail, link.id());
         match leave {
             Leave::NotYet => Step::Stays(Box::new(self)),
@@ -378,6 +369,7 @@ impl Stray {
         }
         let Some(course) = self.waiter.course_mut() else { return Step::Gone };
         course.asking = if asking { Asking::Due } else { Asking::No };
+        course.sent_us = thread.now_us();
         let trail = course.trail;
         self.client().order.borrow_mut().is_at(trail, Place::Sent(link.id()));
         let bytes = self.bytes;

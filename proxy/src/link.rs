@@ -121,6 +121,8 @@ pub(crate) struct Link {
     /// When the present connection was made, and when it brought bytes last.
     up_us: Cell<u64>,
     heard_us: Cell<u64>,
+    /// Its node has been a primary of the topology.
+    pub(crate) was_primary: Cell<bool>,
     silence: Cell<Silence>,
     /// How often what the node's connection knew was lost with it.
     losses: Cell<u32>,
@@ -160,6 +162,7 @@ impl Link {
             used_us: Cell::new(now_us),
             up_us: Cell::new(0),
             heard_us: Cell::new(0),
+            was_primary: Cell::new(false),
             silence: Cell::default(),
             losses: Cell::new(0),
         }
@@ -344,6 +347,10 @@ impl Link {
         thread.tick();
         if let State::Opening { .. } = self.state.get() {
             self.state.set(State::Down { since_us: thread.now_us() });
+        }
+        if !self.is_settled() {
+            // What a redirection sent here may have an owner that is there.
+            thread.follow.look_at_links();
         }
     }
 

@@ -36,7 +36,7 @@ use crate::{
     metrics::{Counters, Present},
     pause::Pause,
     read_from::ReadFrom,
-    routes::Routes,
+    routes::{Route, Routes},
     shared::Shared,
     turn::{self, Turn},
 };
@@ -46,6 +46,12 @@ const SWEEP: Duration = Duration::from_millis(50);
 
 /// Soft limits and idle times of clients count seconds: looked at with every so many sweeps.
 const SWEEPS_PER_SECOND: u32 = 20;
+
+/// A node that is no primary any more and has owed replies for so long was replaced because it hangs.
+const REPLACED_QUIET_US: u64 = 500_000;
+
+/// How long a node may take to answer what it had taken on before it handed over.
+const REPLACED_GRACE_US: u64 = 200_000;
 
 /// CLIENT LIST and KILL copy what is known of all clients: so many at a time.
 const LISTINGS_MAX: usize = 1;
@@ -67,6 +73,8 @@ pub(crate) struct Thread {
     pub(crate) leases: Leases,
     pub(crate) pause: Cell<Pause>,
     pub(crate) follow: Follow,
+    /// Since when the topology is the present one. Thread clock, microseconds.
+    routed_us: Cell<u64>,
     /// A client's request may be waiting for somebody to own its slot.
     pub(crate) has_homeless: Cell<bool>,
     /// The limits' own, at hand for every request.
@@ -101,6 +109,7 @@ impl Thread {
             leases: Leases::default(),
             pause: Cell::default(),
             follow: Follow::default(),
+            routed_us: Cell::new(0),
             has_homeless: Cell::new(false),
             read_from: Cell::new(limits.read_from),
             parser: RefCell::default(),
@@ -128,6 +137,7 @@ impl Thread {
         if !Arc::ptr_eq(topology, &self.routes.borrow().topology) {
             let fresh = Routes::new(Arc::clone(topology));
             let former = self.routes.replace(fresh);
+            self.routed_us.set(self.now_us());
             if !self.routes.borrow_mut().keep_links_of(former) {
                 self.settle_clients();
                 self.follow.look_at_links();
@@ -265,6 +275,7 @@ impl Thread {
         let address = Arc::clone(&route.address);
         let key = LinkKey { address, version, database, trace: Trace::Left, reach: Reach::Primary };
         let link = self.open(key, route.id);
+        link.was_primary.set(true);
         *place = Some(Rc::clone(&link));
         link
     }
@@ -280,7 +291,26 @@ impl Thread {
         self.open(LinkKey { address, version, database, trace, reach: Reach::Primary }, id)
     }
 
-    /// The shared link to any node, opened on first use. `shard`: what it is of, as far as is known.
+    /// The shared link to a node that a redirection named, or the topology; opened on first use. `shard` is only what it is
+    /// called as long as the topology does not know the node.
+    pub(crate) fn open_named(self: &Rc<Self>, key: LinkKey, shard: ShardId) -> Rc<Link> {
+        let known = {
+            let routes = self.routes.borrow();
+            let is_of = |route: &&Route| {
+                route.address == key.address || route.replicas.iter().any(|replica| *replica == key.address)
+            };
+            routes.shards.iter().find(is_of).map(|route| (route.id, route.address == key.address))
+        };
+        if let Some((id, is_primary)) = known {
+            let link = self.open(key, id);
+            link.was_primary.set(link.was_primary.get() || is_primary);
+            return link;
+        }
+        let there = self.links.borrow().get(&key).map(|(link, _)| Rc::clone(link));
+        there.unwrap_or_else(|| self.open(key, shard))
+    }
+
+    /// The shared link to a node of this shard, opened on first use.
     pub(crate) fn open(self: &Rc<Self>, key: LinkKey, shard: ShardId) -> Rc<Link> {
         let mut links = self.links.borrow_mut();
         if let Some((link, _)) = links.get(&key) {
@@ -438,11 +468,22 @@ impl Thread {
         self.counters.unread_bytes.set(unread);
     }
 
+    /// Its node is no primary any more and owes replies that will hardly come. If they come, they are what a node said that
+    /// had been replaced: a write that it acknowledged would be lost. One that handed over by agreement answers soon after.
+    fn was_replaced_while_it_hung(&self, link: &Link) -> bool {
+        let changed_us = self.now_us().saturating_sub(self.routed_us.get());
+        link.key.reach == Reach::Primary
+            && link.was_primary.get()
+            && changed_us > REPLACED_GRACE_US
+            && !self.is_primary(link)
+            && link.is_quiet(self, REPLACED_QUIET_US)
+    }
+
     fn sweep_links(self: &Rc<Self>) {
         let idle_us = self.limits().link_idle_us;
         let mut present = Present::default();
         for link in self.all_links() {
-            if link.sweep(self) {
+            if link.sweep(self) || self.was_replaced_while_it_hung(&link) {
                 link.close();
             }
             if link.tenancy == Tenancy::Shared && link.fell_silent(self) {

@@ -114,6 +114,11 @@ impl Connection {
                 continue;
             };
             thread.tick();
+            if client.stall.get().is_some() {
+                // The topology has changed this very moment.
+                *set_aside = Some(request);
+                return;
+            }
             let mut replies = client.replies.borrow_mut();
             let next = dispatch::run(thread, client, &mut replies, request.view());
             drop(replies);

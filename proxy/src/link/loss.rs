@@ -92,7 +92,7 @@ impl Link {
         let all_sent = flight.unsent().is_empty();
         for (sent, waiter) in flight.iter_mut() {
             let arriving = arriving_us.take().is_some();
-            let mut waited_us = now_us.saturating_sub(waiter.since_us.max(up_us));
+            let mut waited_us = now_us.saturating_sub(waiter.asked_us().max(up_us));
             if arriving && silent_us < waited_us {
                 waited_us = silent_us;
                 if waited_us <= within_us {

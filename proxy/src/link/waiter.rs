@@ -49,6 +49,8 @@ pub(crate) struct Course {
     /// Who hears of it, if it was cut on its way.
     pub(crate) nest: Option<Nest>,
     pub(crate) asking: Asking,
+    /// When it was sent by the way it is on now. Thread clock, microseconds.
+    pub(crate) sent_us: u64,
 }
 
 /// Whether `ASKING` was sent in front of it.
@@ -131,6 +133,11 @@ impl Waiter {
     pub(crate) fn is_write_until(&self, until_us: u64) -> bool {
         let awaited = self.client.is_some() && self.since_us <= until_us;
         awaited && self.may_write() && !self.command.is_blocking()
+    }
+
+    /// From when its reply may be waited for: since it was taken on, or sent again by another way.
+    pub(super) fn asked_us(&self) -> u64 {
+        self.since_us.max(self.course().map_or(0, |course| course.sent_us))
     }
 
     pub(crate) fn is_bound(&self) -> bool {

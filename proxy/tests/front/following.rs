@@ -445,3 +445,42 @@ fn a_client_that_left_is_not_followed_any_further() {
     until("some time has passed", || since.elapsed() > Duration::from_millis(300));
     assert!(here.count("SET a 1") <= asked + 1);
 }
+
+#[test]
+fn a_node_that_a_redirection_named_stays_the_node_of_its_own_shard() {
+    let there = {
+        let first = AtomicBool::new(true);
+        saying(move |line| match line {
+            "FLUSHALL" if first.swap(false, Ordering::SeqCst) => Some("-LOADING x\r\n".to_owned()),
+            "FLUSHALL" => Some("+OK\r\n".to_owned()),
+            _ => None,
+        })
+    };
+    let port = there.port;
+    let here = saying(move |line| match line {
+        "FLUSHALL" => Some("+OK\r\n".to_owned()),
+        line if line.starts_with("GET") => Some(format!("-ASK 7 127.0.0.1:{port}\r\n")),
+        _ => None,
+    });
+    let front = Front::with(&[here.port, there.port], &[("threads", "1")]);
+    let mut client = front.client();
+    let (own, other) = (key_of(0, 2, 0), key_of(1, 2, 0));
+    client.check(&format!("GET {other}"), &format!("GET {other}"));
+    client.check(&format!("GET {own}"), &format!("GET {own}"));
+    client.check("FLUSHALL", "+OK");
+    assert_eq!((here.count("FLUSHALL"), there.count("FLUSHALL")), (1, 2), "refused once, and run there");
+}
+
+#[test]
+fn what_was_sent_to_a_node_that_is_not_there_goes_back_to_the_owner() {
+    let nobody = Closed::new();
+    let port = nobody.port;
+    let first = AtomicBool::new(true);
+    let here = saying(move |_| {
+        first.swap(false, Ordering::SeqCst).then(|| format!("-MOVED 7 127.0.0.1:{port}\r\n"))
+    });
+    let front = Front::with(&[here.port], &[("hold-ms-max", "20000"), ("connect-timeout-ms", "100")]);
+    let since = Instant::now();
+    front.client().check("SET a 1", "SET a 1");
+    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
+}
