@@ -30,6 +30,7 @@ pub mod targets;
 
 pub mod commands;
 pub mod in_cluster;
+pub mod large;
 pub mod memory;
 pub mod node;
 pub mod proxy;

@@ -59,10 +59,31 @@ impl<'a> Meter<'a> {
 /// # Errors
 /// When the process is gone.
 pub fn resident_bytes(process: &Process) -> Result<u64, Failure> {
+    field_of_status(process, "VmRSS:")
+}
+
+/// The most that was resident since the process started, or since [`forget_peak`].
+///
+/// # Errors
+/// When the process is gone.
+pub fn peak_resident_bytes(process: &Process) -> Result<u64, Failure> {
+    field_of_status(process, "VmHWM:")
+}
+
+/// From now on the peak is what is resident now (proc(5), `clear_refs`).
+///
+/// # Errors
+/// When the process is gone, or is somebody else's.
+pub fn forget_peak(process: &Process) -> Result<(), Failure> {
+    fs::write(format!("/proc/{}/clear_refs", process.pid()), "5")
+        .during(&format!("setting back the peak of {}", process.name()))
+}
+
+fn field_of_status(process: &Process, field: &str) -> Result<u64, Failure> {
     let status = fs::read_to_string(format!("/proc/{}/status", process.pid()))
         .during(&format!("reading the memory of {}", process.name()))?;
     let kib =
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
+        status.lines().find_map(|line| line.strip_prefix(field)?.split_whitespace().next()?.parse().ok());
     kib.map(|kib: u64| kib * 1024)
         .ok_or_else(|| Failure::Worthless(format!("{} has no memory any more", process.name())))
 }

@@ -9,14 +9,14 @@ use slotway_tests::bench::process::{OTHERS, Scratch};
 use slotway_tests::bench::rounds::{Cell, Plan};
 use slotway_tests::bench::workload::Mix;
 use slotway_tests::bench::{
-    commands, in_cluster, memory, node, proxy, redirects, report, stopped, tools, turns,
+    commands, in_cluster, large, memory, node, proxy, redirects, report, stopped, tools, turns,
 };
 use slotway_tests::syscall::{Cores, place_this_thread};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "slotway-bench node|commands|proxy|cluster|memory|loop|redirects|stopped|tools [flags]
+const USAGE: &str = "slotway-bench node|commands|proxy|cluster|memory|loop|redirects|stopped|large|tools [flags]
   node      CPU time per request of a node, redis-server and a constant answer
   commands  CPU time per request of a node and redis-server, for commands of every data type
   proxy     CPU time per request of a proxy, nutcracker and bare multiplexing
@@ -25,6 +25,7 @@ const USAGE: &str = "slotway-bench node|commands|proxy|cluster|memory|loop|redir
   loop      longest turn of a node's loop while keys are inserted
   redirects errors and waits that plain clients see while servers behind a proxy move, die and return
   stopped   what clients of the other servers notice while one behind a proxy is stopped
+  large     memory and CPU time of a proxy while large values pass
   tools     these tools beside their models in C";
 const FLAGS: &[Flag] = &[
     Flag { name: "rounds", takes: "N", meaning: "rounds in which the systems take turns (5)" },
@@ -84,6 +85,7 @@ fn run() -> Result<(), Failure> {
         "cluster" => in_cluster::run(&peers, &plan)?,
         "memory" => memory::run(&peers, &plan, flags.get_or("clients", 10_000)?)?,
         "loop" => turns::run(&peers, &plan)?,
+        "large" => large::run(&peers, &plan)?,
         "stopped" => stopped::run(&peers, &plan)?,
         "tools" => tools::run(&peers, &plan, &flags.need::<PathBuf>("models")?)?,
         _ => return Err(Failure::Usage(describe(USAGE, FLAGS))),
