@@ -90,7 +90,11 @@ pub fn run(peers: &Peers, plan: &Plan) -> Result<String, Failure> {
             samples.push(measure(row, &fresh(peers, &backends)?, &backends, &straight)?);
         }
         let proxy = fresh(peers, &backends)?;
-        calm.add(&neighbour(&proxy, || Ok(thread::sleep(plan.each)))?.1);
+        let (_, latency) = neighbour(&proxy, || {
+            thread::sleep(plan.each);
+            Ok(())
+        })?;
+        calm.add(&latency);
         let (sample, latency) = never_read(&proxy, &backends, plan.each)?;
         rows[ROWS.len()].1.push(sample);
         beside.add(&latency);
