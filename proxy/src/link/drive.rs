@@ -29,8 +29,7 @@ use crate::{
 /// Bytes of the replies to what a link says first.
 const INTRODUCTION_BYTES_MAX: usize = 64 * 1024;
 
-/// So much of large replies is read in one turn. The runtime looks only every some sixty turns of its tasks whether sockets take
-/// bytes again: what comes in that time should fit into the socket of a client that keeps up.
+/// So much of large replies is read before their clients' sockets are looked at and written again.
 const ARRIVING_BYTES_PER_TURN: usize = 64 * 1024;
 
 /// Runs a link until its owner drops the task.
@@ -188,8 +187,7 @@ async fn pass_on_replies(thread: &Rc<Thread>, link: &Rc<Link>, mut reader: Owned
                     thread.counters.bytes_from_nodes.add(count as u64);
                     arrived += count;
                     if arrived >= ARRIVING_BYTES_PER_TURN && link.is_arriving() {
-                        // What has come is written before more of it is read.
-                        context.waker().wake_by_ref();
+                        wake_after_others(context);
                         return Poll::Pending;
                     }
                 }
@@ -256,6 +254,14 @@ fn go_on_with_reply(
         }
     };
     (passed, outcome.map_err(|mistrust| mistrust.reason().to_owned()))
+}
+
+/// What has come is written before more of it is read. A plain wake would not do: as long as a task is ready, the runtime looks
+/// only every some sixty turns whether a socket takes bytes again, and what a client could have taken in that time piles up.
+fn wake_after_others(context: &mut Context<'_>) {
+    // Yielding has the runtime wake the task once it has looked at its sockets; the future has done its work then.
+    let yielded = std::pin::pin!(tokio::task::yield_now()).poll(context);
+    debug_assert!(yielded.is_pending(), "a fresh yield waits");
 }
 
 fn remember_waker(link: &Link, context: &mut Context<'_>) {
