@@ -24,9 +24,16 @@ fn masters_die_change_places_and_come_back() {
         cluster.failover(after, how);
         assert!(cluster.is_master(after) && !cluster.is_master(before), "{how:?}");
     }
+}
+
+#[test]
+fn a_master_that_was_stopped_comes_back_as_a_replica() {
+    let mut cluster = RealCluster::start(3);
+    // redis-cli deals the replicas out at random.
+    let replica = cluster.replica_of(1);
     cluster.pause(1);
     assert!(!cluster.server(1).is_up());
-    cluster.wait_for_promotion(4);
+    cluster.wait_for_promotion(replica);
     cluster.resume(1);
     wait_until("the master that was stopped hears that it is none any more", || !cluster.is_master(1));
 }
