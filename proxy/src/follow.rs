@@ -91,7 +91,9 @@ impl Follow {
     pub(crate) fn strayed(&self, thread: &Thread, link: &Link, waiter: Waiter, bytes: Vec<u8>, line: &[u8]) {
         let Some(mut stray) = Stray::new(link, waiter, bytes, thread.now_us()) else { return };
         stray.enter_order();
-        notice(link, &HashSet::from([stray.client().id]));
+        if stray.is_news(link) {
+            notice(link, &HashSet::from([stray.client().id]));
+        }
         let subject = stray.subject();
         let shape = match subject.is_divisible() && subject.has_several_keys() {
             true => Shape::Divisible,
@@ -296,6 +298,14 @@ impl Stray {
 
     fn client(&self) -> &Rc<Client> {
         self.waiter.client.as_ref().expect("a stray without a client is never made")
+    }
+
+    /// Its client may have something under way on the link that is not in its order yet.
+    fn is_news(&self, link: &Link) -> bool {
+        let client = self.client();
+        let replies = client.replies.borrow();
+        let alone = replies.outstanding() <= 1;
+        !alone && client.order.borrow_mut().is_news(link.id(), replies.next())
     }
 
     fn subject(&self) -> Subject<'_> {

@@ -194,8 +194,9 @@ fn minimum(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
 
 fn interleave(order: &[u32], parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
     let heads: Vec<Head> = parts.iter().map(|part| Head::of(part)).collect::<Option<_>>()?;
-    let asked = |number: usize| order.iter().filter(|&&part| part as usize == number).count();
-    if heads.iter().enumerate().any(|(number, head)| head.count != asked(number)) {
+    let mut asked = vec![0; parts.len()];
+    order.iter().for_each(|&part| asked[part as usize] += 1);
+    if heads.iter().zip(&asked).any(|(head, &asked)| head.count != asked) {
         return None;
     }
     let mut rest: Vec<&[u8]> = parts.iter().zip(&heads).map(|(part, head)| &part[head.len..]).collect();

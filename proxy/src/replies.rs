@@ -24,15 +24,12 @@ pub(crate) struct Ticket(u32);
 impl Ticket {
     /// Both are tickets of requests that wait: far fewer than half of all numbers.
     pub(crate) fn order(self, other: Ticket) -> Ordering {
-        match self.0.wrapping_sub(other.0) {
-            0 => Ordering::Equal,
-            apart if apart > u32::MAX / 2 => Ordering::Less,
-            _ => Ordering::Greater,
-        }
+        self.since(other).cmp(&0)
     }
 
-    pub(crate) fn is_before(self, other: Ticket) -> bool {
-        self.order(other) == Ordering::Less
+    /// So many requests later; negative: earlier.
+    pub(crate) fn since(self, other: Ticket) -> i64 {
+        i64::from(self.0.wrapping_sub(other.0).cast_signed())
     }
 }
 
@@ -136,6 +133,14 @@ impl Replies {
         gather.part(part, reply);
         self.gathered += reply.len();
         self.look_at_gather(index);
+    }
+
+    /// The ticket of the next request.
+    pub(crate) fn next(&self) -> Ticket {
+        Ticket(
+            self.front
+                .wrapping_add(u32::try_from(self.places.len()).expect("requests in flight are limited")),
+        )
     }
 
     /// Requests whose reply has not left.

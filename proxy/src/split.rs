@@ -29,7 +29,7 @@ pub(crate) struct Cut {
 
 /// The words of one part: which key positions go to one place.
 pub(crate) struct Part {
-    /// The index of the shard; for parts of one key each, the key's position.
+    /// The index of the shard; for parts of one key each, the key's first position.
     pub(crate) place: usize,
     keys: Vec<usize>,
 }
@@ -100,26 +100,38 @@ impl Cut {
         positions: impl Iterator<Item = usize>,
         mut place: impl FnMut(usize) -> Option<Place>,
     ) -> Option<Cut> {
+        Cut::by(rule, positions, |index| place(index).map(|place| (place, place.shard())))
+    }
+
+    /// Each key by itself. A key that stands there more than once makes one part: parts run in any order, and of its values
+    /// the last must win.
+    pub(crate) fn key_by_key(
+        rule: SplitRule,
+        positions: impl Iterator<Item = usize>,
+        request: Request<'_>,
+    ) -> Option<Cut> {
+        Cut::by(rule, positions, |index| Some((request.word(index), index)))
+    }
+
+    /// `place` says what tells a key's part from the others, and the part's place if the key is its first.
+    fn by<P: Ord>(
+        rule: SplitRule,
+        positions: impl Iterator<Item = usize>,
+        mut place: impl FnMut(usize) -> Option<(P, usize)>,
+    ) -> Option<Cut> {
         let mut cut = Cut { parts: Vec::new(), order: Vec::new(), rule };
         // A map, since in front of a cluster a request may have as many parts as keys.
         let mut numbers = BTreeMap::new();
         for index in positions {
-            let place = place(index)?;
-            let number = *numbers.entry(place).or_insert_with(|| {
-                cut.parts.push(Part { place: place.shard(), keys: Vec::new() });
+            let (mark, place) = place(index)?;
+            let number = *numbers.entry(mark).or_insert_with(|| {
+                cut.parts.push(Part { place, keys: Vec::new() });
                 cut.parts.len() - 1
             });
             cut.parts[number].keys.push(index);
             cut.order.push(u32::try_from(number).expect("a request has fewer keys"));
         }
         Some(cut)
-    }
-
-    /// Each key by itself.
-    pub(crate) fn key_by_key(rule: SplitRule, positions: impl Iterator<Item = usize>) -> Cut {
-        let parts: Vec<Part> = positions.map(|index| Part { place: index, keys: vec![index] }).collect();
-        let order = (0u32..).take(parts.len()).collect();
-        Cut { parts, order, rule }
     }
 
     /// What puts the replies together.

@@ -6,35 +6,34 @@
 //! looks for its way, and each that was under way behind one, leaves a [`Trail`] here until it is answered:
 //!
 //! - it leaves only when every earlier one that it collides with has been answered, or went out on the same link before it;
-//! - and when every later one that was already sent has been answered. If that one ran, the earlier one never will. Pure.
+//! - and when every later one that was already sent has been answered. If that one ran, the earlier one never will.
+//!
+//! A client may have tens of thousands of requests, or keys of one request, on their way. So no question looks at all of them:
+//! trails are listed by what they touch and where they are, and each question asks for the first or the last of a list. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::replies::Ticket;
 
 /// One request's place in [`Order`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TrailId(u64);
 
 /// A link, told from others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LinkId(pub(crate) usize);
 
-/// What a request touches: hashes of its keys, and whether it may write. None at all: the whole database.
+/// What a request touches, and whether it may write.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Uses {
+    /// Hashes of its keys.
     pub(crate) keys: Vec<u64>,
+    /// The whole database (FLUSHALL, DBSIZE), whatever keys it names.
+    pub(crate) everything: bool,
     pub(crate) write: bool,
 }
 
-impl Uses {
-    /// The outcome depends on which of the two runs first.
-    fn collides_with(&self, other: &Uses) -> bool {
-        let everything = |uses: &Uses| uses.write && uses.keys.is_empty();
-        (self.write || other.write)
-            && (everything(self) || everything(other) || self.keys.iter().any(|key| other.keys.contains(key)))
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Place {
     /// Looks for its way.
     Waits,
@@ -60,10 +59,23 @@ pub(crate) enum Leave {
     Never,
 }
 
+/// What a list is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Topic {
+    Key(u64),
+    /// Trails that touch the whole database.
+    Everything,
+    /// Trails that touch anything.
+    Anything,
+}
+
+/// Trails of one topic at one place, reads or writes.
+type List = (Topic, Place, bool);
+
 #[derive(Debug)]
 struct Trail {
-    id: TrailId,
-    ticket: Ticket,
+    /// Counts as tickets do, without a wrap. The parts of one request have one number.
+    turn: i64,
     uses: Uses,
     place: Place,
     overtaken: bool,
@@ -72,60 +84,161 @@ struct Trail {
 /// The trails of one client.
 #[derive(Debug, Default)]
 pub(crate) struct Order {
-    trails: Vec<Trail>,
+    trails: BTreeMap<TrailId, Trail>,
+    /// Each trail stands in the lists of all that it touches; what was overtaken is in nobody's way any more and in none.
+    lists: BTreeSet<(List, i64, TrailId)>,
+    /// The ticket whose turn is 0, while there are trails.
+    first: Ticket,
     next: u64,
+    /// Links that were looked through for what is under way there, and the ticket that the client's next request had then.
+    noticed: BTreeMap<LinkId, Ticket>,
+}
+
+impl Uses {
+    /// Where a trail of this stands.
+    fn own_topics(&self) -> impl Iterator<Item = Topic> {
+        let touches = self.everything || !self.keys.is_empty();
+        let everything = self.everything.then_some(Topic::Everything);
+        let anything = touches.then_some(Topic::Anything);
+        self.keys.iter().map(|&key| Topic::Key(key)).chain(everything).chain(anything)
+    }
+
+    /// Where the trails stand that touch the same.
+    fn common_topics(&self) -> impl Iterator<Item = Topic> {
+        let last = match (self.everything, self.keys.is_empty()) {
+            (true, _) => Some(Topic::Anything),
+            (false, true) => None,
+            (false, false) => Some(Topic::Everything),
+        };
+        let keys = if self.everything { &[][..] } else { &self.keys };
+        keys.iter().map(|&key| Topic::Key(key)).chain(last)
+    }
+
+    /// Of the others that touch the same, those with which the outcome depends on which runs first: a read, writes only.
+    fn kinds(&self) -> &'static [bool] {
+        if self.write { &[false, true] } else { &[true] }
+    }
 }
 
 impl Order {
     pub(crate) fn begin(&mut self, ticket: Ticket, uses: Uses, place: Place) -> TrailId {
+        if self.trails.is_empty() {
+            self.first = ticket;
+        }
         let id = TrailId(self.next);
         self.next += 1;
-        self.trails.push(Trail { id, ticket, uses, place, overtaken: false });
+        let trail = Trail { turn: ticket.since(self.first), uses, place, overtaken: false };
+        self.trails.insert(id, trail);
+        self.enlist(id);
         id
     }
 
     /// It was sent, or has come back.
     pub(crate) fn is_at(&mut self, id: TrailId, place: Place) {
-        if let Some(trail) = self.trails.iter_mut().find(|trail| trail.id == id) {
+        if self.trails.get(&id).is_none_or(|trail| trail.overtaken || trail.place == place) {
+            return;
+        }
+        self.strike(id);
+        if let Some(trail) = self.trails.get_mut(&id) {
             trail.place = place;
         }
+        self.enlist(id);
     }
 
     pub(crate) fn may_leave(&self, id: TrailId, to: LinkId) -> Leave {
-        let Some(own) = self.trails.iter().find(|trail| trail.id == id) else { return Leave::Now };
+        let Some(own) = self.trails.get(&id) else { return Leave::Now };
         if own.overtaken {
             return Leave::Never;
         }
-        let in_the_way = |other: &Trail| {
-            let sent_there = other.place == Place::Sent(to);
-            let earlier = other.ticket.is_before(own.ticket) && !sent_there;
-            let later = own.ticket.is_before(other.ticket) && other.place != Place::Waits;
-            (earlier || later) && other.uses.collides_with(&own.uses)
+        let in_the_way = |topic: Topic| {
+            self.places(topic).any(|place| {
+                own.uses.kinds().iter().any(|&write| {
+                    let list = (topic, place, write);
+                    let earlier = place != Place::Sent(to) && self.has_before(list, own.turn);
+                    earlier || place != Place::Waits && self.has_behind(list, own.turn)
+                })
+            })
         };
-        if self.trails.iter().any(in_the_way) { Leave::NotYet } else { Leave::Now }
+        if own.uses.common_topics().any(in_the_way) { Leave::NotYet } else { Leave::Now }
     }
 
     pub(crate) fn is_overtaken(&self, id: TrailId) -> bool {
-        self.trails.iter().any(|trail| trail.id == id && trail.overtaken)
+        self.trails.get(&id).is_some_and(|trail| trail.overtaken)
     }
 
     /// It was answered.
     pub(crate) fn ended(&mut self, id: TrailId, end: End) {
-        let Some(at) = self.trails.iter().position(|trail| trail.id == id) else { return };
-        let ended = self.trails.swap_remove(at);
+        self.strike(id);
+        let Some(ended) = self.trails.remove(&id) else { return };
+        if self.trails.is_empty() {
+            self.noticed.clear();
+        }
         if end == End::Refused {
             return;
         }
-        for other in &mut self.trails {
-            other.overtaken |= other.place == Place::Waits
-                && other.ticket.is_before(ended.ticket)
-                && other.uses.collides_with(&ended.uses);
+        for topic in ended.uses.common_topics() {
+            for &write in ended.uses.kinds() {
+                let list = (topic, Place::Waits, write);
+                while let Some(other) = self.first_before(list, ended.turn) {
+                    self.strike(other);
+                    if let Some(trail) = self.trails.get_mut(&other) {
+                        trail.overtaken = true;
+                    }
+                }
+            }
         }
+    }
+
+    /// Whether the link may have something of the client's under way that has no trail; from now on it is taken to have
+    /// none, until the client sends more. `next` is the ticket of its next request.
+    pub(crate) fn is_news(&mut self, link: LinkId, next: Ticket) -> bool {
+        self.noticed.insert(link, next) != Some(next)
+    }
+
+    fn enlist(&mut self, id: TrailId) {
+        let Some(trail) = self.trails.get(&id) else { return };
+        for topic in trail.uses.own_topics() {
+            self.lists.insert(((topic, trail.place, trail.uses.write), trail.turn, id));
+        }
+    }
+
+    fn strike(&mut self, id: TrailId) {
+        let Some(trail) = self.trails.get(&id).filter(|trail| !trail.overtaken) else { return };
+        for topic in trail.uses.own_topics() {
+            self.lists.remove(&((topic, trail.place, trail.uses.write), trail.turn, id));
+        }
+    }
+
+    /// Where the trails of the topic are: few places, however many trails.
+    fn places(&self, topic: Topic) -> impl Iterator<Item = Place> {
+        let mut from = ((topic, Place::Waits, false), i64::MIN, TrailId(0));
+        std::iter::from_fn(move || {
+            let &((found, place, _), ..) = self.lists.range(from..).next()?;
+            let last = (topic, place, true);
+            from = (last, i64::MAX, TrailId(u64::MAX));
+            (found == topic).then_some(place)
+        })
+    }
+
+    fn first_before(&self, list: List, turn: i64) -> Option<TrailId> {
+        let range = (list, i64::MIN, TrailId(0))..(list, turn, TrailId(0));
+        self.lists.range(range).next().map(|&(.., id)| id)
+    }
+
+    fn has_before(&self, list: List, turn: i64) -> bool {
+        self.first_before(list, turn).is_some()
+    }
+
+    fn has_behind(&self, list: List, turn: i64) -> bool {
+        let range = (list, turn, TrailId(u64::MAX))..=(list, i64::MAX, TrailId(u64::MAX));
+        self.lists.range(range).next().is_some()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use proptest::prelude::*;
 
     use super::*;
@@ -135,7 +248,7 @@ mod tests {
     const THERE: LinkId = LinkId(2);
 
     fn uses(keys: &[u64], write: bool) -> Uses {
-        Uses { keys: keys.to_vec(), write }
+        Uses { keys: keys.to_vec(), everything: keys.is_empty(), write }
     }
 
     fn tickets(count: usize) -> Vec<Ticket> {
@@ -171,6 +284,73 @@ mod tests {
         order.begin(tickets[0], uses(&[], true), Place::Waits);
         let any = order.begin(tickets[1], uses(&[9], false), Place::Waits);
         assert_eq!(order.may_leave(any, HERE), Leave::NotYet, "a flush touches every key");
+    }
+
+    #[test]
+    fn what_counts_the_keys_waits_for_writes_and_what_touches_nothing_does_not() {
+        let tickets = tickets(4);
+        let mut order = Order::default();
+        let set = order.begin(tickets[0], uses(&[7], true), Place::Waits);
+        let dbsize = order.begin(tickets[1], uses(&[], false), Place::Sent(HERE));
+        let ping = order.begin(tickets[2], Uses::default(), Place::Waits);
+        let get = order.begin(tickets[3], uses(&[8], false), Place::Waits);
+        assert_eq!(order.may_leave(set, HERE), Leave::NotYet, "DBSIZE may run first");
+        assert_eq!([order.may_leave(ping, HERE), order.may_leave(get, HERE)], [Leave::Now; 2]);
+        order.ended(ping, End::Ran);
+        assert!(!order.is_overtaken(set));
+        order.ended(dbsize, End::Ran);
+        assert_eq!(order.may_leave(set, HERE), Leave::Never);
+    }
+
+    #[test]
+    fn what_a_client_has_on_a_link_is_looked_for_once_until_it_sends_more() {
+        let tickets = tickets(3);
+        let mut order = Order::default();
+        let id = order.begin(tickets[0], uses(&[7], true), Place::Waits);
+        let news = [(HERE, 1), (HERE, 1), (THERE, 1), (HERE, 2)]
+            .map(|(link, next)| order.is_news(link, tickets[next]));
+        assert_eq!(news, [true, false, true, true]);
+        order.ended(id, End::Refused);
+        assert!(order.is_news(HERE, tickets[2]), "nothing is known when nothing is under way");
+    }
+
+    /// With a look at every other one for each, any of these would take minutes.
+    #[test]
+    fn tens_of_thousands_on_their_way_cost_no_more_than_so_many_looks() {
+        const COUNT: u64 = 30_000;
+        let begun = Instant::now();
+        let mut pipeline = tickets(COUNT as usize);
+        let together = vec![pipeline[0]; pipeline.len()];
+        let one_key = |_: u64| vec![7];
+        let own_key = |n: u64| vec![n];
+        let many_keys = |_: u64| (0..COUNT).collect();
+        check_work(&pipeline, own_key);
+        check_work(&pipeline, one_key);
+        check_work(&together, own_key);
+        check_work(&together, one_key);
+        pipeline.truncate(4);
+        check_work(&pipeline, many_keys);
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    }
+
+    /// Requests leave one behind the other, come back, and leave again.
+    fn check_work(tickets: &[Ticket], keys: impl Fn(u64) -> Vec<u64>) {
+        let mut order = Order::default();
+        let begin = |(n, &ticket)| {
+            order.begin(ticket, Uses { keys: keys(n), everything: false, write: true }, Place::Waits)
+        };
+        let ids: Vec<TrailId> = (0..).zip(tickets).map(begin).collect();
+        for to in [HERE, THERE] {
+            for &id in &ids {
+                assert_eq!(order.may_leave(id, to), Leave::Now);
+                order.is_at(id, Place::Sent(to));
+            }
+            if to == HERE {
+                ids.iter().for_each(|&id| order.is_at(id, Place::Waits));
+            }
+        }
+        ids.iter().for_each(|&id| order.ended(id, End::Ran));
+        assert!(order.lists.is_empty());
     }
 
     #[test]
@@ -210,17 +390,22 @@ mod tests {
         ]
     }
 
+    fn touches((key, write): (u64, bool)) -> Uses {
+        if key == 3 { uses(&[], write) } else { uses(&[key], write) }
+    }
+
     proptest! {
         #[test]
         fn requests_that_collide_run_in_their_order_or_not_at_all(
-            touched in prop::collection::vec((0..3u64, any::<bool>()), 12),
+            // Key 3 stands for all of them.
+            touched in prop::collection::vec((0..4u64, any::<bool>()), 12),
             steps in prop::collection::vec(step(), 1..200),
         ) {
             let tickets = tickets(12);
             let mut order = Order::default();
             // All were sent to node 0 at first.
             let ids: Vec<TrailId> = (0..12)
-                .map(|n| order.begin(tickets[n], uses(&[touched[n].0], touched[n].1), Place::Sent(LinkId(0))))
+                .map(|n| order.begin(tickets[n], touches(touched[n]), Place::Sent(LinkId(0))))
                 .collect();
             let mut links: [Vec<usize>; 2] = [(0..12).collect(), Vec::new()];
             let mut waiting: Vec<usize> = Vec::new();
@@ -257,7 +442,8 @@ mod tests {
             }
             for (at, &later) in ran.iter().enumerate() {
                 for &earlier in &ran[at + 1..] {
-                    let collide = touched[later].0 == touched[earlier].0 && (touched[later].1 || touched[earlier].1);
+                    let (one, other) = (touched[later], touched[earlier]);
+                    let collide = (one.0 == other.0 || one.0 == 3 || other.0 == 3) && (one.1 || other.1);
                     prop_assert!(!(collide && earlier < later), "{earlier} ran behind {later}");
                 }
             }

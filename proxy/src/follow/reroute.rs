@@ -78,11 +78,12 @@ impl Subject<'_> {
         matches!(self.command.proxy, Policy::Split(_))
     }
 
-    /// Whether it has more than one key.
+    /// Whether it has more than one key. The same key again is none: it goes wherever the first goes.
     pub(crate) fn has_several_keys(&self) -> bool {
-        let mut count = 0;
-        self.for_each_key(|_| count += 1);
-        count > 1
+        let mut first: Option<Vec<u8>> = None;
+        let mut several = false;
+        self.for_each_key(|key| several |= first.get_or_insert_with(|| key.to_vec()) != key);
+        several
     }
 
     /// Its parts, by owner. None: it is not to be cut, or a key has no owner.
@@ -97,7 +98,7 @@ impl Subject<'_> {
 
     /// One part for each of its keys.
     pub(crate) fn cut_by_key(&self) -> Option<(Cut, OwnedRequest)> {
-        self.cut(|rule, _, positions| Some(Cut::key_by_key(rule, positions)))
+        self.cut(|rule, request, positions| Cut::key_by_key(rule, positions, request))
     }
 
     fn cut(
@@ -112,16 +113,26 @@ impl Subject<'_> {
         cut(rule, request.view(), positions).map(|cut| (cut, request))
     }
 
-    /// What it touches.
+    /// What it touches. What reads or writes and names no key (DBSIZE, FLUSHALL, EVAL without keys) may touch any; so may
+    /// what is not here as a whole.
     pub(crate) fn uses(&self) -> Uses {
         let mut keys = Vec::new();
-        self.for_each_key(|key| {
-            let mut hasher = DefaultHasher::new();
-            key.hash(&mut hasher);
-            keys.push(hasher.finish());
+        let (mut everything, mut whole) = (false, false);
+        for_each_request(self.bytes, |request| {
+            whole = true;
+            let Ok(command) = lookup::resolve(request) else { return };
+            let before = keys.len();
+            for index in keys::positions(command, request).ok().into_iter().flatten() {
+                let mut hasher = DefaultHasher::new();
+                request.word(index).hash(&mut hasher);
+                keys.push(hasher.finish());
+            }
+            everything |= keys.len() == before && (command.may_write() || command.is_readonly());
         });
+        keys.sort_unstable();
+        keys.dedup();
         let write = self.command.may_write() || self.command.id == Id::Exec;
-        Uses { keys, write }
+        Uses { keys, everything: everything || !whole, write }
     }
 
     fn slots(&self, thread: &Thread) -> Vec<Slot> {
@@ -131,11 +142,10 @@ impl Subject<'_> {
         }
         let mut slots = Vec::new();
         self.for_each_key(|key| {
-            let slot = slot_of(&placement, self.database, key);
-            if !slots.contains(&slot) {
-                slots.push(slot);
-            }
+            slots.push(slot_of(&placement, self.database, key));
         });
+        slots.sort_unstable();
+        slots.dedup();
         slots
     }
 
@@ -202,8 +212,17 @@ mod tests {
         assert_eq!((set.keys.len(), set.write, get.write), (1, true, false));
         assert_eq!(set.keys, get.keys);
         let piece = keys(Id::Exec, &["MULTI", "SET a 1", "GET {a}b", "EXEC"]);
-        assert_eq!((piece.keys[0], piece.keys.len(), piece.write), (set.keys[0], 2, true));
-        assert_eq!(keys(Id::Dbsize, &["DBSIZE"]), Uses::default());
+        assert_eq!((piece.keys.contains(&set.keys[0]), piece.keys.len(), piece.write), (true, 2, true));
+        let everything = |id, lines: &[&str]| (keys(id, lines).everything, keys(id, lines).write);
+        for (id, line) in
+            [(Id::Dbsize, "DBSIZE"), (Id::Keys, "KEYS *"), (Id::Scan, "SCAN 0"), (Id::Randomkey, "RANDOMKEY")]
+        {
+            assert_eq!(everything(id, &[line]), (true, false), "{line}");
+        }
+        assert_eq!(everything(Id::Flushall, &["FLUSHALL"]), (true, true));
+        assert_eq!(everything(Id::Exec, &["MULTI", "SET a 1", "DBSIZE", "EXEC"]), (true, true));
+        assert_eq!(keys(Id::Ping, &["PING"]), Uses::default());
+        assert!(!everything(Id::Exec, &["MULTI", "SET a 1", "EXEC"]).0);
     }
 
     #[test]
@@ -211,7 +230,23 @@ mod tests {
         let mut bytes = Vec::new();
         let mset = subject(Id::Mset, &mut bytes, &["MSET a 1 b 2 a 3"]);
         let (cut, request) = mset.cut_by_key().unwrap();
-        assert_eq!(written(&cut, &request), ["MSET a 1", "MSET b 2", "MSET a 3"]);
+        assert_eq!(
+            written(&cut, &request),
+            ["MSET a 1 a 3", "MSET b 2"],
+            "a key's values stay in their order"
+        );
+        let mut bytes = Vec::new();
+        let mget = subject(Id::Mget, &mut bytes, &["MGET a b a"]);
+        assert!(mget.has_several_keys());
+        let (cut, _) = mget.cut_by_key().unwrap();
+        let mut merged = Vec::new();
+        let mut gather = cut.gather(0);
+        gather.part(0, b"*2\r\n$1\r\n1\r\n$1\r\n1\r\n");
+        gather.part(1, b"*1\r\n$1\r\n2\r\n");
+        gather.merge(&mut merged);
+        assert_eq!(merged, b"*3\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n1\r\n");
+        let mut bytes = Vec::new();
+        assert!(!subject(Id::Mget, &mut bytes, &["MGET a a"]).has_several_keys());
         let mut bytes = Vec::new();
         assert!(subject(Id::Sunion, &mut bytes, &["SUNION a b"]).cut_by_key().is_none());
     }
