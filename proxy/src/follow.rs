@@ -49,6 +49,9 @@ const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 /// Between two lines of the log about requests that were given up.
 const REPORT_US: u64 = 1_000_000;
 
+/// What a request on its way takes besides its bytes: itself, its place in the order, its part of a reply.
+const STRAY_BYTES: u64 = 512;
+
 /// One request on its way.
 struct Stray {
     waiter: Waiter,
@@ -116,19 +119,33 @@ impl Follow {
 
     /// What waits here must fit into `hold-bytes-max`, as what links hold.
     fn keep(&self, thread: &Thread, stray: Stray) {
-        let mut held = self.held.borrow_mut();
-        let load = held.entry(stray.shard).or_default();
-        let bytes = stray.bytes.len() as u64;
-        if load.bytes + bytes > thread.limits().hold_bytes_max as u64 {
-            drop(held);
-            thread.counters.refused_busy.add(1);
+        if !self.take_room(thread, stray.shard, stray.load()) {
             return stray.waiter.refuse(thread, &errors::busy("hold-bytes-max"));
         }
-        load.requests += 1;
-        load.bytes += bytes;
-        drop(held);
         self.strays.borrow_mut().push(stray);
         self.wake();
+    }
+
+    /// false: there is none.
+    fn take_room(&self, thread: &Thread, shard: ShardId, more: Load) -> bool {
+        let mut held = self.held.borrow_mut();
+        let load = held.entry(shard).or_default();
+        let fits = load.bytes + more.bytes <= thread.limits().hold_bytes_max as u64;
+        if fits {
+            load.requests += more.requests;
+            load.bytes += more.bytes;
+        } else {
+            thread.counters.refused_busy.add(1);
+        }
+        fits
+    }
+
+    /// A request gives way to its parts, which need room of their own.
+    fn give_room(&self, shard: ShardId, less: Load) {
+        if let Some(load) = self.held.borrow_mut().get_mut(&shard) {
+            load.requests = load.requests.saturating_sub(less.requests);
+            load.bytes = load.bytes.saturating_sub(less.bytes);
+        }
     }
 
     /// The topology has changed, or a link has broken: what links hold may belong elsewhere.
@@ -213,8 +230,8 @@ impl Follow {
         held.clear();
         for stray in strays.iter() {
             let load = held.entry(stray.shard).or_default();
-            load.requests += 1;
-            load.bytes += stray.bytes.len() as u64;
+            load.requests += stray.load().requests;
+            load.bytes += stray.load().bytes;
         }
         strays.iter().map(wakes).min()
     }
@@ -312,6 +329,11 @@ impl Stray {
         subject(&self.waiter, &self.bytes, self.key.database, self.shard)
     }
 
+    /// What it counts for.
+    fn load(&self) -> Load {
+        Load { requests: 1, bytes: self.bytes.len() as u64 + STRAY_BYTES }
+    }
+
     /// From now on its client's other requests heed it.
     fn enter_order(&mut self) {
         let known = self.waiter.course().map(|course| course.trail);
@@ -407,6 +429,14 @@ impl Stray {
     /// In its place go its parts.
     fn cut(self, thread: &Thread, cut: Option<(Cut, OwnedRequest)>) -> Step {
         let Some((cut, request)) = cut else { return self.wait(thread) };
+        thread.follow.give_room(self.shard, self.load());
+        // Few bytes beyond those of the whole belong to each part; they are in STRAY_BYTES.
+        let requests = cut.parts.len() as u64;
+        let parts = Load { requests, bytes: self.bytes.len() as u64 + requests * STRAY_BYTES };
+        if !thread.follow.take_room(thread, self.shard, parts) {
+            self.waiter.refuse(thread, &errors::busy("hold-bytes-max"));
+            return Step::Gone;
+        }
         let Stray { waiter, key, shard, .. } = self;
         let Waiter { client: Some(client), ticket, part, command, since_us, special } = waiter else {
             return Step::Gone;

@@ -221,7 +221,7 @@ fn requests_with_several_keys_go_key_by_key_while_their_slot_moves() {
     let port = there.port;
     let here = saying(move |line| {
         Some(match line {
-            "MGET {t}a" => "*1\r\n$1\r\nA\r\n".to_owned(),
+            "MGET {t}a {t}a" => "*2\r\n$1\r\nA\r\n$1\r\nA\r\n".to_owned(),
             "MGET {t}b" => format!("-ASK 7 127.0.0.1:{port}\r\n"),
             "DEL {t}a" | "DEL {t}b" => ":1\r\n".to_owned(),
             "MSET {t}a 1" | "MSET {t}b 2" => "+OK\r\n".to_owned(),
@@ -234,6 +234,54 @@ fn requests_with_several_keys_go_key_by_key_while_their_slot_moves() {
     client.check("DEL {t}a {t}b", ":2");
     client.check("MSET {t}a 1 {t}b 2", "+OK");
     assert_eq!(lines(&there), ["ASKING", "MGET {t}b"]);
+}
+
+/// A node that takes only what has one key, and `refused` once more with "not now".
+fn taking_one_key(refused: &'static str) -> Fake {
+    let down = AtomicBool::new(true);
+    saying(move |line| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let step = if words[0] == "MSET" { 2 } else { 1 };
+        let mut keys = words[1..].iter().step_by(step);
+        let first = keys.next();
+        if keys.any(|key| Some(key) != first) {
+            return Some("-TRYAGAIN Multiple keys request during rehashing of slot\r\n".to_owned());
+        }
+        if line.starts_with(refused) && down.swap(false, Ordering::SeqCst) {
+            return Some("-CLUSTERDOWN x\r\n".to_owned());
+        }
+        Some(if words[0] == "MSET" { "+OK\r\n".to_owned() } else { ":1\r\n".to_owned() })
+    })
+}
+
+#[test]
+fn of_the_values_of_one_key_the_last_wins_however_the_request_is_cut() {
+    let here = taking_one_key("MSET {t}a");
+    Front::of(&[here.port]).client().check("MSET {t}a 1 {t}b 2 {t}a 3", "+OK");
+    let log = lines(&here);
+    assert_eq!(log.last().unwrap(), "MSET {t}a 1 {t}a 3");
+    assert_eq!(here.count("MSET {t}a 3"), 0, "alone it might run first");
+}
+
+#[test]
+fn twenty_thousand_keys_go_key_by_key_in_the_time_of_so_many_requests() {
+    let here = taking_one_key("nothing");
+    let front = Front::with(&[here.port], &[("threads", "1"), ("hold-ms-max", "60000")]);
+    let keys: Vec<String> = (0..20_000).map(|n| format!("{{t}}{n}")).collect();
+    let since = Instant::now();
+    front.client().check(&format!("DEL {}", keys.join(" ")), ":20000");
+    assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
+}
+
+#[test]
+fn a_request_whose_parts_are_more_than_may_be_held_is_not_begun() {
+    let here = taking_one_key("nothing");
+    let front = Front::with(&[here.port], &[("threads", "1"), ("hold-bytes-max", "10000")]);
+    let keys: Vec<String> = (0..100).map(|n| format!("{{t}}{n}")).collect();
+    let mut client = front.client();
+    client.check(&format!("DEL {}", keys.join(" ")), "-BUSY proxy limit hold-bytes-max reached");
+    assert_eq!(here.log().len(), 1);
+    client.check("DEL {t}1 {t}2", ":2");
 }
 
 #[test]
@@ -428,6 +476,36 @@ fn no_more_bytes_look_for_their_way_than_may_be_held() {
     until("it is held", || front.metric("slotway_proxy_held_requests", &[]) == 1.0);
     two.check(&format!("SET b {value}"), "-BUSY proxy limit hold-bytes-max reached");
     check_given_up(&one.read(), 1500);
+}
+
+#[test]
+fn small_requests_that_look_for_their_way_count_for_more_than_their_bytes() {
+    let here = saying(|_| Some("-CLUSTERDOWN x\r\n".to_owned()));
+    let settings = [("threads", "1"), ("hold-bytes-max", "10000"), ("hold-ms-max", "300")];
+    let front = Front::with(&[here.port], &settings);
+    let mut client = front.client();
+    let requests: Vec<String> = (0..200).map(|n| format!("SET {n} 1")).collect();
+    client.send(&requests.iter().map(String::as_str).collect::<Vec<_>>());
+    let replies: Vec<String> = requests.iter().map(|_| client.read()).collect();
+    assert!(replies.iter().any(|reply| reply == "-BUSY proxy limit hold-bytes-max reached"));
+    check_given_up(&replies[0], 300);
+}
+
+#[test]
+fn a_write_does_not_run_behind_what_has_counted_the_keys() {
+    for line in ["DBSIZE", "KEYS *", "RANDOMKEY"] {
+        let refused = AtomicBool::new(false);
+        let here = saying(move |line| match line.starts_with("SET") {
+            true => (!refused.swap(true, Ordering::SeqCst)).then(|| "-CLUSTERDOWN x\r\n".to_owned()),
+            false => Some(if line == "DBSIZE" { ":0\r\n".to_owned() } else { "*0\r\n".to_owned() }),
+        });
+        let front = Front::of(&[here.port]);
+        let mut client = front.client();
+        client.send(&["SET k v", line]);
+        check_given_up(&client.read(), 0);
+        client.read();
+        assert_eq!(lines(&here), ["SET k v", line]);
+    }
 }
 
 #[test]
