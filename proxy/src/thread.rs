@@ -296,9 +296,8 @@ impl Thread {
     pub(crate) fn open_named(self: &Rc<Self>, key: LinkKey, shard: ShardId) -> Rc<Link> {
         let known = {
             let routes = self.routes.borrow();
-            let is_of = |route: &&Route| {
-                route.address == key.address || route.replicas.iter().any(|replica| *replica == key.address)
-            };
+            let is_of =
+                |route: &&Route| route.address == key.address || route.replicas.contains(&key.address);
             routes.shards.iter().find(is_of).map(|route| (route.id, route.address == key.address))
         };
         if let Some((id, is_primary)) = known {

@@ -317,13 +317,13 @@ mod tests {
     /// With a look at every other one for each, any of these would take minutes.
     #[test]
     fn tens_of_thousands_on_their_way_cost_no_more_than_so_many_looks() {
-        const COUNT: u64 = 30_000;
+        const COUNT: u16 = 30_000;
         let begun = Instant::now();
-        let mut pipeline = tickets(COUNT as usize);
+        let mut pipeline = tickets(usize::from(COUNT));
         let together = vec![pipeline[0]; pipeline.len()];
         let one_key = |_: u64| vec![7];
         let own_key = |n: u64| vec![n];
-        let many_keys = |_: u64| (0..COUNT).collect();
+        let many_keys = |_: u64| (0..u64::from(COUNT)).collect();
         check_work(&pipeline, own_key);
         check_work(&pipeline, one_key);
         check_work(&together, own_key);
