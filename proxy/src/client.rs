@@ -240,7 +240,11 @@ impl Client {
     }
 
     /// CLIENT PAUSE is over: the request that waited for that is looked at again.
-    pub(crate) fn end_pause(&self) {
+    pub(crate) fn end_pause(&self, now_us: u64) {
+        if self.stall.get() == Some(Stall::Pause) {
+            // As long as it was not read, it could not be late.
+            self.active_us.set(now_us);
+        }
         self.end_stall(Stall::Pause);
     }
 
@@ -365,7 +369,8 @@ impl Client {
             transaction::forget_failed_watch(thread, self);
         }
         let timeout_us = thread.limits().client_timeout_us;
-        let waits = outstanding > 0 || self.stall.get() == Some(Stall::Pause);
+        let held = matches!(self.stall.get(), Some(Stall::Pause | Stall::Lease | Stall::Topology));
+        let waits = outstanding > 0 || held;
         if timeout_us > 0 && !waits && idle_us > timeout_us {
             tracing::debug!(client = self.id, "closing an idle client");
             self.decide(Fate::CloseNow);

@@ -206,7 +206,14 @@ impl Leases {
 
     /// The client is gone, or wants no link any more.
     pub(crate) fn stop_waiting(&self, client: &Client) {
-        self.waiting.borrow_mut().retain(|waiting| !std::ptr::eq(&*waiting.client, client));
+        let mut waiting = self.waiting.borrow_mut();
+        let Some(at) = waiting.iter().position(|other| std::ptr::eq(&*other.client, client)) else { return };
+        let left = waiting.remove(at);
+        drop(waiting);
+        if let Some(left) = left {
+            // Perhaps it was called for a link that somebody else can have now.
+            self.call_next(&left.address);
+        }
     }
 
     /// Calls who has waited too long, and the first in each line: links may have become free unseen.

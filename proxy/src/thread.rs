@@ -170,7 +170,7 @@ impl Thread {
         let shared = *self.shared.pause.lock().unwrap_or_else(PoisonError::into_inner);
         self.pause.set(shared.at(self.now_us()));
         if self.pause.get().is_none() {
-            self.clients.borrow().values().for_each(|client| client.end_pause());
+            self.clients.borrow().values().for_each(|client| client.end_pause(self.now_us()));
         }
     }
 

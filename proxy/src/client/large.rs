@@ -10,6 +10,8 @@
 //! plain SET is better served late than refused. Past `hold-ms-max` it is refused all the same: then it is not streams
 //! that hold the links but clients that WATCH.
 //!
+//! CLIENT PAUSE holds back the rest of what it would have held whole, as Redis does, who looks at a request at its end.
+//!
 //! Not streamed, but waited for whole as small requests are: what stands between MULTI and EXEC, or behind WATCH;
 //! requests with keys that have not come (MSET of several); what the proxy answers itself; what an unauthenticated client
 //! says, which is never large.
@@ -29,7 +31,7 @@ use crate::{
     thread::Thread,
 };
 
-/// While so many bytes of a request wait for the node, its client is not read.
+/// While so many bytes of a request wait for the node, or there is no connection to it, its client is not read.
 const AHEAD_BYTES_MAX: usize = 256 * 1024;
 
 /// What unknown commands' error texts quote: this many bytes of their words, and so no more words than that.
@@ -61,6 +63,7 @@ pub(super) enum Large {
 /// The stream of one client to one node.
 pub(crate) struct Upload {
     lease: Lease,
+    command: &'static Command,
     ticket: Ticket,
     /// The node has been sent all of it, unless the link broke: then it is told as not sent.
     whole: Rc<Cell<bool>>,
@@ -90,13 +93,20 @@ pub(super) fn keep(
 ) -> usize {
     let is_large = rest.len().saturating_add(parser.missing()) > thread.limits().shared_request_bytes_max;
     let may_leave = client.authenticated.get() && !client.apart.get() && client.stall.get().is_none();
-    if is_large
+    let begun = if is_large
         && may_leave
         && client.fate.get() == Fate::Open
         && let Some(head) = parser.head(rest)
-        && let Some(large) = begin(thread, client, &head)
     {
-        let end = head.end;
+        begin(thread, client, &head).map(|large| (large, head.end))
+    } else {
+        None
+    };
+    if client.stall.get() != Some(Stall::Lease) {
+        // Whatever became of it, it wants no link any more: nobody must stand behind it.
+        thread.leases.stop_waiting(client);
+    }
+    if let Some((large, end)) = begun {
         *partial = Partial::Large(Box::new(large));
         return end + go_on(thread, client, partial, &rest[end..]);
     }
@@ -207,7 +217,8 @@ fn pass(
         write::array(out, head.words);
         head.request.words().for_each(|word| write::bulk(out, word));
     });
-    *client.upload.borrow_mut() = Some(Box::new(Upload { lease, ticket, whole, ended: Cell::new(false) }));
+    *client.upload.borrow_mut() =
+        Some(Box::new(Upload { lease, command, ticket, whole, ended: Cell::new(false) }));
     if let Err(line) = taken {
         client.replies.borrow_mut().deliver(ticket, &line);
         thread.turn.mark_client(client);
@@ -245,6 +256,11 @@ pub(super) fn go_on(thread: &Rc<Thread>, client: &Rc<Client>, partial: &mut Part
         give_up(thread, client);
         **large = Large::Dropped(tail);
     }
+    if is_held(thread, client, large) {
+        client.stall.set(Some(Stall::Pause));
+        client.stopped_early.set(true);
+        return 0;
+    }
     let limits = thread.limits().of_requests;
     let mut left = bytes;
     let outcome = match &mut **large {
@@ -264,6 +280,14 @@ pub(super) fn go_on(thread: &Rc<Thread>, client: &Rc<Client>, partial: &mut Part
         end(thread, client, *large);
     }
     bytes.len() - left.len()
+}
+
+/// CLIENT PAUSE was answered, or will be, as if the request had not begun: it must not become whole before the pause is over.
+fn is_held(thread: &Thread, client: &Client, large: &Large) -> bool {
+    let pause = thread.pause.get().at(thread.now_us());
+    let upload = client.upload.borrow();
+    matches!(large, Large::Passing(_))
+        && upload.as_deref().is_some_and(|upload| pause.holds(upload.command, false))
 }
 
 /// Passes all pieces on.
@@ -297,7 +321,8 @@ fn feed(
         })
     });
     upload.whole.set(tail.is_whole());
-    if link.unsent_bytes() > AHEAD_BYTES_MAX {
+    // Without a connection what comes is held; of one client that is what has been read.
+    if link.unsent_bytes() > AHEAD_BYTES_MAX || !link.is_connected() {
         client.stall.set(Some(Stall::Upload));
         // It is asked whether it may go on after the link has written.
         thread.turn.mark_client(client);
@@ -386,7 +411,8 @@ impl Upload {
 
     /// The node has taken most of what has come.
     pub(super) fn has_room(&self) -> bool {
-        self.lease.link.unsent_bytes() <= AHEAD_BYTES_MAX / 2
+        let link = &self.lease.link;
+        link.is_connected() && link.unsent_bytes() <= AHEAD_BYTES_MAX / 2
     }
 }
 

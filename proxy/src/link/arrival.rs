@@ -87,13 +87,17 @@ impl Link {
 
     /// The rest of it has come.
     pub(super) fn arrived(&self, thread: &Thread, rest: &[u8]) -> Result<(), Mistrust> {
-        self.arriving_us.set(None);
         let mut flight = self.flight.borrow_mut();
         let special = flight.oldest().and_then(|waiter| waiter.special.as_mut());
         match special.map_or(Verdict::Pass, |special| special.reply(LARGE)) {
-            Verdict::More => Ok(()),
+            Verdict::More => {
+                self.arriving_us.set(None);
+                Ok(())
+            }
             Verdict::Pass => {
+                // If its request has not left whole, its client has a reply that must not be followed by another.
                 let waiter = flight.answered().ok_or(Mistrust::Unasked)?;
+                self.arriving_us.set(None);
                 let us = thread.now_us().saturating_sub(waiter.since_us);
                 thread.counters.backend(waiter.command.id, false, us);
                 drop(flight);
@@ -101,6 +105,7 @@ impl Link {
                 Ok(())
             }
             verdict => {
+                self.arriving_us.set(None);
                 drop(flight);
                 self.judged(thread, verdict, LARGE)
             }

@@ -250,6 +250,7 @@ fn go_on_with_reply(
         }
         Ok(Some(scanned)) => {
             let rest = &bytes[..scanned.len];
+            link.answered.set(true);
             (scanned.len, link.arrived(thread, rest).map(ControlFlow::Continue))
         }
     };

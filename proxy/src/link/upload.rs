@@ -72,10 +72,19 @@ impl Link {
 
     /// Its client is gone, or wants no answer: closes the connection, on which the node has half a request.
     pub(crate) fn abandon_upload(&self) {
+        if !self.is_connected() {
+            // No node has seen any of it, and none will: the next connection must not begin with half a request.
+            self.flight.borrow_mut().withdraw(|_| true);
+        }
         for (_, waiter) in self.flight.borrow_mut().iter_mut() {
             waiter.client = None;
         }
         self.close();
+    }
+
+    /// There is a connection: what is fed leaves, now or soon.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.writer.borrow().is_some()
     }
 
     /// The socket takes bytes again: who feeds it may go on.
@@ -99,8 +108,8 @@ impl Link {
 }
 
 impl Waiter {
-    /// It streams, and all that its client has sent of it has left.
+    /// It streams, and all that its client has sent of it has left. From a client that is gone nothing comes.
     pub(super) fn waits_for_client(&self, all_sent: bool) -> bool {
-        matches!(self.unit(), Some(Unit::Upload(whole)) if all_sent && !whole.get())
+        self.client.is_some() && matches!(self.unit(), Some(Unit::Upload(whole)) if all_sent && !whole.get())
     }
 }

@@ -505,3 +505,37 @@ fn a_client_that_sends_on_while_its_large_replies_come_is_answered_in_order() {
         assert_eq!((client.read().len(), client.read()), (MIB, format!("GET {round}")));
     }
 }
+
+#[test]
+fn a_large_reply_to_a_request_that_has_not_left_whole_is_followed_by_no_other() {
+    let fake = Fake::start(|conn| {
+        if conn.number == 0 {
+            conn.stream().read_exact(&mut [0; 1000]).unwrap();
+            reply_bulk(conn, MIB);
+        }
+        conn.stay_silent();
+    });
+    let settings = [("threads", "1"), ("shared-request-bytes-max", "1073741824")];
+    let front = Front::with(&[fake.port], &settings);
+    let mut client = front.client();
+    let request =
+        [b"*3\r\n$6\r\nGETSET\r\n$1\r\nk\r\n$30000000\r\n", &vec![b'v'; 30_000_000][..], b"\r\n"].concat();
+    client.send_bytes(&request);
+    client.check_closed();
+    assert_eq!(torn(&front), 1.0);
+}
+
+#[test]
+fn a_node_that_closes_after_each_large_reply_is_reached_again_at_once() {
+    let fake = Fake::start(|conn| {
+        conn.next();
+        reply_bulk(conn, MIB);
+    });
+    let settings =
+        [("threads", "1"), ("reconnect-backoff-ms-min", "1"), ("reconnect-backoff-ms-max", "600000")];
+    let front = Front::with(&[fake.port], &settings);
+    let mut client = front.client();
+    for _ in 0..20 {
+        assert_eq!(client.ask("GET a").len(), MIB);
+    }
+}
