@@ -573,7 +573,7 @@ fn who_waits_for_a_link_and_then_for_a_pause_stands_in_nobodys_way() {
     watching.check("WATCH a", "+OK");
     let before = read_bytes(&front);
     client.send_bytes(&set("k", 70_000, 0));
-    until("it waits for a link", || read_bytes(&front) >= before + 60_000.0);
+    until("it waits for a link", || read_bytes(&front) > before);
     operator.check("CLIENT PAUSE 60000 WRITE", "+OK");
     watching.check("UNWATCH", "+OK");
     until("it waits for the pause", || is_paused(&mut operator, "client"));
@@ -618,7 +618,7 @@ fn a_client_that_the_proxy_makes_wait_for_a_link_is_not_idle() {
     for client in [&mut first, &mut second] {
         let before = read_bytes(&front);
         client.send_bytes(&set("k", MB, 0)[..70_000]);
-        until("it stands in the line", || read_bytes(&front) >= before + 66_000.0);
+        until("it stands in the line", || read_bytes(&front) > before);
     }
     let began = std::time::Instant::now();
     until("an idle client would have been closed", || {
