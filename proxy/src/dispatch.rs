@@ -87,33 +87,25 @@ pub(crate) fn run(
     Next::Request
 }
 
-/// Nobody owns the slot of the client's request: it may wait for a topology that says who does, as requests wait for a
-/// shard that has no primary. Err: it has, for as long as may be; the line for the client.
-fn may_wait_for_owner(thread: &Thread, client: &Client) -> Result<(), Vec<u8>> {
+/// Nobody owns the request's slot: it waits for a topology that says who does, as requests wait for a shard that has no
+/// primary, and is given up after as long.
+#[cold]
+fn hold(case: &mut Case<'_>) -> Next {
+    let (thread, client) = (case.thread, case.client);
     thread.shared.stale.notify_one();
     let now_us = thread.now_us();
     let since_us = client.homeless_since_us.get().unwrap_or(now_us);
     let held_us = now_us.saturating_sub(since_us);
     if held_us > thread.limits().hold_us_max {
-        client.homeless_since_us.set(None);
-        return Err(errors::no_owner(held_us / 1000));
-    }
-    client.homeless_since_us.set(Some(since_us));
-    thread.has_homeless.set(true);
-    Ok(())
-}
-
-#[cold]
-fn hold(case: &mut Case<'_>) -> Next {
-    let (thread, client) = (case.thread, case.client);
-    if let Err(line) = may_wait_for_owner(thread, client) {
         thread.counters.request(case.command.id);
         if case.command.id == Id::Exec {
             transaction::abandon(thread, client);
         }
-        case.say(|out| out.extend_from_slice(&line));
+        case.say(|out| out.extend_from_slice(&errors::no_owner(held_us / 1000)));
         return Next::Request;
     }
+    client.homeless_since_us.set(Some(since_us));
+    thread.has_homeless.set(true);
     if case.heard == Heard::Muted && client.reply_mode.get() == ReplyMode::On {
         // CLIENT REPLY SKIP is for this request still.
         client.reply_mode.set(ReplyMode::SkipNext);

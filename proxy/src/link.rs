@@ -25,6 +25,7 @@ use crate::{
     follow::order::LinkId,
     link::{
         flight::Flight,
+        primacy::Primacy,
         silence::{Owed, Sight, Silence},
         unit::Unit,
         waiter::{Special, Waiter},
@@ -38,6 +39,7 @@ mod arrival;
 pub(crate) mod drive;
 pub(crate) mod flight;
 mod loss;
+mod primacy;
 mod silence;
 pub(crate) mod unit;
 mod upload;
@@ -121,8 +123,7 @@ pub(crate) struct Link {
     /// When the present connection was made, and when it brought bytes last.
     up_us: Cell<u64>,
     heard_us: Cell<u64>,
-    /// Its node has been a primary of the topology.
-    pub(crate) was_primary: Cell<bool>,
+    primacy: Cell<Primacy>,
     silence: Cell<Silence>,
     /// How often what the node's connection knew was lost with it.
     losses: Cell<u32>,
@@ -162,7 +163,7 @@ impl Link {
             used_us: Cell::new(now_us),
             up_us: Cell::new(0),
             heard_us: Cell::new(0),
-            was_primary: Cell::new(false),
+            primacy: Cell::default(),
             silence: Cell::default(),
             losses: Cell::new(0),
         }
@@ -354,10 +355,14 @@ impl Link {
         }
     }
 
-    /// Has owed replies and brought nothing for longer than this.
-    pub(crate) fn is_quiet(&self, thread: &Thread, for_us: u64) -> bool {
+    /// Its node was replaced as a primary while it hung. Looked at by every sweep, which is how it knows.
+    pub(crate) fn is_beyond_belief(&self, thread: &Thread) -> bool {
+        let now_us = thread.now_us();
+        let is_primary = self.key.reach == Reach::Primary && thread.is_primary(&self.key.address);
+        let primacy = self.primacy.get().look(is_primary, now_us);
+        self.primacy.set(primacy);
         let is_open = matches!(self.state.get(), State::Up { .. } | State::Silent { .. });
-        is_open && self.silence.get().quiet_us(self.sight(thread)) > for_us
+        is_open && primacy.is_beyond_belief(now_us, self.silence.get().quiet_us(self.sight(thread)))
     }
 
     fn sight(&self, thread: &Thread) -> Sight {

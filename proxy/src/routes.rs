@@ -1,6 +1,6 @@
 //! The topology as a data thread uses it: slot to shard to link, two array accesses.
 
-use std::{rc::Rc, sync::Arc};
+use std::{collections::HashMap, rc::Rc, sync::Arc};
 
 use slotway_cluster::{Database, NodeId, ShardId, Slot, Topology, slot::DATABASES, topology::SlotMap};
 use slotway_resp::Version;
@@ -15,6 +15,8 @@ pub(crate) struct Routes {
     pub(crate) map: SlotMap,
     /// In the order of the topology's shards.
     pub(crate) shards: Vec<Route>,
+    /// By the address of the primary.
+    primaries: HashMap<Arc<str>, ShardId>,
 }
 
 pub(crate) struct Route {
@@ -35,7 +37,20 @@ impl Routes {
             replicas: shard.replicas.iter().map(|id| address(id).into()).collect(),
             links: [const { None }; LINKS],
         });
-        Routes { map: topology.slot_map(), shards: shards.collect(), topology }
+        let shards: Vec<Route> = shards.collect();
+        let primaries = shards.iter().map(|route| (Arc::clone(&route.address), route.id)).collect();
+        Routes { map: topology.slot_map(), shards, primaries, topology }
+    }
+
+    /// The shard of which the node at this address is the primary.
+    pub(crate) fn primary_of(&self, address: &str) -> Option<ShardId> {
+        self.primaries.get(address).copied()
+    }
+
+    /// The shard of which it is the primary or a replica.
+    pub(crate) fn shard_of(&self, address: &Arc<str>) -> Option<ShardId> {
+        let has_replica = |route: &&Route| route.replicas.contains(address);
+        self.primary_of(address).or_else(|| self.shards.iter().find(has_replica).map(|route| route.id))
     }
 
     /// Takes over the links of the routes before, if they lead to the same places. False: requests now go elsewhere.

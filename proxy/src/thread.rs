@@ -9,7 +9,7 @@ use std::{
     collections::HashMap,
     rc::Rc,
     sync::{Arc, PoisonError, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use arc_swap::Cache;
@@ -33,25 +33,15 @@ use crate::{
     link::{self, Link, LinkKey, Reach, Tenancy, Trace},
     local,
     message::Message,
-    metrics::{Counters, Present},
+    metrics::Counters,
     pause::Pause,
     read_from::ReadFrom,
-    routes::{Route, Routes},
+    routes::Routes,
     shared::Shared,
     turn::{self, Turn},
 };
 
-/// How often the deadlines of requests are looked at.
-const SWEEP: Duration = Duration::from_millis(50);
-
-/// Soft limits and idle times of clients count seconds: looked at with every so many sweeps.
-const SWEEPS_PER_SECOND: u32 = 20;
-
-/// A node that is no primary any more and has owed replies for so long was replaced because it hangs.
-const REPLACED_QUIET_US: u64 = 500_000;
-
-/// How long a node may take to answer what it had taken on before it handed over.
-const REPLACED_GRACE_US: u64 = 200_000;
+mod sweep;
 
 /// CLIENT LIST and KILL copy what is known of all clients: so many at a time.
 const LISTINGS_MAX: usize = 1;
@@ -73,8 +63,6 @@ pub(crate) struct Thread {
     pub(crate) leases: Leases,
     pub(crate) pause: Cell<Pause>,
     pub(crate) follow: Follow,
-    /// Since when the topology is the present one. Thread clock, microseconds.
-    routed_us: Cell<u64>,
     /// A client's request may be waiting for somebody to own its slot.
     pub(crate) has_homeless: Cell<bool>,
     /// The limits' own, at hand for every request.
@@ -109,7 +97,6 @@ impl Thread {
             leases: Leases::default(),
             pause: Cell::default(),
             follow: Follow::default(),
-            routed_us: Cell::new(0),
             has_homeless: Cell::new(false),
             read_from: Cell::new(limits.read_from),
             parser: RefCell::default(),
@@ -137,7 +124,6 @@ impl Thread {
         if !Arc::ptr_eq(topology, &self.routes.borrow().topology) {
             let fresh = Routes::new(Arc::clone(topology));
             let former = self.routes.replace(fresh);
-            self.routed_us.set(self.now_us());
             if !self.routes.borrow_mut().keep_links_of(former) {
                 self.settle_clients();
                 self.follow.look_at_links();
@@ -242,9 +228,9 @@ impl Thread {
         self.routes.borrow().shards.iter().position(|route| route.id == id)
     }
 
-    /// Whether `link` leads to the primary of any shard.
-    pub(crate) fn is_primary(&self, link: &Link) -> bool {
-        self.routes.borrow().shards.iter().any(|route| route.address == link.key.address)
+    /// Whether the node at this address is the primary of any shard.
+    pub(crate) fn is_primary(&self, address: &str) -> bool {
+        self.routes.borrow().primary_of(address).is_some()
     }
 
     /// The addresses of a shard's replicas.
@@ -275,7 +261,6 @@ impl Thread {
         let address = Arc::clone(&route.address);
         let key = LinkKey { address, version, database, trace: Trace::Left, reach: Reach::Primary };
         let link = self.open(key, route.id);
-        link.was_primary.set(true);
         *place = Some(Rc::clone(&link));
         link
     }
@@ -294,16 +279,9 @@ impl Thread {
     /// The shared link to a node that a redirection named, or the topology; opened on first use. `shard` is only what it is
     /// called as long as the topology does not know the node.
     pub(crate) fn open_named(self: &Rc<Self>, key: LinkKey, shard: ShardId) -> Rc<Link> {
-        let known = {
-            let routes = self.routes.borrow();
-            let is_of =
-                |route: &&Route| route.address == key.address || route.replicas.contains(&key.address);
-            routes.shards.iter().find(is_of).map(|route| (route.id, route.address == key.address))
-        };
-        if let Some((id, is_primary)) = known {
-            let link = self.open(key, id);
-            link.was_primary.set(link.was_primary.get() || is_primary);
-            return link;
+        let known = self.routes.borrow().shard_of(&key.address);
+        if let Some(id) = known {
+            return self.open(key, id);
         }
         let there = self.links.borrow().get(&key).map(|(link, _)| Rc::clone(link));
         there.unwrap_or_else(|| self.open(key, shard))
@@ -420,93 +398,6 @@ impl Thread {
         }
     }
 
-    /// Looks after deadlines, limits that depend on time, and links that nobody uses.
-    fn sweep(self: &Rc<Self>, number: u32) {
-        self.tick();
-        if !self.pause.get().is_none() {
-            self.look_at_pause();
-        }
-        self.sweep_links();
-        self.sweep_homeless();
-        if number.is_multiple_of(SWEEPS_PER_SECOND) {
-            self.sweep_clients();
-        }
-        if self.shared.cut_clients.load(Ordering::Relaxed) {
-            self.clients.borrow().values().for_each(|client| client.decide(Fate::CloseNow));
-        }
-    }
-
-    /// Requests that were held for long enough although nobody owns their slots are answered.
-    fn sweep_homeless(&self) {
-        if !self.has_homeless.get() {
-            return;
-        }
-        let (now_us, hold_us) = (self.now_us(), self.limits().hold_us_max);
-        let mut any = false;
-        for client in self.clients.borrow().values() {
-            if let Some(since_us) = client.homeless_since_us.get() {
-                any = true;
-                if now_us.saturating_sub(since_us) > hold_us {
-                    client.end_homelessness();
-                }
-            }
-        }
-        self.has_homeless.set(any);
-    }
-
-    fn sweep_clients(&self) {
-        let (mut unparsed, mut queued, mut unread) = (0, 0, 0);
-        for client in self.clients.borrow().values() {
-            client.sweep(self);
-            unparsed += client.unparsed_bytes.get() as u64;
-            queued += client.queued_bytes() as u64;
-            unread += client.replies.borrow().bytes() as u64;
-        }
-        self.counters.unparsed_bytes.set(unparsed);
-        self.counters.queued_bytes.set(queued);
-        self.counters.unread_bytes.set(unread);
-    }
-
-    /// Its node is no primary any more and owes replies that will hardly come. If they come, they are what a node said that
-    /// had been replaced: a write that it acknowledged would be lost. One that handed over by agreement answers soon after.
-    fn was_replaced_while_it_hung(&self, link: &Link) -> bool {
-        let changed_us = self.now_us().saturating_sub(self.routed_us.get());
-        link.key.reach == Reach::Primary
-            && link.was_primary.get()
-            && changed_us > REPLACED_GRACE_US
-            && !self.is_primary(link)
-            && link.is_quiet(self, REPLACED_QUIET_US)
-    }
-
-    fn sweep_links(self: &Rc<Self>) {
-        let idle_us = self.limits().link_idle_us;
-        let mut present = Present::default();
-        for link in self.all_links() {
-            if link.sweep(self) || self.was_replaced_while_it_hung(&link) {
-                link.close();
-            }
-            if link.tenancy == Tenancy::Shared && link.fell_silent(self) {
-                self.spawn(link::drive::probe(Rc::clone(self), Rc::clone(&link)));
-                self.shared.stale.notify_one();
-                self.follow.look_at_links();
-            }
-            *present.links.entry((Arc::clone(&link.key.address), link.state().label())).or_default() += 1;
-            *present.held.entry(link.shard.get()).or_default() += link.held().requests;
-            present.add_load(&link.key.address, link.load());
-            if link.tenancy == Tenancy::Shared && link.is_idle(self, idle_us) {
-                self.close_idle(&link);
-            }
-        }
-        for (shard, load) in self.follow.held() {
-            *present.held.entry(shard).or_default() += load.requests;
-        }
-        self.leases.sweep(self, idle_us);
-        self.leases.count(|node, state| {
-            *present.leases.entry((Arc::clone(node), state)).or_default() += 1;
-        });
-        self.counters.set_present(present);
-    }
-
     /// Lets go of tasks that have ended. One that panicked takes the thread with it: what it left behind (a request half
     /// written to a shared link) cannot be trusted.
     fn reap(&self) {
@@ -518,13 +409,6 @@ impl Thread {
             }
         }
     }
-
-    fn close_idle(&self, link: &Rc<Link>) {
-        if let Some((_, task)) = self.links.borrow_mut().remove(&link.key) {
-            task.abort();
-        }
-        self.routes.borrow_mut().forget(link);
-    }
 }
 
 /// Runs a data thread until it is told to stop and its clients have been answered or cut.
@@ -532,7 +416,7 @@ pub(crate) async fn run(shared: Arc<Shared>, number: usize, mut messages: mpsc::
     let thread = Thread::new(shared, number);
     thread.spawn(turn::write_what_is_marked(Rc::clone(&thread)));
     thread.spawn(follow::run(Rc::clone(&thread)));
-    let mut sweep = tokio::time::interval(SWEEP);
+    let mut sweep = tokio::time::interval(sweep::INTERVAL);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut sweeps: u32 = 0;
     let mut stopping = false;
