@@ -45,7 +45,7 @@ pub const ALL: &[&Group] = &[
 /// The chosen requests of a text. A line is a request; in front of it may stand
 ///
 /// - `700:` it is asked so often, and every `#` in it is the number of the time, from 0;
-/// - `~` elements may come in any order; `~~` pairs may.
+/// - `~` elements may come in any order; `~~` pairs may; `@` it is a time: both sides read a clock.
 ///
 /// `x**70000` is so many letters. A word in double quotes may be empty, hold spaces, and `\xff`, `\r`, `\n`, `\\`, `\"`.
 #[must_use]
@@ -58,9 +58,10 @@ fn questions(line: &str) -> Vec<Question> {
     let (times, line) = repeated.unwrap_or((1, line));
     let (compare, line) = match line.strip_prefix("~~") {
         Some(line) => (Compare::Pairs, line),
-        None => match line.strip_prefix('~') {
-            Some(line) => (Compare::AnyOrder, line),
-            None => (Compare::Bytes, line),
+        None => match (line.strip_prefix('~'), line.strip_prefix('@')) {
+            (Some(line), _) => (Compare::AnyOrder, line),
+            (None, Some(line)) => (Compare::Time, line),
+            (None, None) => (Compare::Bytes, line),
         },
     };
     let one = |number: usize| {
@@ -132,20 +133,23 @@ mod tests {
             SET a \"b c\\x00\\\"\"
             2: HSET h f# #
             ~SMEMBERS ab**2
+            @OBJECT IDLETIME e
             SET e \"\"
         ",
         );
         let words: Vec<Vec<&[u8]>> =
             found.iter().map(|question| question.words.iter().map(Vec::as_slice).collect()).collect();
-        let expected: [&[&[u8]]; 5] = [
+        let expected: [&[&[u8]]; 6] = [
             &[b"SET", b"a", b"b c\0\""],
             &[b"HSET", b"h", b"f0", b"0"],
             &[b"HSET", b"h", b"f1", b"1"],
             &[b"SMEMBERS", b"abab"],
+            &[b"OBJECT", b"IDLETIME", b"e"],
             &[b"SET", b"e", b""],
         ];
         assert_eq!(words, expected);
         assert_eq!(found[3].compare, Compare::AnyOrder);
+        assert_eq!(found[4].compare, Compare::Time);
     }
 
     #[test]

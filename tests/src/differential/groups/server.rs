@@ -66,7 +66,7 @@ const CHOSEN: &str = r#"
     GET often
     TOUCH often
     OBJECT FREQ often
-    OBJECT IDLETIME often
+    @OBJECT IDLETIME often
     EXISTS often
     TTL often
     TYPE often
