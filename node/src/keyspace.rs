@@ -15,6 +15,7 @@ mod contents;
 mod databases;
 pub(crate) mod eviction;
 mod expiry;
+pub(crate) mod long_text;
 mod look_ahead;
 mod scan;
 mod settings;
@@ -39,14 +40,18 @@ mod garbage;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use slotway_cluster::slot::{DATABASES, spread_slot};
 use slotway_cluster::{Database, Placement, Slot};
 
 use contents::{Contents, Shape};
 use entry::Entry;
 use eviction::Pool;
+use long_text::LongText;
+use object::Object;
 use seed::{Random, Seed};
-use text::Origin;
+use text::{Origin, SHARED_FROM};
 use usage::Usage;
 use watches::Watches;
 
@@ -108,6 +113,8 @@ pub(crate) struct Keyspace {
     /// For commands on several sets.
     pub(crate) index_room: set::IndexRoom,
     watches: Watches,
+    /// The buffer of the large request that is being executed: see [`Keyspace::lend`].
+    lent: Option<Arc<Vec<u8>>>,
     /// Where each run of slots that this node answers for ends: see [`scan`].
     runs: scan::Runs,
     /// Other nodes may hold keys, too.
@@ -136,6 +143,7 @@ impl Keyspace {
             garbage: Garbage::default(),
             index_room: set::IndexRoom::default(),
             watches: Watches::default(),
+            lent: None,
             runs: scan::Runs::default(),
             is_one_of_many: false,
             expire_first: 0,
@@ -259,18 +267,43 @@ impl Keyspace {
     /// Sets a key to a string, whatever it was before.
     #[inline]
     pub(crate) fn set_text(&mut self, key: Key<'_>, text: &[u8], deadline: Deadline, now: Millis) {
+        if text.len() >= SHARED_FROM {
+            return self.set_long_text(key, text, deadline, now);
+        }
+        let replace = |entry: &mut Entry| entry.set_text(text, Origin::Stored);
+        self.set_value(key, deadline, now, replace, || Entry::with_text(key.bytes, text));
+    }
+
+    /// As [`Keyspace::set_text`] for a long string: not copied if it is nearly all of its request.
+    #[inline(never)]
+    fn set_long_text(&mut self, key: Key<'_>, text: &[u8], deadline: Deadline, now: Millis) {
+        let lent = self.lent.as_ref().and_then(|buffer| LongText::within(buffer, text));
+        let text = lent.unwrap_or_else(|| LongText::new(text.to_vec()));
+        let replace = |entry: &mut Entry| entry.set_long_text(text.clone(), Origin::Stored);
+        self.set_value(key, deadline, now, replace, || Entry::with_long_text(key.bytes, text.clone()));
+    }
+
+    #[inline]
+    fn set_value(
+        &mut self,
+        key: Key<'_>,
+        deadline: Deadline,
+        now: Millis,
+        replace: impl FnOnce(&mut Entry) -> Option<Box<Object>>,
+        fresh: impl FnOnce() -> Entry,
+    ) {
         self.delete_if_expired(key, now);
         let Keyspace { contents, usage, random, garbage, .. } = self;
         let before = match contents[usize::from(key.place.database.0)].find_mut(key.place, key.bytes) {
             Some(entry) => {
-                if let Some(object) = entry.set_text(text, Origin::Stored) {
+                if let Some(object) = replace(entry) {
                     garbage.add_object(object);
                 }
                 usage.note(entry, now, random);
                 entry.deadline()
             }
             None => {
-                self.insert(key, Entry::with_text(key.bytes, text), now);
+                self.insert(key, fresh(), now);
                 None
             }
         };
@@ -279,6 +312,12 @@ impl Keyspace {
             (Deadline::Clear, Some(_)) => self.set_deadline(key, None, now),
             (Deadline::At(at), _) => self.set_deadline(key, Some(at), now),
         }
+    }
+
+    /// Says that the requests which are executed next lie in this buffer: what is nearly all of it becomes a value as it
+    /// is. None: they do not any more.
+    pub(crate) fn lend(&mut self, buffer: Option<&Arc<Vec<u8>>>) {
+        self.lent = buffer.cloned();
     }
 
     /// Sets a key to a string that a command has made: no number, no deadline.

@@ -9,6 +9,7 @@ use std::{
     cell::RefCell,
     pin::pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -164,17 +165,17 @@ impl Connection {
         self.end_turn(thread, node, desk, served.now)
     }
 
-    /// Executes what is in a buffer of the connection's own.
+    /// Executes what is in a buffer of the connection's own. A long string that is nearly all of it keeps the buffer.
     fn execute_own(&mut self, thread: &Thread, rest: Rest) -> Result<Step, End> {
         let node = &mut *thread.node.borrow_mut();
         let desk = &mut *thread.desk.borrow_mut();
-        let Rest { mut bytes, mut parser, .. } = rest;
-        let served = self.execute(node, desk, &bytes, &mut parser);
-        if served.executed_bytes < bytes.len() {
-            if served.executed_bytes > 0 {
-                bytes.drain(..served.executed_bytes);
-                bytes.shrink_to(bytes.len().max(INPUT_BYTES));
-            }
+        let Rest { bytes, mut parser, .. } = rest;
+        let buffer = Arc::new(bytes);
+        node.keyspace.lend(Some(&buffer));
+        let served = self.execute(node, desk, &buffer, &mut parser);
+        node.keyspace.lend(None);
+        if served.executed_bytes < buffer.len() {
+            let bytes = left_of(buffer, served.executed_bytes);
             self.rest = Some(Box::new(Rest { bytes, parser, runnable: served.flow != Flow::On }));
         }
         self.end_turn(thread, node, desk, served.now)
@@ -210,6 +211,19 @@ impl Connection {
         let replies = 0..desk.output.len();
         self.conclude(node, &mut desk.output, replies, now)?;
         Ok(Step::Worked)
+    }
+}
+
+/// What a buffer holds from `start` on, in the same buffer if nobody keeps that.
+fn left_of(buffer: Arc<Vec<u8>>, start: usize) -> Vec<u8> {
+    match Arc::try_unwrap(buffer) {
+        Ok(bytes) if start == 0 => bytes,
+        Ok(mut bytes) => {
+            bytes.drain(..start);
+            bytes.shrink_to(bytes.len().max(INPUT_BYTES));
+            bytes
+        }
+        Err(kept) => kept[start..].to_vec(),
     }
 }
 

@@ -1,17 +1,16 @@
 //! Values too large or too rich to lie in their entry.
 
-use std::sync::Arc;
-
 use super::entry::{Entry, Form, Value};
 use super::list::Chunks;
+use super::long_text::LongText;
 use super::seed::Seed;
 use super::sorted_set::Indexed;
 use super::table::Table;
 
 /// A value behind a pointer of its own.
 pub(crate) enum Object {
-    /// A long string. Counted, so that an answer on its way out can hold it without a copy.
-    Text(Arc<Vec<u8>>),
+    /// A long string. Counted, so that others can hold it without a copy.
+    Text(LongText),
     /// A hash of many or long fields: a table of entries, field as key and value as value.
     Hash(Table),
     /// A list that is long in elements or bytes.
@@ -45,7 +44,7 @@ impl Object {
     /// About how many bytes it holds, judged by this many elements; 0: all of them.
     pub(crate) fn bytes(&self, samples: usize) -> usize {
         let inner = match self {
-            Object::Text(text) => text.capacity().next_multiple_of(PAGE) + TEXT_BYTES,
+            Object::Text(text) => text.allocated().next_multiple_of(PAGE) + TEXT_BYTES,
             Object::Hash(table) | Object::Set(table) => table.bytes(samples, |entry| bytes(entry, samples)),
             Object::List(chunks) => chunks.bytes(samples),
             Object::SortedSet(set) => set.bytes(samples),
@@ -55,7 +54,7 @@ impl Object {
 
     fn duplicate(&self, seed: &Seed) -> Object {
         match self {
-            Object::Text(text) => Object::Text(Arc::clone(text)),
+            Object::Text(text) => Object::Text(text.clone()),
             Object::Hash(table) => Object::Hash(duplicate_table(table, seed)),
             Object::List(list) => Object::List(list.clone()),
             Object::Set(table) => Object::Set(duplicate_table(table, seed)),

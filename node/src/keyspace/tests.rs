@@ -315,3 +315,20 @@ fn looking_ahead_finds_the_same_places() {
     let expected: Vec<Place> = names.iter().map(|bytes| keyspace.place(SPREAD, bytes)).collect();
     assert_eq!(places, expected);
 }
+
+#[test]
+fn a_long_string_keeps_the_buffer_of_its_request_and_a_short_or_small_part_does_not() {
+    let mut keyspace = keyspace();
+    let request = Arc::new([b"SET k ".as_slice(), &[b'v'; 100_000], b"\r\n"].concat());
+    let own = &request[6..100_006];
+    let key = keyspace.key(SPREAD, b"k");
+    let place = |keyspace: &Keyspace| keyspace.find(key).and_then(Entry::text).map(<[u8]>::as_ptr);
+    keyspace.lend(Some(&request));
+    keyspace.set_text(key, own, Deadline::Clear, Millis(1));
+    assert_eq!(place(&keyspace), Some(own.as_ptr()));
+    keyspace.set_text(key, &own[..70_000], Deadline::Clear, Millis(1));
+    assert_ne!(place(&keyspace), Some(own.as_ptr()), "too much else would be kept with it");
+    keyspace.lend(None);
+    keyspace.set_text(key, own, Deadline::Clear, Millis(1));
+    assert_ne!(place(&keyspace), Some(own.as_ptr()), "nobody lent it");
+}

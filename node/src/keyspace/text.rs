@@ -3,9 +3,8 @@
 //! A string is always kept as the bytes that a client wrote, also when it is a number: GET is the common case. What
 //! OBJECT ENCODING says of it follows from its bytes and from how it came to be, which the entry's mark remembers.
 
-use std::sync::Arc;
-
 use super::entry::{Entry, Form, Value};
+use super::long_text::LongText;
 use super::object::Object;
 
 /// Strings of this length and more have an allocation of their own, which an answer on its way out may share.
@@ -54,8 +53,12 @@ impl Entry {
         if text.len() < SHARED_FROM {
             Entry::new(key, Form::Text, text)
         } else {
-            Entry::with_object(key, long(text.to_vec()))
+            Entry::with_long_text(key, LongText::new(text.to_vec()))
         }
+    }
+
+    pub(crate) fn with_long_text(key: &[u8], text: LongText) -> Entry {
+        Entry::with_object(key, Box::new(Object::Text(text)))
     }
 
     /// The string; None when the value is something else.
@@ -73,20 +76,23 @@ impl Entry {
         if text.len() < SHARED_FROM {
             return self.set_text(&text, origin);
         }
-        let old = self.set_object(long(text));
+        self.set_long_text(LongText::new(text), origin)
+    }
+
+    /// As [`Entry::set_text`] for a text that may have other owners.
+    pub(crate) fn set_long_text(&mut self, text: LongText, origin: Origin) -> Option<Box<Object>> {
+        let old = self.set_object(Box::new(Object::Text(text)));
         self.set_mark(origin.mark());
         old
     }
 
     /// Replaces whatever the value is; gives back what may be slow to drop.
     pub(crate) fn set_text(&mut self, text: &[u8], origin: Origin) -> Option<Box<Object>> {
-        let old = if text.len() < SHARED_FROM {
-            let old = self.take_object();
-            self.set_bytes(Form::Text, text);
-            old
-        } else {
-            self.set_object(long(text.to_vec()))
-        };
+        if text.len() >= SHARED_FROM {
+            return self.set_long_text(LongText::new(text.to_vec()), origin);
+        }
+        let old = self.take_object();
+        self.set_bytes(Form::Text, text);
         self.set_mark(origin.mark());
         old
     }
@@ -98,7 +104,7 @@ impl Entry {
         match self.form() {
             Form::Text => self.bytes_mut(),
             _ => match self.object_mut() {
-                Some(Object::Text(text)) => Some(Arc::make_mut(text).as_mut_slice()),
+                Some(Object::Text(text)) => Some(text.own().as_mut_slice()),
                 _ => None,
             },
         }
@@ -128,13 +134,13 @@ impl Entry {
 
     fn lengthen(&mut self, len: usize) {
         if let Some(Object::Text(text)) = self.object_mut() {
-            grow(Arc::make_mut(text), len);
+            text.edit(|bytes| grow(bytes, len));
         } else if len < SHARED_FROM {
             self.resize(len);
         } else {
             let mut text = self.text().unwrap_or_default().to_vec();
             grow(&mut text, len);
-            drop(self.set_object(long(text)));
+            drop(self.set_object(Box::new(Object::Text(LongText::new(text)))));
         }
     }
 
@@ -180,10 +186,6 @@ fn grow(text: &mut Vec<u8>, len: usize) {
         text.reserve_exact(len - text.len() + len.min(SPARE_BYTES_MAX));
     }
     text.resize(len, 0);
-}
-
-fn long(text: Vec<u8>) -> Box<Object> {
-    Box::new(Object::Text(Arc::new(text)))
 }
 
 /// An integer in the one way it is written: no sign `+`, no zeros in front, no `-0`, nothing around it.
@@ -284,7 +286,7 @@ mod tests {
     fn a_string_that_someone_holds_is_copied_before_it_changes() {
         let mut entry = Entry::with_text(b"k", &[b'a'; SHARED_FROM]);
         let Value::Object(Object::Text(held)) = entry.value() else { panic!("a long string is counted") };
-        let held = Arc::clone(held);
+        let held = held.clone();
         entry.write_text(0, b"b");
         assert_eq!((held[0], entry.text().unwrap()[0]), (b'a', b'b'));
     }

@@ -17,7 +17,7 @@ fn object_text(entry: &Entry) -> &[u8] {
 }
 
 fn long(byte: u8) -> Box<Object> {
-    Box::new(Object::Text(std::sync::Arc::new(vec![byte; 100])))
+    Box::new(Object::Text(crate::keyspace::long_text::LongText::new(vec![byte; 100])))
 }
 
 #[test]
