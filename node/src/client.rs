@@ -17,7 +17,7 @@ use slotway_commands::Id;
 use slotway_link::End;
 use slotway_resp::Version;
 
-use crate::{call::Millis, keyspace::Keyspace, transaction::Transaction};
+use crate::{call::Millis, keyspace::Keyspace, membership::Reads, transaction::Transaction};
 
 /// The number that CLIENT ID answers: never used twice in the life of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,6 +89,7 @@ pub(crate) struct Client {
     pub(crate) fate: Cell<Fate>,
     pub(crate) no_evict: Cell<bool>,
     pub(crate) no_touch: Cell<bool>,
+    pub(crate) reads: Cell<Reads>,
     pub(crate) name: RefCell<Vec<u8>>,
     pub(crate) library_name: RefCell<Vec<u8>>,
     pub(crate) library_version: RefCell<Vec<u8>>,
@@ -128,6 +129,7 @@ impl Client {
             fate: Cell::new(Fate::Open),
             no_evict: Cell::new(false),
             no_touch: Cell::new(false),
+            reads: Cell::default(),
             name: RefCell::default(),
             library_name: RefCell::default(),
             library_version: RefCell::default(),
@@ -200,6 +202,7 @@ impl Client {
         });
         self.no_evict.set(false);
         self.no_touch.set(false);
+        self.reads.set(Reads::Owner);
         self.name.borrow_mut().clear();
     }
 

@@ -120,7 +120,7 @@ fn admit(node: &Node, question: &Question<'_>, database: Database) -> Result<(),
         return Err(errors::NOAUTH.into());
     }
     match node.membership.adopted() {
-        Some(adopted) => adopted.check(row, request, database, places, standing),
+        Some(adopted) => adopted.check(row, request, database, places, client),
         None => Ok(()),
     }
 }

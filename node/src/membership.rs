@@ -3,7 +3,8 @@
 //! A node started alone is a plain Redis server: it owns every slot and knows no CROSSSLOT. A member of the control
 //! group adopts it with `SLOTWAY TOPOLOGY version json node-id`; from then on it is managed: it answers only for the
 //! slots of the shard whose primary it is, and refuses another cluster's topology, also after a restart, because
-//! the topology is kept in `DIR/node.json`. A replica owns no slot.
+//! the topology is kept in `DIR/node.json`. A replica owns no slot; it answers reads of its shard's slots for clients that
+//! said READONLY, as replicas of a Redis Cluster do.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,12 @@ use slotway_cluster::{
 use slotway_commands::{Command, Id, keys, row::Policy};
 use slotway_resp::Request;
 
-use crate::{call::Refusal, client::Standing, keyspace::Place, membership::file::NodeFile};
+use crate::{
+    call::Refusal,
+    client::{Client, Standing},
+    keyspace::Place,
+    membership::file::NodeFile,
+};
 
 mod file;
 
@@ -41,6 +47,18 @@ pub(crate) struct Adopted {
     slots: SlotMap,
     /// Index of the shard whose primary this node is.
     serves: Option<usize>,
+    /// Index of the shard whose replica it is.
+    copies: Option<usize>,
+}
+
+/// What a client accepts as an answer to its reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Reads {
+    /// Those of the slot's owner only.
+    #[default]
+    Owner,
+    /// READONLY: those of a replica too.
+    Copies,
 }
 
 /// The slot of a transaction's keys, once there is a key.
@@ -98,7 +116,8 @@ impl Adopted {
     fn new(topology: Topology, me: NodeId) -> Adopted {
         let slots = topology.slot_map();
         let serves = topology.shards.iter().position(|shard| shard.primary == me);
-        Adopted { topology, me, slots, serves }
+        let copies = topology.shards.iter().position(|shard| shard.replicas.contains(&me));
+        Adopted { topology, me, slots, serves, copies }
     }
 
     /// The shard this node belongs to, as primary or replica.
@@ -115,6 +134,12 @@ impl Adopted {
         self.serves.is_some() && self.slots.owner(slot) == self.serves
     }
 
+    /// Whether it answers for a slot in this way.
+    fn answers(&self, slot: Slot, reads: Reads) -> bool {
+        let copied = || self.copies.is_some() && self.slots.owner(slot) == self.copies;
+        self.owns(slot) || reads == Reads::Copies && copied()
+    }
+
     /// Refuses a request whose keys are not all this node's to answer for. `places` may say where some of its keys
     /// lie.
     pub(crate) fn check(
@@ -123,7 +148,7 @@ impl Adopted {
         request: Request<'_>,
         database: Database,
         places: &[Place],
-        standing: Standing,
+        client: &Client,
     ) -> Result<(), Refusal> {
         if row.id == Id::Swapdb {
             // It would move keys of this node between slots that others may hold.
@@ -134,13 +159,14 @@ impl Adopted {
         }
         // Keys that cannot be told: the command itself will answer a syntax error.
         let Ok(positions) = keys::positions(row, request) else { return Ok(()) };
+        let split = matches!(row.proxy, Policy::Split(_)) && client.standing.get() == Standing::Member;
+        let reads = if row.is_readonly() { client.reads.get() } else { Reads::Owner };
         let mut first: Option<Slot> = None;
         for (nth, position) in positions.enumerate() {
             let slot = match places.get(nth) {
                 Some(place) => place.slot,
                 None => slot_of(&self.topology.placement, database, request.word(position)),
             };
-            let split = matches!(row.proxy, Policy::Split(_)) && standing == Standing::Member;
             match first {
                 // A proxy cuts such a request by shard: the slots may differ as long as all are served here.
                 Some(seen) if seen != slot && !split => return Err(CROSSSLOT.into()),
@@ -148,7 +174,7 @@ impl Adopted {
                 _ => {}
             }
             first = Some(slot);
-            if !self.owns(slot) {
+            if !self.answers(slot, reads) {
                 return Err(self.refer(slot));
             }
         }
@@ -174,9 +200,9 @@ impl Adopted {
     }
 
     /// Refuses a slot that is another node's.
-    pub(crate) fn check_slot(&self, slot: OneSlot) -> Result<(), Refusal> {
+    pub(crate) fn check_slot(&self, slot: OneSlot, reads: Reads) -> Result<(), Refusal> {
         match slot.0 {
-            Some(slot) if !self.owns(slot) => Err(self.refer(slot)),
+            Some(slot) if !self.answers(slot, reads) => Err(self.refer(slot)),
             _ => Ok(()),
         }
     }

@@ -22,7 +22,7 @@ use slotway_resp::{Limits, Parser, Request, number};
 use crate::{
     call::{Millis, Refusal},
     keyspace::{Key, Keyspace, Watch},
-    membership::{Adopted, OneSlot},
+    membership::{Adopted, OneSlot, Reads},
 };
 
 /// How far a client's transaction is.
@@ -136,13 +136,15 @@ impl Transaction {
         }
     }
 
-    /// Whether all queued keys lie in one slot of this node. `database` is the client's.
+    /// Whether all queued keys lie in one slot of this node. `database` and `reads` are the client's.
     pub(crate) fn check_slots(
         &self,
         adopted: &Adopted,
         database: Database,
+        reads: Reads,
         room: &mut Room,
     ) -> Result<(), Refusal> {
+        let reads = if self.holds(Flag::Write) { Reads::Owner } else { reads };
         let mut slot = OneSlot::default();
         let mut database = database;
         let checked = room.read(&self.queue.borrow(), |request| {
@@ -151,7 +153,7 @@ impl Transaction {
             database = database_behind(row, request, database);
             Ok(())
         });
-        checked.and_then(|()| adopted.check_slot(slot))
+        checked.and_then(|()| adopted.check_slot(slot, reads))
     }
 
     /// EXEC begins: the queue, to be run and given back to [`Transaction::finish`].

@@ -16,7 +16,7 @@ use slotway_resp::write;
 use super::{connection::integer, help::write_help};
 use crate::{
     call::{Done, Refusal},
-    membership::Adopted,
+    membership::{Adopted, Reads},
     server_call::ServerCall,
 };
 
@@ -184,8 +184,24 @@ pub(crate) fn myid(call: &mut ServerCall<'_>) -> Done {
     Ok(())
 }
 
-/// READONLY, READWRITE and ASKING: a node answers for the slots it owns and for no others, so nothing changes.
-pub(crate) fn mode(call: &mut ServerCall<'_>) -> Done {
+/// READONLY: a replica answers this client's reads of its primary's slots from its copy.
+pub(crate) fn readonly(call: &mut ServerCall<'_>) -> Done {
+    set_reads(call, Reads::Copies)
+}
+
+pub(crate) fn readwrite(call: &mut ServerCall<'_>) -> Done {
+    set_reads(call, Reads::Owner)
+}
+
+fn set_reads(call: &mut ServerCall<'_>, reads: Reads) -> Done {
+    adopted(call)?;
+    call.client.reads.set(reads);
+    write::simple(call.out, "OK");
+    Ok(())
+}
+
+/// ASKING: a node answers for the slots it owns and for no others, so nothing changes.
+pub(crate) fn asking(call: &mut ServerCall<'_>) -> Done {
     adopted(call)?;
     write::simple(call.out, "OK");
     Ok(())

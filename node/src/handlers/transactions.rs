@@ -81,7 +81,8 @@ fn judge(client: &Client, call: &mut ServerCall<'_>) -> Result<Verdict, Refusal>
     let Node { membership, keyspace, transaction_room, .. } = &mut *call.node;
     // First of all, as in Redis: the client is to learn where the keys are rather than that it made mistakes.
     if let Some(adopted) = membership.adopted() {
-        client.transaction.check_slots(adopted, client.database.get(), transaction_room)?;
+        let (database, reads) = (client.database.get(), client.reads.get());
+        client.transaction.check_slots(adopted, database, reads, transaction_room)?;
     }
     if client.transaction.is_spoiled() {
         return Err(errors::EXECABORT.into());

@@ -150,6 +150,29 @@ fn a_replica_owns_no_slot() {
 }
 
 #[test]
+fn a_replica_answers_reads_of_its_shard_for_a_client_that_said_readonly() {
+    let (node, mut member) = node_with_member();
+    assert_eq!(adopt(&mut member, 5, "n3"), ok());
+    let mut client = node.client();
+    let moved = error("MOVED 5061 10.0.0.1:7001");
+    assert_eq!(client.say("READONLY"), ok());
+    assert_eq!(client.say("EXISTS bar"), Frame::Integer(0));
+    assert_eq!(client.say("SET bar 1"), moved, "a write goes to the primary");
+    assert!(text(&client.say("GET foo")).starts_with("MOVED 12182"), "that is another shard's");
+    client.say("MULTI");
+    client.say("EXISTS bar");
+    assert_eq!(client.say("EXEC"), Frame::Array(vec![Frame::Integer(0)]));
+    client.say("MULTI");
+    assert_eq!(client.say("DEL bar"), moved);
+    assert!(text(&client.say("EXEC")).starts_with("EXECABORT"));
+    assert_eq!(client.say("READWRITE"), ok());
+    assert_eq!(client.say("EXISTS bar"), moved);
+    assert_eq!(client.say("READONLY"), ok());
+    client.say("RESET");
+    assert_eq!(client.say("EXISTS bar"), moved, "RESET forgets it");
+}
+
+#[test]
 fn the_newest_topology_of_the_own_cluster_holds() {
     let (node, mut member) = node_with_member();
     let state = |member: &mut Client<_>| -> serde_json::Value {

@@ -111,7 +111,8 @@ async fn introduce(thread: &Thread, link: &Link, stream: &mut TcpStream) -> io::
     if link.key.trace == Trace::None {
         requests.push(vec![b"CLIENT".to_vec(), b"NO-TOUCH".to_vec(), b"ON".to_vec()]);
     }
-    if link.key.reach == Reach::Replica && thread.kind() == Kind::Cluster {
+    let kind = thread.kind();
+    if link.key.reach == Reach::Replica && kind != Kind::Redis {
         requests.push(vec![b"READONLY".to_vec()]);
     }
     requests.push(vec![b"PING".to_vec()]);
@@ -123,9 +124,11 @@ async fn introduce(thread: &Thread, link: &Link, stream: &mut TcpStream) -> io::
     let mut received = Vec::new();
     for words in &requests {
         let frame = next_frame(stream, &mut received).await?;
-        // A Redis before 7.2 knows no NO-TOUCH and counts every use: better than no answers at all.
+        // A Redis before 7.2 knows no NO-TOUCH and counts every use: better than no answers at all. A Slotway node that
+        // belongs to no cluster has no slots to be read-only about.
+        let is_optional = words[0] == b"CLIENT" || words[0] == b"READONLY" && kind == Kind::Slotway;
         if let Frame::Error(text) = frame
-            && words[0] != b"CLIENT"
+            && !is_optional
         {
             let text = String::from_utf8_lossy(&text).into_owned();
             return Err(io::Error::other(text));
