@@ -98,11 +98,20 @@ pub const READONLY: &str = "READONLY You can't write against a read only replica
 pub const MASTERDOWN: &str =
     "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
 pub const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+pub const SNAPSHOT_FAILED: &str = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that \
+     may modify the data set are disabled, because this instance is configured to report errors during writes if RDB \
+     snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB \
+     error.";
 /// Also a proxy's, once `min_copies` was not met for as long as a request may be held.
 pub const NOREPLICAS: &str = "NOREPLICAS Not enough good replicas to write.";
 pub const SHUTDOWN_FAILED: &str = "ERR Errors trying to SHUTDOWN. Check logs.";
 const LFU_SWITCH: &str = "Please note that when switching between policies at runtime LRU and LFU data will take \
                           some time to adjust.";
+
+/// The append-only file takes no more; `why` is the system's text.
+pub fn log_failed(why: &str) -> String {
+    format!("MISCONF Errors writing to the AOF file: {why}")
+}
 
 // Slots.
 pub const CROSSSLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";

@@ -1,7 +1,7 @@
 //! One request from its words to its reply: may it run, who answers it, what is counted.
 //!
 //! The order of the questions is Redis's: is there such a command, has it the right number of words, has the
-//! client authenticated, are the keys ours, is there memory. Stands on the path of every request: allocates nothing unless it
+//! client authenticated, are the keys ours, is there memory, is the node sound. Stands on the path of every request: allocates nothing unless it
 //! refuses, and reads the clock as seldom as [`timing`] can.
 //!
 //! Between MULTI and EXEC the same questions are asked, and then the request is queued instead of run.
@@ -108,6 +108,11 @@ fn run(node: &mut Node, question: &Question<'_>, out: &mut Vec<u8>) -> Done {
     {
         return Err(rejected(node, question, errors::OOM.into()));
     }
+    if !node.condition.is_sound()
+        && let Some(refusal) = node.condition.refuses(row, client)
+    {
+        return Err(rejected(node, question, refusal));
+    }
     call(node, question, out)
 }
 
@@ -180,6 +185,10 @@ fn queue(node: &mut Node, question: &Question<'_>, out: &mut Vec<u8>) -> Done {
     let admitted = admitted.and_then(|()| match eviction::make_room(node, now) {
         Outcome::Full => Err(errors::OOM.into()),
         Outcome::Enough | Outcome::Unfinished => Ok(()),
+    });
+    let admitted = admitted.and_then(|()| match node.condition.refuses(row, client) {
+        Some(refusal) => Err(refusal),
+        None => Ok(()),
     });
     admitted.map_err(|refusal| rejected(node, question, refusal))?;
     transaction.push(row, request, &mut node.transaction_room);

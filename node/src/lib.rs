@@ -12,6 +12,7 @@ mod connection;
 mod desk;
 mod output;
 
+mod condition;
 mod dispatch;
 mod eviction;
 mod execute;
@@ -37,6 +38,8 @@ mod node;
 mod slow_log;
 mod statistics;
 mod transaction;
+
+mod persistence;
 
 mod advice;
 mod housekeeping;

@@ -3,20 +3,23 @@
 use std::rc::Rc;
 
 use slotway_cluster::{Database, Placement, slot::DATABASES};
+use slotway_commands::Command;
 use slotway_config::{Key, Secret, Settings};
 use tokio::sync::{Notify, watch};
 
 use crate::{
     bounds::{self, Bounds},
     call::Millis,
-    client::{Clients, Standing},
+    client::{Client, Clients, Standing},
+    condition::Condition,
     eviction::Exceeded,
     identity::Identity,
     keyspace::Keyspace,
     latency::Latency,
     membership::Membership,
     memory::Memory,
-    pause::Pause,
+    pause::{self, Congested, Congestion, Pause},
+    persistence::Persistence,
     slow_log::SlowLog,
     statistics::Statistics,
     timing::Timing,
@@ -39,6 +42,11 @@ pub(crate) struct Node {
     pub(crate) latency: Latency,
     /// CLIENT PAUSE
     pub(crate) pause: Pause,
+    /// Why writes wait for the disk.
+    pub(crate) congestion: Congestion,
+    /// What keeps it from serving everything.
+    pub(crate) condition: Condition,
+    pub(crate) persistence: Persistence,
     /// How long memory was above `maxmemory`.
     pub(crate) exceeded: Exceeded,
     pub(crate) identity: Identity,
@@ -75,6 +83,9 @@ impl Node {
             slow_log: SlowLog::default(),
             latency: Latency::default(),
             pause: Pause::None,
+            congestion: Congestion::default(),
+            condition: Condition::default(),
+            persistence: Persistence::new(now),
             exceeded: Exceeded::default(),
             identity,
             secret,
@@ -95,9 +106,39 @@ impl Node {
         }
     }
 
+    /// Whether some commands have to wait: [`Node::holds`] says which.
+    #[inline]
+    pub(crate) fn is_holding(&self) -> bool {
+        !(self.pause.is_none() & self.congestion.is_none())
+    }
+
+    /// Whether a command of this client has to wait.
+    #[cold]
+    pub(crate) fn holds(&self, client: &Client, row: &Command, now: Millis) -> bool {
+        self.pause.holds(client, row, now) || !self.congestion.is_none() && pause::is_write(client, row)
+    }
+
     /// Lets those go on who wait for the end of a pause.
     pub(crate) fn unpause(&mut self) {
         self.pause = Pause::None;
+        self.wake_paused();
+    }
+
+    /// Writes wait for the disk from now on, until [`Node::relieve`] is called as often for this reason.
+    pub(crate) fn congest(&mut self, why: Congested) {
+        *self.congestion.of(why) += 1;
+    }
+
+    pub(crate) fn relieve(&mut self, why: Congested) {
+        let count = self.congestion.of(why);
+        *count = count.saturating_sub(1);
+        if self.congestion.is_none() {
+            self.wake_paused();
+        }
+    }
+
+    /// Who has to wait all the same finds out by trying again.
+    fn wake_paused(&mut self) {
         for client in self.clients.iter().filter(|client| client.is_paused.replace(false)) {
             client.wake();
         }

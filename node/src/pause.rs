@@ -1,8 +1,8 @@
-//! CLIENT PAUSE: commands wait, for a time or until CLIENT UNPAUSE.
+//! CLIENT PAUSE: commands wait, for a time or until CLIENT UNPAUSE. And writes wait when the disk cannot keep up with them.
 //!
 //! A connection whose next command has to wait sleeps with that command unread, and with all behind it: nothing is
 //! reordered. Meanwhile no key goes by eviction, or by its deadline unless it is asked for: what an operator pauses
-//! writes for may not change by itself.
+//! writes for may not change by itself. That does not hold for [`Congestion`]: there it is only a matter of pace.
 
 use slotway_commands::{
     Command, Id,
@@ -57,9 +57,44 @@ impl Pause {
         match self {
             Pause::None => false,
             Pause::All(_) => true,
-            Pause::Writes(_) => [Flag::Write, Flag::MayReplicate]
-                .into_iter()
-                .any(|flag| row.flags.has(flag) || row.id == Id::Exec && client.transaction.holds(flag)),
+            Pause::Writes(_) => is_write(client, row),
+        }
+    }
+}
+
+/// Whether a command of this client may change keys.
+pub(crate) fn is_write(client: &Client, row: &Command) -> bool {
+    [Flag::Write, Flag::MayReplicate]
+        .into_iter()
+        .any(|flag| row.flags.has(flag) || row.id == Id::Exec && client.transaction.holds(flag))
+}
+
+/// Why writes wait although nobody asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Congested {
+    /// A snapshot holds as many old values as it may ([`crate::snapshot`]).
+    Snapshot,
+    /// The append-only file's thread has as much to write as it may.
+    Log,
+}
+
+/// How many reasons of each kind there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Congestion {
+    snapshots: u16,
+    logs: u16,
+}
+
+impl Congestion {
+    #[inline]
+    pub(crate) fn is_none(self) -> bool {
+        self == Congestion::default()
+    }
+
+    pub(crate) fn of(&mut self, why: Congested) -> &mut u16 {
+        match why {
+            Congested::Snapshot => &mut self.snapshots,
+            Congested::Log => &mut self.logs,
         }
     }
 }

@@ -156,8 +156,7 @@ impl Run<'_> {
         first_reply: usize,
     ) -> Flow {
         let row = looked.row;
-        let pause = self.node.pause;
-        if !pause.is_none() && row.is_some_and(|row| pause.holds(client, row, self.now)) {
+        if self.node.is_holding() && row.is_some_and(|row| self.node.holds(client, row, self.now)) {
             client.is_paused.set(true);
             return Flow::Wait;
         }
