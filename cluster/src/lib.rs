@@ -8,6 +8,7 @@ pub mod cursor;
 pub mod discovery;
 pub mod ids;
 pub mod ranges;
+pub mod replication;
 pub mod slot;
 pub mod topology;
 pub mod view;

@@ -10,8 +10,6 @@ use slotway_config::Secret;
 pub(crate) struct Identity {
     /// INFO's `run_id`: 40 hexadecimal digits.
     pub(crate) run_id: String,
-    /// INFO's `master_replid`: 40 hexadecimal digits.
-    pub(crate) history: String,
     /// PROTOCOL.md's incarnation: a restarted node is a different member.
     pub(crate) incarnation: String,
     /// Decides the order of SCAN. The nodes of a cluster share it, which is what lets a scan go on when a slot moves.
@@ -23,17 +21,9 @@ impl Identity {
     pub(crate) fn new(secret: Option<&Secret>) -> Identity {
         Identity {
             run_id: random_hex::<20>(),
-            history: random_hex::<20>(),
             incarnation: random_hex::<16>(),
             scan_seed: secret.map_or_else(random, seed_of),
         }
-    }
-}
-
-impl Identity {
-    /// DEBUG CHANGE-REPL-ID
-    pub(crate) fn renew_history(&mut self) {
-        self.history = random_hex::<20>();
     }
 }
 
@@ -54,7 +44,8 @@ fn random_hex<const N: usize>() -> String {
     })
 }
 
-fn random<const N: usize>() -> [u8; N] {
+/// Bytes that nobody can foretell.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     let read = File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut bytes));
     read.expect("the system has a source of random bytes");

@@ -35,6 +35,7 @@ mod latency;
 mod membership;
 mod memory;
 mod node;
+mod replication;
 mod slow_log;
 mod statistics;
 mod transaction;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use slotway_cluster::{Database, Placement, slot::DATABASES};
+use slotway_cluster::{Database, Placement, replication::HistoryId, slot::DATABASES};
 use slotway_commands::Command;
 use slotway_config::{Key, Secret, Settings};
 use tokio::sync::{Notify, watch};
@@ -13,13 +13,14 @@ use crate::{
     client::{Client, Clients, Standing},
     condition::Condition,
     eviction::Exceeded,
-    identity::Identity,
+    identity::{self, Identity},
     keyspace::Keyspace,
     latency::Latency,
     membership::Membership,
     memory::Memory,
     pause::{self, Congested, Congestion, Pause},
     persistence::Persistence,
+    replication::Replication,
     slow_log::SlowLog,
     statistics::Statistics,
     timing::Timing,
@@ -50,6 +51,7 @@ pub(crate) struct Node {
     /// How long memory was above `maxmemory`.
     pub(crate) exceeded: Exceeded,
     pub(crate) identity: Identity,
+    pub(crate) replication: Replication,
     /// What members prove themselves with; without one there are no members.
     pub(crate) secret: Option<Secret>,
     /// The client port.
@@ -88,6 +90,7 @@ impl Node {
             persistence: Persistence::new(now),
             exceeded: Exceeded::default(),
             identity,
+            replication: Replication::new(HistoryId::from_random(identity::random())),
             secret,
             port,
             started_at: now,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use slotway_cluster::replication::HistoryId;
 use slotway_commands::{errors, glob};
 use slotway_config::Key;
 use slotway_resp::write;
@@ -14,6 +15,7 @@ use super::{
 use crate::{
     call::{Done, Refusal},
     client::Client,
+    identity,
     keyspace::{
         entry::{Entry, Value},
         object::{self, Object},
@@ -33,7 +35,9 @@ pub(crate) fn debug(call: &mut ServerCall<'_>) -> Done {
         (b"set-active-expire", 3) => call.node.active_expiry = request.word(2) != b"0",
         // Elements of every size are packed alike here, so there is nothing to set.
         (b"quicklist-packed-threshold", 3) => check_size(request.word(2))?,
-        (b"change-repl-id", 2) => call.node.identity.renew_history(),
+        (b"change-repl-id", 2) => {
+            call.node.replication.begin_anew(HistoryId::from_random(identity::random()))
+        }
         (b"stringmatch-len", 4) => {
             write::integer(call.out, i64::from(glob::matches(request.word(2), request.word(3))));
             return Ok(());

@@ -329,12 +329,10 @@ impl<'a> Facts<'a> {
             "master_link_status" if primary.is_some() => "down".into(),
             "connected_slaves" => "0".into(),
             "master_failover_state" => "no-failover".into(),
-            "master_replid" => self.node.identity.history.clone(),
+            "master_replid" => self.node.replication.lineage.present().to_string(),
             "master_replid2" => "0".repeat(40),
-            "master_repl_offset"
-            | "repl_backlog_active"
-            | "repl_backlog_first_byte_offset"
-            | "repl_backlog_histlen" => "0".into(),
+            "master_repl_offset" => self.node.replication.offset.to_string(),
+            "repl_backlog_active" | "repl_backlog_first_byte_offset" | "repl_backlog_histlen" => "0".into(),
             "second_repl_offset" => "-1".into(),
             "repl_backlog_size" => self.node.settings.show(Key::ReplBacklogSize),
             _ => return None,

@@ -1,0 +1,59 @@
+//! Replication: what both ends share.
+//!
+//! A node's changes are one stream with a name and an offset. Whether this node makes the stream or takes it from a
+//! primary, it goes into the same [`backlog`], with the same offsets, from which this node's own replicas are fed. So a
+//! replica can be promoted, or have replicas itself, without anything being copied or counted anew.
+
+use slotway_cluster::{
+    Epoch,
+    replication::{HistoryId, Lineage, Offset},
+};
+
+use self::backlog::Backlog;
+
+#[allow(dead_code, reason = "its readers and writers come with the next changes")]
+mod backlog;
+
+/// The stream that this node makes or follows.
+#[derive(Debug)]
+#[allow(dead_code, reason = "its readers and writers come with the next changes")]
+pub(crate) struct Replication {
+    /// The stream's names.
+    pub(crate) lineage: Lineage,
+    /// How far it has come: `master_repl_offset`. Counts only while there is a backlog, as in Redis: a stream that
+    /// nobody ever listened to has no bytes.
+    pub(crate) offset: Offset,
+    /// Its last bytes; there are none until somebody wants them.
+    pub(crate) backlog: Option<Backlog>,
+}
+
+#[allow(dead_code, reason = "its readers and writers come with the next changes")]
+impl Replication {
+    /// Of a node that begins a stream of its own.
+    pub(crate) fn new(history: HistoryId) -> Replication {
+        Replication {
+            lineage: Lineage::new(history, Epoch::default(), Offset::default()),
+            offset: Offset::default(),
+            backlog: None,
+        }
+    }
+
+    /// Gives the stream a name that nobody knows: whoever holds a part of it needs everything anew. (DEBUG
+    /// CHANGE-REPL-ID; a stream whose backlog was freed; a full synchronisation from a primary.)
+    pub(crate) fn begin_anew(&mut self, history: HistoryId) {
+        self.lineage = Lineage::new(history, self.lineage.epoch(), self.offset);
+    }
+
+    /// Makes the backlog if there is none: from here on the stream is counted and kept.
+    pub(crate) fn keep_backlog(&mut self) {
+        self.backlog.get_or_insert_with(|| Backlog::new(self.offset));
+    }
+
+    /// The stream goes on by these bytes: this node's own, or its primary's.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        if let Some(backlog) = &mut self.backlog {
+            backlog.append(bytes);
+            self.offset = backlog.range().end;
+        }
+    }
+}
