@@ -6,6 +6,7 @@ use std::time::Duration;
 use slotway_config::{BytesOrPercent, Key, OutputLimits, Settings};
 use slotway_resp::Limits;
 
+use crate::effects::Removal;
 use crate::keyspace;
 use crate::keyspace::eviction::Policy;
 use crate::keyspace::usage::Usage;
@@ -112,6 +113,8 @@ pub(crate) fn of_keyspace(settings: &Settings) -> keyspace::Settings {
             },
             false => Usage::LastUse,
         },
+        removal_of_expired: Removal::of(settings.flag(Key::LazyfreeLazyExpire)),
+        removal_of_evicted: Removal::of(settings.flag(Key::LazyfreeLazyEviction)),
         prefetch: settings.flag(Key::BatchPrefetch),
     }
 }

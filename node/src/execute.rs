@@ -136,9 +136,11 @@ fn call(node: &mut Node, question: &Question<'_>, out: &mut Vec<u8>) -> Done {
     let Question { client, request, row, places, now } = *question;
     node.statistics.called(row.id);
     let span = timing::begin(node, row, request, now);
+    let changes = node.keyspace.stats.changes;
+    let database = client.database.get();
     let done = match dispatch::of(row.id) {
         Handler::Data(act) => {
-            let (database, version) = (client.database.get(), client.version.get());
+            let version = client.version.get();
             let mut on = |keyspace: &mut Keyspace| {
                 act(&mut Call { request, database, version, keyspace, now, out, places })
             };
@@ -156,11 +158,30 @@ fn call(node: &mut Node, question: &Question<'_>, out: &mut Vec<u8>) -> Done {
         }
         Handler::Missing => Err(text(errors::unknown_command(request).text)),
     };
+    if node.keyspace.feed.is_on() {
+        feed(node, client, (row, request, database), changes);
+    }
     timing::end(node, client, row, request, span, now);
     if done.is_err() {
         node.statistics.failed(row.id);
     }
     done
+}
+
+/// Tells what a request has changed; what a transaction has changed is one unit.
+fn feed(
+    node: &mut Node,
+    client: &Client,
+    (row, request, database): (&'static Command, Request<'_>, Database),
+    changes: u64,
+) {
+    // An EXEC's requests have been told one by one.
+    if row.id != Id::Exec {
+        node.keyspace.tell_request(database, request, changes);
+    }
+    if !client.transaction.is_executing() {
+        node.keyspace.feed.end_unit();
+    }
 }
 
 /// What a transaction does not hold back.

@@ -62,16 +62,14 @@ async fn expire(thread: &Thread, budget: Duration) {
     #[allow(clippy::disallowed_methods, reason = "a shell: bounds its own work by the clock")]
     let started = Instant::now();
     loop {
-        let (more, garbage) = {
+        let more = {
             let node = &mut *thread.node.borrow_mut();
             let (began, now) = (started.elapsed(), node::now());
             let cycle = node.keyspace.expire_cycle(now, EXPIRY_ENTRIES);
             timing::note_event(node, Event::Expiry, started.elapsed() - began, now);
-            (cycle.more, node.keyspace.take_garbage())
+            thread.end_turn(node);
+            cycle.more
         };
-        if let Some(garbage) = garbage {
-            thread.collect(garbage);
-        }
         if !more || started.elapsed() >= budget {
             return;
         }
@@ -84,13 +82,12 @@ async fn make_room(thread: &Thread, budget: Duration) {
     #[allow(clippy::disallowed_methods, reason = "a shell: bounds its own work by the clock")]
     let started = Instant::now();
     loop {
-        let (outcome, garbage) = {
+        let outcome = {
             let node = &mut *thread.node.borrow_mut();
-            (eviction::make_room(node, node::now()), node.keyspace.take_garbage())
+            let outcome = eviction::make_room(node, node::now());
+            thread.end_turn(node);
+            outcome
         };
-        if let Some(garbage) = garbage {
-            thread.collect(garbage);
-        }
         if outcome != Outcome::Unfinished || started.elapsed() >= budget {
             return;
         }

@@ -56,8 +56,10 @@ use usage::Usage;
 use watches::Watches;
 
 use crate::call::Millis;
+use crate::feed::Feed;
 
 pub(crate) use databases::Overhead;
+pub(crate) use expiry::Expired;
 pub(crate) use garbage::Garbage;
 pub(crate) use settings::Settings;
 pub(crate) use watches::Watch;
@@ -103,8 +105,12 @@ pub(crate) enum Deadline {
 pub(crate) struct Keyspace {
     pub(crate) settings: Settings,
     pub(crate) stats: Stats,
+    /// Where changes are told.
+    pub(crate) feed: Feed,
     /// That of the settings, unless the client that is served wants its uses of keys not to be noted.
     usage: Usage,
+    /// What keys past their deadline are to the request that runs.
+    pub(crate) expired: Expired,
     seed: Seed,
     /// One per database, in order.
     contents: Vec<Contents>,
@@ -136,7 +142,9 @@ impl Keyspace {
         Keyspace {
             settings,
             stats: Stats::default(),
+            feed: Feed::default(),
             usage: settings.usage,
+            expired: Expired::default(),
             seed,
             contents: (0..DATABASES).map(|number| Contents::new(shape_of(number))).collect(),
             random: Random::new(seed.hash(b"random choices")),
@@ -210,7 +218,10 @@ impl Keyspace {
     /// The entry of a key that a command reads: counted as hit or miss, and noted as used now.
     #[inline]
     pub(crate) fn read(&mut self, key: Key<'_>, now: Millis) -> Option<&Entry> {
-        self.delete_if_expired(key, now);
+        if self.is_gone(key, now) {
+            self.stats.misses += 1;
+            return None;
+        }
         let Keyspace { contents, stats, usage, random, .. } = self;
         let entry = contents[usize::from(key.place.database.0)].find_mut(key.place, key.bytes);
         match entry {
@@ -228,7 +239,10 @@ impl Keyspace {
 
     /// Like [`Keyspace::read`], for commands that only look whether and how a key is there: not noted as a use.
     pub(crate) fn peek(&mut self, key: Key<'_>, now: Millis) -> Option<&Entry> {
-        self.delete_if_expired(key, now);
+        if self.is_gone(key, now) {
+            self.stats.misses += 1;
+            return None;
+        }
         let entry = self.contents[usize::from(key.place.database.0)].find(key.place, key.bytes);
         match entry {
             Some(_) => self.stats.hits += 1,
@@ -238,13 +252,18 @@ impl Keyspace {
     }
 
     /// The entry of a key that the same command has read: several can be held side by side.
-    pub(crate) fn seen(&self, key: Key<'_>) -> Option<&Entry> {
+    pub(crate) fn seen(&self, key: Key<'_>, now: Millis) -> Option<&Entry> {
+        if self.is_hidden(key, now) {
+            return None;
+        }
         self.contents(key.place.database).find(key.place, key.bytes)
     }
 
     /// The entry of a key, neither counted nor noted as used: for DEBUG.
     pub(crate) fn look(&mut self, key: Key<'_>, now: Millis) -> Option<&Entry> {
-        self.delete_if_expired(key, now);
+        if self.is_gone(key, now) {
+            return None;
+        }
         self.contents(key.place.database).find(key.place, key.bytes)
     }
 
@@ -335,11 +354,6 @@ impl Keyspace {
         }
     }
 
-    /// The entry of a key that was read just now, for a command that looks at several at once.
-    pub(crate) fn find(&self, key: Key<'_>) -> Option<&Entry> {
-        self.contents(key.place.database).find(key.place, key.bytes)
-    }
-
     /// Adds a new entry for a key that is not there, with the entry's deadline if it has one.
     pub(crate) fn insert(&mut self, key: Key<'_>, mut entry: Entry, now: Millis) {
         entry.touch(self.settings.usage.fresh(now));
@@ -391,7 +405,7 @@ impl Keyspace {
     /// Puts an entry in the place of a key's own that this command has found; what was noted of the key stays, and its
     /// deadline.
     pub(crate) fn replace_value(&mut self, key: Key<'_>, mut entry: Entry, now: Millis) {
-        let Some(before) = self.seen(key) else { return };
+        let Some(before) = self.seen(key, now) else { return };
         let deadline = before.deadline();
         entry.touch(before.clock());
         self.rename(key, entry, now);
@@ -417,7 +431,8 @@ impl Keyspace {
         self.contents_mut(key.place.database).set_deadline(key.place, key.bytes, deadline, now);
     }
 
-    /// Notes `count` changes of a key: where replication and persistence will learn of them, and those who watch it.
+    /// Notes `count` changes of a key, for INFO, for those who watch it, and so that the request is told in the
+    /// [`Feed`].
     #[inline]
     pub(crate) fn changed(&mut self, key: Key<'_>, count: u64) {
         self.stats.changes += count;
@@ -439,8 +454,10 @@ impl Keyspace {
 
     /// Watches a key from now on.
     pub(crate) fn watch(&mut self, key: Key<'_>, now: Millis) -> Watch {
-        self.delete_if_expired(key, now);
-        self.watches.add(key.place.database, key.bytes)
+        let was_gone = self.is_gone(key, now);
+        let mut watch = self.watches.add(key.place.database, key.bytes);
+        watch.was_gone = was_gone;
+        watch
     }
 
     pub(crate) fn unwatch(&mut self, watch: &Watch) {
@@ -450,8 +467,9 @@ impl Keyspace {
     /// Whether the key is as it was when the watch began.
     pub(crate) fn is_unchanged(&mut self, watch: &Watch, now: Millis) -> bool {
         let key = self.key(watch.database, &watch.key);
-        self.delete_if_expired(key, now);
-        self.watches.is_unchanged(watch)
+        // On a replica it stays when it expires, and has changed all the same.
+        let is_gone = self.is_gone(key, now);
+        (!is_gone || watch.was_gone) && self.watches.is_unchanged(watch)
     }
 
     /// As the contrary of [`Keyspace::is_unchanged`], but a key that has expired and is not deleted yet has not changed.

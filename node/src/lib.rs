@@ -14,8 +14,10 @@ mod output;
 
 mod condition;
 mod dispatch;
+mod effects;
 mod eviction;
 mod execute;
+mod feed;
 mod pause;
 mod timing;
 

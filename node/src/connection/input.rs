@@ -207,7 +207,7 @@ impl Connection {
         desk: &mut Desk,
         now: Millis,
     ) -> Result<Step, End> {
-        thread.collect_from(node);
+        thread.end_turn(node);
         let replies = 0..desk.output.len();
         self.conclude(node, &mut desk.output, replies, now)?;
         Ok(Step::Worked)

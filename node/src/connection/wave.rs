@@ -126,7 +126,7 @@ pub(super) fn run(thread: &Thread, bytes: &[u8]) {
     }
     parser.rebase();
     desk.parser = parser;
-    thread.collect_from(node);
+    thread.end_turn(node);
     drop(borrowed);
     entries.clear();
     thread.wave.borrow_mut().entries = entries;

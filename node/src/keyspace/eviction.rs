@@ -15,6 +15,7 @@ use super::entry::Entry;
 use super::usage::{Usage, idle_seconds};
 use super::{Keyspace, Place};
 use crate::call::Millis;
+use crate::effects;
 
 /// `maxmemory-policy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +122,8 @@ impl Keyspace {
         let seed = self.seed;
         let Some(entry) = self.contents_mut(place.database).remove_hash(place, &seed) else { return false };
         self.watches.note(place.database, entry.key());
+        effects::removed(&mut self.feed, place.database, entry.key(), self.settings.removal_of_evicted);
+        self.feed.end_unit();
         self.garbage.add_entry(entry);
         self.stats.evicted += 1;
         true

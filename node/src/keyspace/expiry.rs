@@ -7,6 +7,22 @@ use super::contents::Turn;
 use super::entry::Entry;
 use super::{Key, Keyspace};
 use crate::call::Millis;
+use crate::effects;
+
+/// What a key past its deadline is to who asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Expired {
+    /// Gone: it is deleted, and the feed tells so.
+    #[default]
+    Deleted,
+    /// Not there to readers, but it stays until the primary tells of its deletion: clients of a replica. What writes to it
+    /// all the same (`replica-read-only no`) deletes it.
+    #[allow(dead_code, reason = "of a replica")]
+    Hidden,
+    /// There, as long as the primary has not deleted it: the primary's commands on a replica.
+    #[allow(dead_code, reason = "of a replica")]
+    Present,
+}
 
 /// What one turn of active expiry did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,14 +33,19 @@ pub(crate) struct Cycle {
 }
 
 impl Keyspace {
-    /// Deletes what is past its deadline, looking at about `entries` entries at most.
+    /// Deletes what is past its deadline, looking at about `entries` entries at most. On a replica nothing is.
     pub(crate) fn expire_cycle(&mut self, now: Millis, entries: usize) -> Cycle {
-        let Keyspace { contents, garbage, watches, stats, expire_first, .. } = self;
+        if self.expired != Expired::Deleted {
+            return Cycle { expired: 0, more: false };
+        }
+        let Keyspace { settings, contents, garbage, watches, stats, feed, expire_first, .. } = self;
         let (mut budget, mut expired) = (entries, 0);
         for step in 0..DATABASES {
             let database = Database((*expire_first + step) % DATABASES);
             let mut taken = |entry: Entry| {
                 watches.note(database, entry.key());
+                effects::removed(feed, database, entry.key(), settings.removal_of_expired);
+                feed.end_unit();
                 garbage.add_entry(entry);
             };
             let mut turn = Turn { now, budget, expired: 0, taken: &mut taken };
@@ -44,10 +65,34 @@ impl Keyspace {
         self.contents.iter().filter_map(|contents| contents.next_turn()).min()
     }
 
-    /// Deletes the key if it is past its deadline: behind it, not at it, as in Redis.
+    /// Whether the key is past its deadline (behind it, not at it, as in Redis) and so not there to who reads it; then
+    /// it is deleted, unless that is for the primary to do.
+    #[inline]
+    pub(super) fn is_gone(&mut self, key: Key<'_>, now: Millis) -> bool {
+        self.contents(key.place.database).is_expired(key.place, key.bytes, now) && self.end_of(key)
+    }
+
+    #[cold]
+    fn end_of(&mut self, key: Key<'_>) -> bool {
+        if self.expired == Expired::Deleted {
+            self.delete_expired(key);
+        }
+        self.expired != Expired::Present
+    }
+
+    /// As [`Keyspace::is_gone`], where nothing is to be deleted.
+    #[inline]
+    pub(super) fn is_hidden(&self, key: Key<'_>, now: Millis) -> bool {
+        self.contents(key.place.database).is_expired(key.place, key.bytes, now)
+            && self.expired != Expired::Present
+    }
+
+    /// Deletes the key if it is past its deadline and about to be written to.
     #[inline]
     pub(super) fn delete_if_expired(&mut self, key: Key<'_>, now: Millis) {
-        if self.contents(key.place.database).is_expired(key.place, key.bytes, now) {
+        if self.contents(key.place.database).is_expired(key.place, key.bytes, now)
+            && self.expired != Expired::Present
+        {
             self.delete_expired(key);
         }
     }
@@ -57,14 +102,20 @@ impl Keyspace {
     fn delete_expired(&mut self, key: Key<'_>) {
         if let Some(entry) = self.contents_mut(key.place.database).remove(key.place, key.bytes) {
             self.touched(key);
+            let how = self.settings.removal_of_expired;
+            effects::removed(&mut self.feed, key.place.database, key.bytes, how);
             self.garbage.add_entry(entry);
             self.stats.expired += 1;
         }
     }
 
-    /// Deletes and counts an expired key found by chance: see [`Keyspace::random_key`].
-    pub(super) fn delete_if_expired_by_name(&mut self, database: Database, key: &[u8], now: Millis) {
+    /// Deletes and counts an expired key found by chance: see [`Keyspace::random_key`]. False: it stays.
+    pub(super) fn delete_found(&mut self, database: Database, key: &[u8]) -> bool {
+        if self.expired != Expired::Deleted {
+            return false;
+        }
         let key = self.key(database, key);
-        self.delete_if_expired(key, now);
+        self.delete_expired(key);
+        true
     }
 }

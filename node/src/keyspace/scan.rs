@@ -17,6 +17,9 @@ use crate::call::Millis;
 /// not matter to anyone.
 const WHOLE_SLOT_KEYS: usize = 1000;
 
+/// Keys that RANDOMKEY looks at on a replica, where expired ones stay.
+const RANDOM_TRIES: u32 = 100;
+
 /// The runs of neighbouring slots that a node answers for: first slot and the slot behind the last, in order.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Runs(Vec<(u16, u16)>);
@@ -96,16 +99,18 @@ impl Keyspace {
         tables.flat_map(|table| table.iter()).filter(move |entry| is_live(entry, now))
     }
 
-    /// A live key chosen by chance; expired ones met on the way are deleted.
+    /// A live key chosen by chance; expired ones met on the way are deleted. On a replica they stay, and where nothing
+    /// else is found it is one of them.
     pub(crate) fn random_key(&mut self, database: Database, now: Millis) -> Option<Vec<u8>> {
+        let mut tries = 0;
         loop {
             let Keyspace { contents, random, .. } = self;
             let entry = contents[usize::from(database.0)].random(random)?;
             let key = entry.key().to_vec();
-            if is_live(entry, now) {
+            tries += 1;
+            if is_live(entry, now) || !self.delete_found(database, &key) && tries >= RANDOM_TRIES {
                 return Some(key);
             }
-            self.delete_if_expired_by_name(database, &key, now);
         }
     }
 

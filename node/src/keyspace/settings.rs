@@ -2,6 +2,7 @@
 
 use super::eviction::Policy;
 use super::usage::Usage;
+use crate::effects::Removal;
 
 /// What CONFIG SET may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,10 @@ pub(crate) struct Settings {
     pub(crate) policy_samples: usize,
     /// What the policy wants to know of a key's use: see [`usage`].
     pub(crate) usage: Usage,
+    /// `lazyfree-lazy-expire`: how the deletion of an expired key is told.
+    pub(crate) removal_of_expired: Removal,
+    /// `lazyfree-lazy-eviction`
+    pub(crate) removal_of_evicted: Removal,
     /// Whether [`Keyspace::prefetch`] fetches, or only finds places: a switch for measurements.
     pub(crate) prefetch: bool,
 }
@@ -52,6 +57,8 @@ impl Default for Settings {
             policy: Policy::Never,
             policy_samples: 5,
             usage: Usage::LastUse,
+            removal_of_expired: Removal::Eager,
+            removal_of_evicted: Removal::Eager,
             prefetch: true,
         }
     }

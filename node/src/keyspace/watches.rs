@@ -27,6 +27,8 @@ struct Watched {
 pub(crate) struct Watch {
     pub(super) database: Database,
     pub(super) key: Box<[u8]>,
+    /// It was past its deadline at the time, and so absent.
+    pub(super) was_gone: bool,
     /// Changes of the key at the time.
     changes: u64,
 }
@@ -56,7 +58,7 @@ impl Watches {
     pub(super) fn add(&mut self, database: Database, key: &[u8]) -> Watch {
         let watched = self.of(database).entry(key.into()).or_default();
         watched.watches += 1;
-        Watch { database, key: key.into(), changes: watched.changes }
+        Watch { database, key: key.into(), was_gone: false, changes: watched.changes }
     }
 
     pub(super) fn remove(&mut self, watch: &Watch) {

@@ -40,7 +40,8 @@ pub(crate) fn bitop(call: &mut Call<'_>) -> Done {
             entry.text().ok_or(WRONG_TYPE)?;
         }
     }
-    let source = |(nth, word)| call.keyspace.find(call.nth_key(nth, word)).and_then(|entry| entry.text());
+    let source =
+        |(nth, word)| call.keyspace.seen(call.nth_key(nth, word), call.now).and_then(|entry| entry.text());
     let sources: Vec<&[u8]> = keys().map(|key| source(key).unwrap_or_default()).collect();
     let result = combine(operation, &sources);
     let (key, len) = (call.nth_key(0, 2), result.len());

@@ -9,7 +9,7 @@ use slotway_commands::errors;
 use slotway_resp::{Version, write};
 
 use super::write_member;
-use crate::call::{Call, Done, Refusal};
+use crate::call::{Call, Done, Millis, Refusal};
 use crate::handlers::arguments::{SYNTAX, WRONG_TYPE, count, integer, is};
 use crate::keyspace::entry::Entry;
 use crate::keyspace::set::{Encoding, IndexRoom, Member, Set, SetMut, difference, intersection, union};
@@ -24,7 +24,7 @@ const LOOKUPS_PER_COPY: usize = 4;
 pub(crate) fn sinter(call: &mut Call<'_>) -> Done {
     let keys = read_sets(call, 0, 1..call.request.len())?;
     let mut room = std::mem::take(&mut call.keyspace.index_room);
-    if let Some(mut sets) = all_sets(call.keyspace, &keys) {
+    if let Some(mut sets) = all_sets(call.keyspace, &keys, call.now) {
         let most = sets.iter().map(Set::len).min().unwrap_or(0);
         let mut reply = SetReply::begin(call.out, call.version, most);
         intersection(&mut sets, &call.keyspace.seed(), &mut room, |member| {
@@ -45,7 +45,7 @@ pub(crate) fn sintercard(call: &mut Call<'_>) -> Done {
     let keys = read_sets(call, 0, words)?;
     let mut found = 0;
     let mut room = std::mem::take(&mut call.keyspace.index_room);
-    if let Some(mut sets) = all_sets(call.keyspace, &keys) {
+    if let Some(mut sets) = all_sets(call.keyspace, &keys, call.now) {
         intersection(&mut sets, &call.keyspace.seed(), &mut room, |_| {
             found += 1;
             if found == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -80,7 +80,7 @@ pub(crate) fn sinterstore(call: &mut Call<'_>) -> Done {
     let keys = read_sets(call, 1, 2..call.request.len())?;
     let target = call.nth_key(0, 1);
     let mut room = std::mem::take(&mut call.keyspace.index_room);
-    let result = all_sets(call.keyspace, &keys).and_then(|mut sets| {
+    let result = all_sets(call.keyspace, &keys, call.now).and_then(|mut sets| {
         let smallest = sets.iter().min_by_key(|set| set.len())?;
         let encoding = smallest.encoding();
         Some(collect(call.keyspace, target, encoding, |result| {
@@ -99,7 +99,7 @@ pub(crate) fn sinterstore(call: &mut Call<'_>) -> Done {
 pub(crate) fn sunion(call: &mut Call<'_>) -> Done {
     let keys = read_sets(call, 0, 1..call.request.len())?;
     let mut room = std::mem::take(&mut call.keyspace.index_room);
-    let sets = sets(call.keyspace, &keys);
+    let sets = sets(call.keyspace, &keys, call.now);
     if sets.len() <= ASKED_SETS_MAX {
         let mut sets: Vec<Set<'_>> = sets.into_iter().flatten().collect();
         // The largest is asked most and never looked for.
@@ -121,7 +121,7 @@ pub(crate) fn sunionstore(call: &mut Call<'_>) -> Done {
     let keys = read_sets(call, 1, 2..call.request.len())?;
     let target = call.nth_key(0, 1);
     let mut room = std::mem::take(&mut call.keyspace.index_room);
-    let sets = sets(call.keyspace, &keys);
+    let sets = sets(call.keyspace, &keys, call.now);
     let unite = |result: &mut SetMut<'_>| unite(result, &sets, call.keyspace, &mut room);
     let result = collect(call.keyspace, target, Encoding::Integers, unite);
     call.keyspace.index_room = room;
@@ -132,7 +132,7 @@ pub(crate) fn sunionstore(call: &mut Call<'_>) -> Done {
 pub(crate) fn sdiff(call: &mut Call<'_>) -> Done {
     let keys = read_sets(call, 0, 1..call.request.len())?;
     let mut room = std::mem::take(&mut call.keyspace.index_room);
-    let sets = sets(call.keyspace, &keys);
+    let sets = sets(call.keyspace, &keys, call.now);
     match (sets[0], Subtract::quickest(&sets)) {
         (None, _) => write::set(call.out, call.version, 0),
         (Some(first), Subtract::AskOthers) => {
@@ -154,7 +154,7 @@ pub(crate) fn sdiffstore(call: &mut Call<'_>) -> Done {
     let keys = read_sets(call, 1, 2..call.request.len())?;
     let target = call.nth_key(0, 1);
     let mut room = std::mem::take(&mut call.keyspace.index_room);
-    let sets = sets(call.keyspace, &keys);
+    let sets = sets(call.keyspace, &keys, call.now);
     let result = sets[0].map(|first| {
         collect(call.keyspace, target, Encoding::Integers, |result| match Subtract::of_redis(&sets) {
             Subtract::AskOthers => {
@@ -213,13 +213,13 @@ fn read_sets<'a>(call: &mut Call<'a>, nth: usize, words: Range<usize>) -> Result
 }
 
 /// The sets of keys that [`read_sets`] has read.
-fn sets<'k>(keyspace: &'k Keyspace, keys: &[Key<'_>]) -> Vec<Option<Set<'k>>> {
-    keys.iter().map(|&key| keyspace.seen(key).and_then(Entry::set)).collect()
+fn sets<'k>(keyspace: &'k Keyspace, keys: &[Key<'_>], now: Millis) -> Vec<Option<Set<'k>>> {
+    keys.iter().map(|&key| keyspace.seen(key, now).and_then(Entry::set)).collect()
 }
 
 /// As [`sets`], if all keys are there.
-fn all_sets<'k>(keyspace: &'k Keyspace, keys: &[Key<'_>]) -> Option<Vec<Set<'k>>> {
-    keys.iter().map(|&key| keyspace.seen(key).and_then(Entry::set)).collect()
+fn all_sets<'k>(keyspace: &'k Keyspace, keys: &[Key<'_>], now: Millis) -> Option<Vec<Set<'k>>> {
+    keys.iter().map(|&key| keyspace.seen(key, now).and_then(Entry::set)).collect()
 }
 
 /// An entry for `key` with what `fill` puts into its set.

@@ -11,7 +11,7 @@ use slotway_commands::errors;
 use slotway_resp::{Request, write};
 
 use super::{Scores, store, write_element, write_head};
-use crate::call::{Call, Done, Refusal};
+use crate::call::{Call, Done, Millis, Refusal};
 use crate::handlers::arguments::{SYNTAX, WRONG_TYPE, count, integer, is};
 use crate::handlers::double::double_or;
 use crate::keyspace::entry::Entry;
@@ -98,7 +98,7 @@ pub(crate) fn zdiffstore(call: &mut Call<'_>) -> Done {
 fn answer(call: &mut Call<'_>, operation: Operation, command: &str) -> Done {
     let keys = read_keys(call, 1, command)?;
     let options = parse(call.request.skip(2 + keys.len()), operation, keys.len(), Answer::Elements)?;
-    let elements = combine(call.keyspace, &keys, operation, &options);
+    let elements = combine(call.keyspace, &keys, operation, &options, call.now);
     write_head(call.out, call.version, elements.len(), options.scores);
     for (score, member) in &elements {
         write_element(call.out, call.version, (*score, member), options.scores);
@@ -111,7 +111,7 @@ fn answer_stored(call: &mut Call<'_>, operation: Operation, command: &str) -> Do
     let keys = read_keys(call, 2, command)?;
     let options = parse(call.request.skip(3 + keys.len()), operation, keys.len(), Answer::Length)?;
     let (destination, seed, settings) = (call.key(), call.keyspace.seed(), call.keyspace.settings);
-    let elements = combine(call.keyspace, &keys, operation, &options);
+    let elements = combine(call.keyspace, &keys, operation, &options, call.now);
     let entry = Entry::with_sorted_elements(destination.bytes, &elements, &seed, &settings);
     let len = elements.len();
     drop(elements);
@@ -133,7 +133,7 @@ pub(crate) fn zintercard(call: &mut Call<'_>) -> Done {
         limit = if number == 0 { usize::MAX } else { number };
     }
     let seed = call.keyspace.seed();
-    let mut sources = sources(call.keyspace, &keys, &[]);
+    let mut sources = sources(call.keyspace, &keys, &[], call.now);
     sources.sort_by_key(|source| source.input.len());
     let mut found = 0;
     let (first, others) = sources.split_first().expect("at least one key was asked for");
@@ -193,9 +193,9 @@ fn parse(words: Request<'_>, operation: Operation, keys: usize, answer: Answer) 
 }
 
 /// What the keys hold, each with its weight.
-fn sources<'k>(keyspace: &'k Keyspace, keys: &[Key<'_>], weights: &[f64]) -> Vec<Source<'k>> {
+fn sources<'k>(keyspace: &'k Keyspace, keys: &[Key<'_>], weights: &[f64], now: Millis) -> Vec<Source<'k>> {
     let source = |(nth, key): (usize, &Key<'_>)| {
-        let entry = keyspace.seen(*key);
+        let entry = keyspace.seen(*key, now);
         let sorted = entry.and_then(Entry::sorted_set).map(Input::Sorted);
         let input = sorted.or_else(|| entry.and_then(Entry::set).map(Input::Set)).unwrap_or(Input::Missing);
         Source { input, weight: weights.get(nth).copied().unwrap_or(1.0) }
@@ -209,8 +209,9 @@ fn combine<'k>(
     keys: &[Key<'_>],
     operation: Operation,
     options: &Options,
+    now: Millis,
 ) -> Vec<Element<'k>> {
-    let (seed, mut sources) = (keyspace.seed(), sources(keyspace, keys, &options.weights));
+    let (seed, mut sources) = (keyspace.seed(), sources(keyspace, keys, &options.weights, now));
     if operation != Difference {
         sources.sort_by_key(|source| source.input.len());
     }

@@ -1,0 +1,81 @@
+//! Effects: what a request is in the stream of changes ([`crate::feed`]).
+//!
+//! Most commands stand there as they came: run again on the same keys they do the same. Some would not, because they
+//! depend on the clock, on chance, on the server's arithmetic, or on who waits; their handlers put what they did into
+//! other words ([`Call::tell`]): deadlines become absolute, a popped member becomes an SREM. A command that changed
+//! nothing ([`Keyspace::changed`]) leaves nothing. Keys that end by their deadline or for want of memory are deleted in the
+//! stream too, before the command that met them, so that no reader ever has to decide that for itself.
+//!
+//! The words are those of redis-server 7.0, to the byte: `tests/tests/effects.rs` compares them.
+
+use slotway_cluster::Database;
+use slotway_resp::Request;
+
+use crate::{call::Call, feed::Feed, keyspace::Keyspace};
+
+#[allow(dead_code, reason = "each comes into use with the first command that needs it")]
+impl Call<'_> {
+    /// Whether anybody wants to know what the request does.
+    #[inline]
+    pub(crate) fn is_fed(&self) -> bool {
+        self.keyspace.feed.is_on()
+    }
+
+    /// In the stream stand these words instead of the request; said again, those behind these.
+    #[inline]
+    pub(crate) fn tell(&mut self, words: &[&[u8]]) {
+        if self.is_fed() {
+            self.keyspace.feed.tell_otherwise();
+            self.keyspace.feed.add(self.database, words);
+        }
+    }
+
+    /// As [`Call::tell`], with a number, such as a deadline, at the end.
+    #[inline]
+    pub(crate) fn tell_with(&mut self, words: &[&[u8]], number: u64) {
+        if self.is_fed() {
+            self.keyspace.feed.tell_otherwise();
+            let mut digits = itoa::Buffer::new();
+            let number = std::iter::once(digits.format(number).as_bytes());
+            let count = words.len() + 1;
+            self.keyspace.feed.add_words(self.database, count, words.iter().copied().chain(number));
+        }
+    }
+}
+
+impl Keyspace {
+    /// A request of `database` has run. `before` are the changes that were counted when it began.
+    pub(crate) fn tell_request(&mut self, database: Database, request: Request<'_>, before: u64) {
+        self.feed.add_request(database, request, self.stats.changes > before);
+    }
+}
+
+/// A key that goes though no command names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// DEL
+    Eager,
+    /// UNLINK, as the `lazyfree-lazy-...` settings say.
+    Lazy,
+}
+
+impl Removal {
+    pub(crate) fn of(is_lazy: bool) -> Removal {
+        if is_lazy { Removal::Lazy } else { Removal::Eager }
+    }
+
+    pub(crate) fn command(self) -> &'static [u8] {
+        match self {
+            Removal::Eager => b"DEL",
+            Removal::Lazy => b"UNLINK",
+        }
+    }
+}
+
+/// A key has expired or was evicted: an effect of what runs, before all that it does itself.
+#[inline]
+pub(crate) fn removed(feed: &mut Feed, database: Database, key: &[u8], how: Removal) {
+    if feed.is_on() {
+        feed.add(database, &[how.command(), key]);
+    }
+}
