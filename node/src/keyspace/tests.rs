@@ -322,7 +322,7 @@ fn a_long_string_keeps_the_buffer_of_its_request_and_a_short_or_small_part_does_
     let request = Arc::new([b"SET k ".as_slice(), &[b'v'; 100_000], b"\r\n"].concat());
     let own = &request[6..100_006];
     let key = keyspace.key(SPREAD, b"k");
-    let place = |keyspace: &Keyspace| keyspace.find(key).and_then(Entry::text).map(<[u8]>::as_ptr);
+    let place = |keyspace: &Keyspace| keyspace.seen(key, Millis(1)).and_then(Entry::text).map(<[u8]>::as_ptr);
     keyspace.lend(Some(&request));
     keyspace.set_text(key, own, Deadline::Clear, Millis(1));
     assert_eq!(place(&keyspace), Some(own.as_ptr()));
