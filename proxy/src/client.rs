@@ -17,7 +17,7 @@ use slotway_resp::Version;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::{
-    client::large::Upload,
+    client::{inquiry::Inquiry, large::Upload},
     follow::order::Order,
     lease::Lease,
     link::Trace,
@@ -28,6 +28,7 @@ use crate::{
 
 pub(crate) mod card;
 pub(crate) mod drive;
+pub(crate) mod inquiry;
 mod large;
 
 /// What CLIENT REPLY asked for.
@@ -64,6 +65,8 @@ pub(crate) enum Stall {
     Pause,
     /// The node does not take what has come of a large request so fast.
     Upload,
+    /// Where a large request belongs is being asked ([`inquiry`]).
+    Inquiry,
     /// No link is free for a large request ([`crate::lease::take_in_turn`]).
     Lease,
 }
@@ -123,6 +126,8 @@ pub(crate) struct Client {
     pub(crate) transaction: RefCell<Option<Box<Transaction>>>,
     /// A link of its own, and what it is for.
     pub(crate) lease: RefCell<Option<Box<Leased>>>,
+    /// Where its large request belongs: asked before the first byte leaves.
+    pub(crate) inquiry: RefCell<Option<Rc<Inquiry>>>,
     /// A large request on its way to a node, until it is answered.
     pub(crate) upload: RefCell<Option<Box<Upload>>>,
 
@@ -166,6 +171,7 @@ impl Client {
             apart: Cell::new(false),
             transaction: RefCell::default(),
             lease: RefCell::default(),
+            inquiry: RefCell::default(),
             upload: RefCell::default(),
             replies: RefCell::default(),
             order: RefCell::default(),
@@ -248,6 +254,11 @@ impl Client {
         self.end_stall(Stall::Pause);
     }
 
+    /// It is known where its large request belongs, or that it belongs nowhere.
+    pub(crate) fn end_inquiry(&self) {
+        self.end_stall(Stall::Inquiry);
+    }
+
     /// There may be a link for its large request.
     pub(crate) fn call(&self) {
         self.end_stall(Stall::Lease);
@@ -310,12 +321,11 @@ impl Client {
     /// Whether what its further requests waited for has come.
     fn may_go_on(&self, thread: &Thread, waiting: usize, outstanding: usize) -> bool {
         match self.stall.get() {
-            None | Some(Stall::Pause | Stall::Lease) => false,
+            None | Some(Stall::Pause | Stall::Inquiry | Stall::Lease | Stall::Topology) => false,
             Some(Stall::Upload) => {
                 outstanding == 0 || self.upload.borrow().as_ref().is_none_or(|upload| upload.has_room())
             }
             Some(Stall::Order) => outstanding == 0,
-            Some(Stall::Topology) => false,
             Some(Stall::Load) => {
                 outstanding <= thread.limits().in_flight_max / 2 && waiting <= UNREAD_REPLY_BYTES_MAX / 2
             }
@@ -369,7 +379,8 @@ impl Client {
             transaction::forget_failed_watch(thread, self);
         }
         let timeout_us = thread.limits().client_timeout_us;
-        let held = matches!(self.stall.get(), Some(Stall::Pause | Stall::Lease | Stall::Topology));
+        let held =
+            matches!(self.stall.get(), Some(Stall::Pause | Stall::Inquiry | Stall::Lease | Stall::Topology));
         let waits = outstanding > 0 || held;
         if timeout_us > 0 && !waits && idle_us > timeout_us {
             tracing::debug!(client = self.id, "closing an idle client");

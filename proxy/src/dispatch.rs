@@ -92,25 +92,33 @@ pub(crate) fn run(
 #[cold]
 fn hold(case: &mut Case<'_>) -> Next {
     let (thread, client) = (case.thread, case.client);
-    thread.shared.stale.notify_one();
-    let now_us = thread.now_us();
-    let since_us = client.homeless_since_us.get().unwrap_or(now_us);
-    let held_us = now_us.saturating_sub(since_us);
-    if held_us > thread.limits().hold_us_max {
+    if let Err(held_ms) = hold_homeless(thread, client) {
         thread.counters.request(case.command.id);
         if case.command.id == Id::Exec {
             transaction::abandon(thread, client);
         }
-        case.say(|out| out.extend_from_slice(&errors::no_owner(held_us / 1000)));
+        case.say(|out| out.extend_from_slice(&errors::no_owner(held_ms)));
         return Next::Request;
     }
-    client.homeless_since_us.set(Some(since_us));
-    thread.has_homeless.set(true);
     if case.heard == Heard::Muted && client.reply_mode.get() == ReplyMode::On {
         // CLIENT REPLY SKIP is for this request still.
         client.reply_mode.set(ReplyMode::SkipNext);
     }
     Next::AfterChange
+}
+
+/// Err: the client's next request has been held for so many milliseconds, which is enough.
+pub(crate) fn hold_homeless(thread: &Thread, client: &Client) -> Result<(), u64> {
+    thread.shared.stale.notify_one();
+    let now_us = thread.now_us();
+    let since_us = client.homeless_since_us.get().unwrap_or(now_us);
+    let held_us = now_us.saturating_sub(since_us);
+    if held_us > thread.limits().hold_us_max {
+        return Err(held_us / 1000);
+    }
+    client.homeless_since_us.set(Some(since_us));
+    thread.has_homeless.set(true);
+    Ok(())
 }
 
 /// A request that is no command, or has too few or too many words.

@@ -32,7 +32,8 @@ use crate::{
     },
     link::{
         Link, LinkKey, Load, Reach,
-        waiter::{Asking, Course, Waiter},
+        unit::Asking,
+        waiter::{Course, Waiter},
     },
     split::Cut,
     thread::Thread,
@@ -44,7 +45,7 @@ pub(crate) mod plan;
 mod reroute;
 
 /// In front of a request that a node takes only for being asked.
-const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
+pub(crate) const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
 /// Between two lines of the log about requests that were given up.
 const REPORT_US: u64 = 1_000_000;
@@ -93,12 +94,17 @@ impl Follow {
     /// The node at the end of `link` answered the request with `line` instead of running it.
     pub(crate) fn strayed(&self, thread: &Thread, link: &Link, waiter: Waiter, bytes: Vec<u8>, line: &[u8]) {
         let Some(mut stray) = Stray::new(link, waiter, bytes, thread.now_us()) else { return };
+        if stray.waiter.is_inquiry() {
+            // Its way may be long: nobody must stand behind it.
+            thread.leases.stop_waiting(stray.client());
+        }
         stray.enter_order();
         if stray.is_news(link) {
             notice(link, &HashSet::from([stray.client().id]));
         }
         let subject = stray.subject();
-        let shape = match subject.is_divisible() && subject.has_several_keys() {
+        let may_be_cut = !stray.waiter.is_inquiry() && subject.is_divisible();
+        let shape = match may_be_cut && subject.has_several_keys() {
             true => Shape::Divisible,
             false => Shape::Whole,
         };
@@ -298,8 +304,11 @@ impl Stray {
     /// None: nobody waits for it.
     fn new(link: &Link, mut waiter: Waiter, mut bytes: Vec<u8>, now_us: u64) -> Option<Stray> {
         let client = waiter.client.as_ref().filter(|client| client.fate.get() != Fate::CloseNow)?;
-        client.stall.set(Some(Stall::Order));
-        client.stopped_early.set(true);
+        if !waiter.is_inquiry() {
+            // Whoever inquires waits for the answer anyway.
+            client.stall.set(Some(Stall::Order));
+            client.stopped_early.set(true);
+        }
         if let Some(special) = &mut waiter.special {
             special.begin_again();
             if let Some(course) = &mut special.course

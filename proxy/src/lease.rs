@@ -17,13 +17,13 @@ use std::{
     sync::Arc,
 };
 
-use slotway_cluster::Database;
+use slotway_cluster::{Database, ShardId};
 use slotway_commands::{Command, Id};
 use slotway_resp::write;
 use tokio::task::AbortHandle;
 
 use crate::{
-    client::Client,
+    client::{Client, inquiry::Whereabouts},
     errors,
     link::{Link, LinkKey, Reach, State, Tenancy, unit::Unit},
     thread::Thread,
@@ -78,6 +78,12 @@ struct Place {
     state: Use,
 }
 
+impl Place {
+    fn is_ready(&self) -> bool {
+        self.state == Use::Free && self.link.is_settled()
+    }
+}
+
 /// The leased links of a data thread, by the address of the node.
 #[derive(Default)]
 pub(crate) struct Leases {
@@ -101,7 +107,7 @@ pub(crate) fn take(
     shard: usize,
     database: Database,
 ) -> Result<Lease, Vec<u8>> {
-    find(thread, client, shard, database).ok_or_else(|| busy(thread))
+    find(thread, client, &thread.address(shard), thread.shard_id(shard), database).ok_or_else(|| busy(thread))
 }
 
 fn busy(thread: &Thread) -> Vec<u8> {
@@ -110,18 +116,18 @@ fn busy(thread: &Thread) -> Vec<u8> {
     errors::busy("leased-links-per-node-max")
 }
 
-/// As [`take`], for a client that waits if all links are in use.
+/// As [`take`], to the node at this place, for a client that waits if all links are in use.
 pub(crate) fn take_in_turn(
     thread: &Rc<Thread>,
     client: &Rc<Client>,
-    shard: usize,
+    to: &Whereabouts,
     database: Database,
 ) -> Turn {
-    let address = thread.address(shard);
+    let address = Arc::clone(&to.address);
     let mut waiting = thread.leases.waiting.borrow_mut();
     let first = waiting.iter().find(|other| other.address == address);
     let is_ahead = first.is_some_and(|first| !Rc::ptr_eq(&first.client, client));
-    if !is_ahead && let Some(lease) = find(thread, client, shard, database) {
+    if !is_ahead && let Some(lease) = find(thread, client, &address, to.shard, database) {
         waiting.retain(|other| !Rc::ptr_eq(&other.client, client));
         drop(waiting);
         // Perhaps there are more.
@@ -143,23 +149,27 @@ pub(crate) fn take_in_turn(
 }
 
 /// A free link, or a new one. None: all that there may be are in use.
-fn find(thread: &Rc<Thread>, client: &Client, shard: usize, database: Database) -> Option<Lease> {
-    let address = thread.address(shard);
+fn find(
+    thread: &Rc<Thread>,
+    client: &Client,
+    address: &Arc<str>,
+    shard: ShardId,
+    database: Database,
+) -> Option<Lease> {
     let mut nodes = thread.leases.nodes.borrow_mut();
-    let places = nodes.entry(Arc::clone(&address)).or_default();
+    let places = nodes.entry(Arc::clone(address)).or_default();
     let (version, trace) = (client.version.get(), client.trace());
-    let key = LinkKey { address, version, database, trace, reach: Reach::Primary };
-    let is_ready = |place: &Place| place.state == Use::Free && place.link.is_settled();
+    let key = LinkKey { address: Arc::clone(address), version, database, trace, reach: Reach::Primary };
     // The one that came back last is the likeliest to be warm, the first the likeliest to be closed as idle.
-    if let Some(place) = places.iter_mut().rev().find(|place| is_ready(place) && place.link.key == key) {
+    if let Some(place) = places.iter_mut().rev().find(|place| place.is_ready() && place.link.key == key) {
         place.state = Use::Leased;
         return Some(lease(&place.link));
     }
     if places.len() >= thread.limits().leased_links_max {
-        let at = places.iter().position(is_ready)?;
+        let at = places.iter().position(Place::is_ready)?;
         places.remove(at).task.abort();
     }
-    let (link, task) = thread.open_link(key, shard, Tenancy::Leased);
+    let (link, task) = thread.start_link(key, shard, Tenancy::Leased);
     places.push(Place { link: Rc::clone(&link), task, state: Use::Leased });
     Some(lease(&link))
 }
@@ -195,6 +205,13 @@ impl Leases {
     pub(crate) fn links(&self) -> Vec<Rc<Link>> {
         let nodes = self.nodes.borrow();
         nodes.values().flatten().map(|place| Rc::clone(&place.link)).collect()
+    }
+
+    /// Whether somebody could take a link to this node.
+    pub(crate) fn has_room(&self, thread: &Thread, address: &str) -> bool {
+        let nodes = self.nodes.borrow();
+        let Some(places) = nodes.get(address) else { return true };
+        places.len() < thread.limits().leased_links_max || places.iter().any(Place::is_ready)
     }
 
     /// Lets the client that has waited for longest for a link to this node ask again.

@@ -299,7 +299,8 @@ impl Thread {
         link
     }
 
-    fn start_link(
+    /// A new link; aborting the task closes it.
+    pub(crate) fn start_link(
         self: &Rc<Self>,
         key: LinkKey,
         shard: ShardId,
@@ -309,17 +310,6 @@ impl Thread {
         let task = link::drive::run(Rc::clone(self), Rc::clone(&link));
         let handle = self.tasks.borrow_mut().spawn_local(task);
         (link, handle)
-    }
-
-    /// A new link to a shard's primary; aborting the task closes it.
-    pub(crate) fn open_link(
-        self: &Rc<Self>,
-        key: LinkKey,
-        shard: usize,
-        tenancy: Tenancy,
-    ) -> (Rc<Link>, AbortHandle) {
-        let id = self.routes.borrow().shards[shard].id;
-        self.start_link(key, id, tenancy)
     }
 
     pub(crate) fn add_client(&self, client: &Rc<Client>) {

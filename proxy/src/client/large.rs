@@ -23,10 +23,16 @@ use slotway_commands::{Command, keys, lookup, row::Policy};
 use slotway_resp::{Head, Limits, OwnedRequest, Parser, Piece, ProtocolError, Tail, write};
 
 use crate::{
-    client::{Client, Fate, Stall},
-    dispatch,
+    client::{
+        Client, Fate, Stall,
+        inquiry::{self, Sought},
+    },
+    dispatch, errors,
     lease::{self, Condition, Lease, Turn},
-    link::Errand,
+    link::{
+        Errand,
+        unit::{Asking, Stream},
+    },
     replies::Ticket,
     thread::Thread,
 };
@@ -77,6 +83,8 @@ enum Plan {
     Collect,
     /// To the shard with this index.
     Pass(&'static Command, usize),
+    /// Nobody owns its slot.
+    Hold,
     /// Answered with this line.
     Answer(Vec<u8>),
     /// No command, or not with so many words.
@@ -102,9 +110,16 @@ pub(super) fn keep(
     } else {
         None
     };
-    if client.stall.get() != Some(Stall::Lease) {
+    let stall = client.stall.get();
+    if !matches!(stall, Some(Stall::Lease | Stall::Inquiry)) {
         // Whatever became of it, it wants no link any more: nobody must stand behind it.
         thread.leases.stop_waiting(client);
+    }
+    if !matches!(stall, Some(Stall::Lease | Stall::Inquiry | Stall::Pause)) {
+        client.inquiry.take();
+    }
+    if stall != Some(Stall::Topology) {
+        client.homeless_since_us.set(None);
     }
     if let Some((large, end)) = begun {
         *partial = Partial::Large(Box::new(large));
@@ -123,6 +138,7 @@ fn begin(thread: &Rc<Thread>, client: &Rc<Client>, head: &Head<'_>) -> Option<La
             answer(thread, client, &line);
             Some(Large::Dropped(head.tail()))
         }
+        Plan::Hold => hold(thread, client, head),
         Plan::Pass(command, shard) => pass(thread, client, head, command, shard),
     }
 }
@@ -143,38 +159,56 @@ fn plan(thread: &Rc<Thread>, client: &Client, head: &Head<'_>) -> Plan {
         return Plan::Collect;
     }
     match shards(thread, client, command, head) {
-        Some(Ok(shard)) => Plan::Pass(command, shard),
-        Some(Err(line)) => Plan::Answer(line),
-        None => Plan::Collect,
+        Shards::One(shard) => Plan::Pass(command, shard),
+        Shards::Nobody => Plan::Hold,
+        Shards::Apart(line) => Plan::Answer(line),
+        Shards::Unknown => Plan::Collect,
     }
 }
 
-/// The shard that owns the one slot of all keys, or the error in place of it. None: that cannot be told, or there are several.
-fn shards(
-    thread: &Rc<Thread>,
-    client: &Client,
-    command: &'static Command,
-    head: &Head<'_>,
-) -> Option<Result<usize, Vec<u8>>> {
+/// Who owns the keys of a request.
+enum Shards {
+    /// The shard with this index.
+    One(usize),
+    /// Nobody owns the one slot of all keys.
+    Nobody,
+    /// They may not lie apart: the line for the client.
+    Apart(Vec<u8>),
+    /// That cannot be told, or there are several.
+    Unknown,
+}
+
+fn shards(thread: &Rc<Thread>, client: &Client, command: &'static Command, head: &Head<'_>) -> Shards {
     let database = client.database.get();
     let placement = thread.placement();
-    let found = keys::positions_in_head(command, head.request, head.words)?;
+    let Some(found) = keys::positions_in_head(command, head.request, head.words) else {
+        return Shards::Unknown;
+    };
     let slot_of = |key| slotway_cluster::slot::slot_of(&placement, database, key);
     let mut keys = found.map(|index| head.request.word(index));
-    let first = keys.next()?;
+    let Some(first) = keys.next() else { return Shards::Unknown };
     let slot = if placement.is_spread(database) { slot_of(first) } else { Placement::home(database) };
-    // Without an owner it may have to wait for a topology: collected, it is treated like any other request.
-    let shard = thread.owner(slot)?;
     for other in keys.filter(|_| placement.is_spread(database)) {
         let other_slot = slot_of(other);
         match command.proxy {
             _ if other_slot == slot => {}
             // It is cut, for which all of it is needed.
-            Policy::Split(_) => return None,
-            _ => return Some(Err(line(&slotway_commands::errors::cross_slot(first, other)))),
+            Policy::Split(_) => return Shards::Unknown,
+            _ => return Shards::Apart(line(&slotway_commands::errors::cross_slot(first, other))),
         }
     }
-    Some(Ok(shard))
+    thread.owner(slot).map_or(Shards::Nobody, Shards::One)
+}
+
+/// As a small request waits for a topology that says who owns its slot: unread, for as long.
+fn hold(thread: &Rc<Thread>, client: &Rc<Client>, head: &Head<'_>) -> Option<Large> {
+    match dispatch::hold_homeless(thread, client) {
+        Ok(()) => wait(client, Stall::Topology),
+        Err(held_ms) => {
+            answer(thread, client, &errors::no_owner(held_ms));
+            Some(Large::Dropped(head.tail()))
+        }
+    }
 }
 
 /// Sends what has come on its way. None: the client waits for its earlier replies, or for a link.
@@ -192,12 +226,15 @@ fn pass(
     if client.replies.borrow().outstanding() > 0 {
         return wait(client, Stall::Order);
     }
-    let shared = thread.link(shard, client.version.get(), database);
-    if let Err(line) = shared.is_worth_waiting_for(thread) {
-        answer(thread, client, &line);
-        return Some(Large::Dropped(head.tail()));
-    }
-    let lease = match lease::take_in_turn(thread, client, shard, database) {
+    let place = match inquiry::seek(thread, client, head, command, shard) {
+        Sought::Known(place) => place,
+        Sought::Wait => return None,
+        Sought::Refused(line) => {
+            answer(thread, client, &line);
+            return Some(Large::Dropped(head.tail()));
+        }
+    };
+    let lease = match lease::take_in_turn(thread, client, &place, database) {
         Turn::Taken(lease) => lease,
         Turn::Wait => return wait(client, Stall::Lease),
         Turn::Refused(line) => {
@@ -213,7 +250,9 @@ fn pass(
     let errand = Errand { client, command, ticket, part: None };
     let whole = Rc::new(Cell::new(false));
     let link = Rc::clone(&lease.link);
-    let taken = link.begin_upload(thread, errand, Rc::clone(&whole), |out| {
+    let asking = if place.asking { Asking::Due } else { Asking::No };
+    let stream = Stream { whole: Rc::clone(&whole), asking };
+    let taken = link.begin_upload(thread, errand, stream, |out| {
         write::array(out, head.words);
         head.request.words().for_each(|word| write::bulk(out, word));
     });

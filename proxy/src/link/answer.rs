@@ -114,6 +114,10 @@ impl Link {
                 self.passed(thread, waiter, reply);
                 Ok(())
             }
+            Verdict::Pass if waiter.is_inquiry() => {
+                waiter.found(thread, self);
+                Ok(())
+            }
             Verdict::Early => {
                 self.passed(thread, waiter, reply);
                 Err(Mistrust::Unasked)

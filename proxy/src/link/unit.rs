@@ -12,7 +12,7 @@ use std::{cell::Cell, rc::Rc};
 
 use slotway_commands::errors::EXECABORT;
 
-use crate::errors;
+use crate::{client::inquiry::Inquiry, errors};
 
 /// What a waiter waits for, if it is not one reply to one request.
 #[derive(Debug)]
@@ -27,10 +27,29 @@ pub(crate) enum Unit {
     End(Bound),
     /// `WATCH`: tells whoever leased the link once the node watches something.
     Watch(Rc<Cell<bool>>),
-    /// A large request that is sent as it comes. True: all of it has come.
-    Upload(Rc<Cell<bool>>),
+    /// A large request that is sent as it comes.
+    Upload(Stream),
+    /// A small read that finds out where a large request belongs: its client hears no reply.
+    Inquiry(Rc<Inquiry>),
     /// Brings a leased link back into order; nobody hears the replies.
     Cleaning,
+}
+
+/// A request on its way in pieces.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    /// All of it has come.
+    pub(crate) whole: Rc<Cell<bool>>,
+    pub(crate) asking: Asking,
+}
+
+/// Whether `ASKING` was sent in front of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asking {
+    No,
+    /// Its reply comes before the request's own.
+    Due,
+    Answered,
 }
 
 /// Whether it may travel on another connection than the one it was given to.
@@ -170,8 +189,13 @@ impl Unit {
                 began.set(began.get() || !error);
                 Verdict::Pass
             }
-            Unit::Upload(whole) if whole.get() => Verdict::Pass,
+            Unit::Upload(stream) if stream.asking == Asking::Due => {
+                stream.asking = Asking::Answered;
+                Verdict::More
+            }
+            Unit::Upload(stream) if stream.whole.get() => Verdict::Pass,
             Unit::Upload(_) => Verdict::Early,
+            Unit::Inquiry(_) => inner(reply).map_or(Verdict::Pass, Verdict::Inner),
             Unit::Cleaning if reply == b"+OK\r\n" => Verdict::Drop,
             // QUEUED, too: the node is amid a transaction of which nobody knows.
             Unit::Cleaning => Verdict::Broken,
@@ -181,7 +205,7 @@ impl Unit {
     /// What the client hears if it was not applied and cannot go elsewhere. None: it can.
     pub(crate) fn refused(&self) -> Option<&'static [u8]> {
         match self {
-            Unit::Piece { bound: Bound::Free, .. } => None,
+            Unit::Piece { bound: Bound::Free, .. } | Unit::Inquiry(_) => None,
             Unit::Piece { bound: Bound::Told(text), .. } | Unit::End(Bound::Told(text)) => Some(text),
             // EXEC will say that a watched key has changed.
             Unit::Watch(_) => Some(b"+OK\r\n"),
@@ -203,14 +227,14 @@ impl Unit {
         match self {
             Unit::Piece { replies, .. } => replies.left == 0 && replies.seen == Seen::Queued,
             Unit::End(_) | Unit::Watch(_) => true,
-            Unit::Upload(whole) => whole.get(),
-            Unit::Head(_) | Unit::Step | Unit::Cleaning => false,
+            Unit::Upload(stream) => stream.whole.get(),
+            Unit::Inquiry(_) | Unit::Head(_) | Unit::Step | Unit::Cleaning => false,
         }
     }
 
     /// Means nothing on another connection than the one it was given to.
     pub(crate) fn is_bound(&self) -> bool {
-        !matches!(self, Unit::Piece { bound: Bound::Free, .. } | Unit::Watch(_))
+        !matches!(self, Unit::Piece { bound: Bound::Free, .. } | Unit::Watch(_) | Unit::Inquiry(_))
     }
 
     /// Running it twice is not running it once. What streams is judged by its command.

@@ -4,18 +4,20 @@
 //! broken link fails it, and what its client is told depends on whether the node can have run it, which takes the last
 //! byte: without that it was not executed, whatever the command.
 
-use std::{
-    cell::{Cell, RefMut},
-    rc::Rc,
-};
+use std::{cell::RefMut, rc::Rc};
+
+use slotway_commands::{Command, Id};
 
 use crate::{
+    client::{Client, inquiry::Inquiry},
+    follow,
     link::{
         Errand, Link,
         flight::Flight,
-        unit::Unit,
+        unit::{Asking, Stream, Unit},
         waiter::{Special, Waiter},
     },
+    replies::Ticket,
     thread::Thread,
 };
 
@@ -29,16 +31,35 @@ impl Link {
         self.room(thread, thread.now_us()).map(|_| ())
     }
 
+    /// Sends a small read that finds out where a large request belongs. Err: it was not taken on, and why.
+    pub(crate) fn inquire(
+        self: &Rc<Self>,
+        thread: &Thread,
+        client: &Rc<Client>,
+        inquiry: Rc<Inquiry>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), Vec<u8>> {
+        let command = Command::row(Id::Exists);
+        let errand = Errand { client, command, ticket: Ticket::default(), part: None };
+        self.push(thread, errand.waiter(thread, Some(Special::of(Unit::Inquiry(inquiry)))), write)
+    }
+
     /// Takes on a request with its first words; nothing else is on the link. Err: it was not taken on, and why.
     pub(crate) fn begin_upload(
         self: &Rc<Self>,
         thread: &Thread,
         errand: Errand<'_>,
-        whole: Rc<Cell<bool>>,
+        stream: Stream,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), Vec<u8>> {
-        let waiter = errand.waiter(thread, Some(Special::of(Unit::Upload(whole))));
-        self.push(thread, waiter, write)
+        let asking = stream.asking == Asking::Due;
+        let waiter = errand.waiter(thread, Some(Special::of(Unit::Upload(stream))));
+        self.push(thread, waiter, |out| {
+            if asking {
+                out.extend_from_slice(follow::ASKING);
+            }
+            write(out);
+        })
     }
 
     /// Adds what `write` appends.
@@ -100,8 +121,8 @@ impl Link {
     pub(super) fn recall_unsent(flight: &mut RefMut<'_, Flight<Waiter>>) {
         let all_sent = flight.unsent().is_empty();
         for (_, waiter) in flight.iter_mut().filter(|_| !all_sent) {
-            if let Some(Unit::Upload(whole)) = waiter.unit() {
-                whole.set(false);
+            if let Some(Unit::Upload(stream)) = waiter.unit() {
+                stream.whole.set(false);
             }
         }
     }
@@ -110,6 +131,7 @@ impl Link {
 impl Waiter {
     /// It streams, and all that its client has sent of it has left. From a client that is gone nothing comes.
     pub(super) fn waits_for_client(&self, all_sent: bool) -> bool {
-        self.client.is_some() && matches!(self.unit(), Some(Unit::Upload(whole)) if all_sent && !whole.get())
+        self.client.is_some()
+            && matches!(self.unit(), Some(Unit::Upload(stream)) if all_sent && !stream.whole.get())
     }
 }

@@ -1,19 +1,22 @@
 //! Who waits for the reply to a request that a link has taken on.
 
-use std::{borrow::Cow, rc::Rc};
+use std::{borrow::Cow, rc::Rc, sync::Arc};
 
 use slotway_cluster::ShardId;
 use slotway_commands::Command;
 
 use crate::{
-    client::{self, Client},
+    client::{self, Client, inquiry::Whereabouts},
     errors::{self, INDETERMINATE},
     follow::{
         nest::Nest,
         order::{End, TrailId},
         plan::Tried,
     },
-    link::unit::{Bound, Unit, Verdict},
+    link::{
+        Link,
+        unit::{Asking, Bound, Stream, Unit, Verdict},
+    },
     replies::Ticket,
     thread::Thread,
 };
@@ -53,15 +56,6 @@ pub(crate) struct Course {
     pub(crate) sent_us: u64,
 }
 
-/// Whether `ASKING` was sent in front of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asking {
-    No,
-    /// Its reply comes before the request's own.
-    Due,
-    Answered,
-}
-
 impl Special {
     pub(crate) fn of(unit: Unit) -> Box<Special> {
         Box::new(Special { unit: Some(unit), course: None })
@@ -87,8 +81,13 @@ impl Special {
     /// together needs them whole.
     pub(crate) fn takes_pieces(&self) -> bool {
         // Before the whole request has come there is only a refusal.
-        if matches!(&self.unit, Some(Unit::Upload(whole)) if !whole.get()) {
-            return false;
+        match &self.unit {
+            Some(Unit::Upload(Stream { whole, asking })) if !whole.get() || *asking == Asking::Due => {
+                return false;
+            }
+            // Its reply is a number, or garbage.
+            Some(Unit::Inquiry(_)) => return false,
+            _ => {}
         }
         self.course.as_ref().is_none_or(|course| course.nest.is_none() && course.asking != Asking::Due)
     }
@@ -122,7 +121,7 @@ impl Waiter {
     /// Running it twice may not be the same as running it once.
     pub(crate) fn may_write(&self) -> bool {
         match self.unit() {
-            Some(Unit::Upload(whole)) => whole.get() && self.command.may_write(),
+            Some(Unit::Upload(stream)) => stream.whole.get() && self.command.may_write(),
             Some(unit) => unit.may_write(),
             None => self.command.may_write(),
         }
@@ -138,6 +137,10 @@ impl Waiter {
     /// From when its reply may be waited for: since it was taken on, or sent again by another way.
     pub(super) fn asked_us(&self) -> u64 {
         self.since_us.max(self.course().map_or(0, |course| course.sent_us))
+    }
+
+    pub(crate) fn is_inquiry(&self) -> bool {
+        matches!(self.unit(), Some(Unit::Inquiry(_)))
     }
 
     pub(crate) fn is_bound(&self) -> bool {
@@ -163,7 +166,11 @@ impl Waiter {
     pub(crate) fn take_out(&mut self) -> Option<Waiter> {
         let client = self.client.take()?;
         let course = self.special.as_mut().and_then(|special| special.course.as_mut()).cloned();
-        let special = course.map(|course| Box::new(Special { unit: None, course: Some(course) }));
+        let unit = match self.unit() {
+            Some(Unit::Inquiry(inquiry)) => Some(Unit::Inquiry(Rc::clone(inquiry))),
+            _ => None,
+        };
+        let special = (unit.is_some() || course.is_some()).then(|| Box::new(Special { unit, course }));
         Some(Waiter { client: Some(client), special, ..*self })
     }
 
@@ -178,8 +185,12 @@ impl Waiter {
     }
 
     fn end(mut self, thread: &Thread, reply: &[u8], end: End) {
-        let course = self.special.take().and_then(|special| special.course);
-        let (Some(client), Some(course)) = (&self.client, course) else {
+        let Some(special) = self.special.take() else { return self.hand_over(thread, reply) };
+        if let (Some(Unit::Inquiry(inquiry)), Some(client)) = (&special.unit, &self.client) {
+            leave_order(thread, client, special.course.as_ref());
+            return inquiry.refused(client, reply);
+        }
+        let (Some(client), Some(course)) = (&self.client, special.course) else {
             return self.hand_over(thread, reply);
         };
         client.order.borrow_mut().ended(course.trail, end);
@@ -192,6 +203,16 @@ impl Waiter {
                 }
             }
         }
+    }
+
+    /// The node at the end of `link` has answered what was only asked to know whether it would.
+    pub(super) fn found(self, thread: &Thread, link: &Link) {
+        let (Some(client), Some(special)) = (self.client, self.special) else { return };
+        let Some(Unit::Inquiry(inquiry)) = special.unit else { return };
+        leave_order(thread, &client, special.course.as_ref());
+        let asking = special.course.is_some_and(|course| course.asking != Asking::No);
+        let (address, shard) = (Arc::clone(&link.key.address), link.shard.get());
+        inquiry.found(&client, Whereabouts { address, shard, asking }, thread.now_us());
     }
 
     /// The connection that brought a part of its reply brings no more of it. A client that has the beginning is closed:
@@ -243,5 +264,13 @@ impl Waiter {
         }
         drop(replies);
         thread.turn.mark_client(&client);
+    }
+}
+
+/// A question is over: nothing has run.
+fn leave_order(thread: &Thread, client: &Client, course: Option<&Course>) {
+    if let Some(course) = course {
+        client.order.borrow_mut().ended(course.trail, End::Refused);
+        thread.follow.wake();
     }
 }

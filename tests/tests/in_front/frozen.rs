@@ -156,3 +156,44 @@ fn a_watched_key_on_either_side_is_watched() {
         assert_eq!(frozen.front.ask(&format!("GET {key}")), Frame::bulk("changed"));
     }
 }
+
+/// A value that is not waited for but streams.
+const LARGE: usize = 300_000;
+
+#[test]
+fn large_values_are_written_wherever_their_slot_is_on_its_way() {
+    let cluster = RealCluster::start(3);
+    let patient = ["--hold-ms-max", "20000", "--request-timeout-ms", "40000"];
+    let front = Front::of_cluster(&cluster.address(0), &patient);
+    let keys = ["{s}a", "{s}b", "{s}c"];
+    let slot = front.ask("CLUSTER KEYSLOT {s}").as_integer().unwrap();
+    let slot = u16::try_from(slot).unwrap();
+    let to = (cluster.owner_of(slot) + 1) % 3;
+    let mut clients = [Version::Resp2, Version::Resp3].map(|version| front.client(version));
+    let mut round = 0;
+    let mut write_all = || {
+        round += 1;
+        for (number, client) in clients.iter_mut().enumerate() {
+            let value = "v".repeat(LARGE + round);
+            let fresh = format!("{{s}}fresh{number}:{round}");
+            for key in keys.iter().copied().chain([fresh.as_str()]) {
+                let replies =
+                    client.ask_all(&[format!("SET {key} {value}"), format!("STRLEN {key}")]).unwrap();
+                let len = i64::try_from(LARGE + round).unwrap();
+                assert_eq!(replies, [ok(), Frame::Integer(len)], "{key} in round {round}");
+            }
+        }
+    };
+    write_all();
+    cluster.begin_move(slot, to);
+    write_all();
+    for key in keys {
+        cluster.move_keys(slot, to, &[key]);
+        write_all();
+    }
+    cluster.end_move(slot, to);
+    write_all();
+    let (_, metrics) = front.get("/metrics");
+    let streamed = format!("slotway_proxy_requests_streamed_total {}\n", 2 * 4 * round);
+    assert!(metrics.contains(&streamed), "{metrics}");
+}
