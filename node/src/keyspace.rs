@@ -16,6 +16,8 @@ mod databases;
 pub(crate) mod eviction;
 mod expiry;
 pub(crate) mod long_text;
+#[allow(dead_code, reason = "what loads and replicates is being built on it")]
+pub(crate) mod load;
 mod look_ahead;
 mod scan;
 mod settings;

@@ -235,7 +235,14 @@ impl Entry {
         (self.header().meta & HAS_DEADLINE != 0).then(|| Millis(read()))
     }
 
-    /// Sets or removes the deadline. Only [`super::database`] calls it, which keeps count and tells the wheel.
+    /// Gives a deadline to an entry that is in no keyspace yet.
+    pub(crate) fn with_deadline(mut self, deadline: Millis) -> Entry {
+        self.set_deadline(Some(deadline));
+        self
+    }
+
+    /// Sets or removes the deadline. Of an entry in a keyspace only [`super::contents`] calls it, which keeps count and
+    /// tells the wheel.
     pub(super) fn set_deadline(&mut self, deadline: Option<Millis>) {
         match (self.deadline(), deadline) {
             (None, None) => {}

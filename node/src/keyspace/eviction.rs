@@ -57,6 +57,11 @@ impl Policy {
         }
     }
 
+    /// Whether it needs to know when keys were used last.
+    pub(crate) fn times_uses(self) -> bool {
+        matches!(self, Policy::Evict(_, Order::LeastRecent))
+    }
+
     /// Whether it needs to know how often keys are used.
     pub(crate) fn counts_uses(self) -> bool {
         matches!(self, Policy::Evict(_, Order::LeastFrequent))

@@ -15,13 +15,14 @@ use std::ops::Range;
 
 use chunk::Chunk;
 use packed::Packed;
-use run::{Buffer, Elements, Removals, Run};
+use run::{Buffer, Elements, Removals};
 
 use super::entry::{Entry, Form, Value};
 use super::object::Object;
 
 pub(crate) use chunks::Chunks;
 pub(crate) use element::Element;
+pub(crate) use run::Run;
 
 /// An end of a list: LEFT and RIGHT in commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +100,10 @@ impl Entry {
     pub(crate) fn with_list_of<'w>(key: &[u8], limit: Limit, words: impl Iterator<Item = &'w [u8]>) -> Entry {
         let mut chunks = Chunks::default();
         words.for_each(|word| chunks.push(End::Tail, word, limit));
+        Entry::with_chunks(key, limit, chunks)
+    }
+
+    fn with_chunks(key: &[u8], limit: Limit, chunks: Chunks) -> Entry {
         match chunks.only_run() {
             Some(run) if limit.admits(run, 1) => Entry::new(key, Form::PackedList, &packed::value_of(run)),
             _ => Entry::with_object(key, Box::new(Object::List(chunks))),
@@ -119,6 +124,36 @@ impl Entry {
     pub(crate) fn list_mut(&mut self, limit: Limit) -> Option<ListMut<'_>> {
         self.list()?;
         Some(ListMut { entry: self, limit })
+    }
+}
+
+/// A list that is made at once, of elements and of runs of them.
+pub(crate) struct NewList {
+    limit: Limit,
+    chunks: Chunks,
+}
+
+impl NewList {
+    pub(crate) fn new(limit: Limit) -> NewList {
+        NewList { limit, chunks: Chunks::default() }
+    }
+
+    pub(crate) fn push(&mut self, text: &[u8]) {
+        self.chunks.push(End::Tail, text, self.limit);
+    }
+
+    /// Adds the elements of a run, which becomes a chunk if it is not too large for one.
+    pub(crate) fn push_run(&mut self, run: Run<'_>) {
+        if !self.limit.is_exceeded_by(run.redis_bytes(), run.len) {
+            return self.chunks.push_run(run);
+        }
+        let mut digits = itoa::Buffer::new();
+        run.elements().for_each(|element| self.push(element.text(&mut digits)));
+    }
+
+    /// The list as a key's entry; None: it has no elements.
+    pub(crate) fn finish(self, key: &[u8]) -> Option<Entry> {
+        (self.chunks.len() > 0).then(|| Entry::with_chunks(key, self.limit, self.chunks))
     }
 }
 
@@ -151,6 +186,23 @@ impl<'a> List<'a> {
             front: front.slice(first.index..front.len).elements(),
             middle: chunks.chunks().range(first.chunk + 1..last.chunk),
             back: run(last.chunk).slice(0..last.index + 1).elements(),
+        }
+    }
+
+    /// The runs that hold the elements, in order.
+    pub(crate) fn runs(self) -> impl Iterator<Item = Run<'a>> {
+        let (one, many) = match self {
+            List::Packed(bytes) => (Some(packed::run(bytes)), &NO_CHUNKS),
+            List::Chunked(chunks) => (None, chunks.chunks()),
+        };
+        one.into_iter().chain(many.iter().map(Buffer::run))
+    }
+
+    /// How many [`List::runs`] there are.
+    pub(crate) fn run_count(self) -> usize {
+        match self {
+            List::Packed(_) => 1,
+            List::Chunked(chunks) => chunks.chunks().len(),
         }
     }
 

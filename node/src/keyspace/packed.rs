@@ -145,6 +145,24 @@ pub(super) fn remove(entry: &mut Entry, at: Pair) {
     add_to_count(entry, -1);
 }
 
+/// Adds a string to a run that is made at once. [`EMPTY`] begins it, [`seal`] ends it.
+pub(super) fn append(run: &mut Vec<u8>, string: &[u8]) {
+    if let Ok(len @ 0..=0x7F) = u8::try_from(string.len()) {
+        run.push(len);
+    } else {
+        let mut lengths = Lengths::default();
+        let count = lengths.encode(string.len());
+        run.extend_from_slice(&lengths.digits[..count]);
+    }
+    run.extend_from_slice(string);
+}
+
+/// Notes in a run that is made at once how many fields or members it has.
+pub(super) fn seal(run: &mut [u8], count: usize) {
+    let count = u32::try_from(count).expect("a run has fewer strings than bytes");
+    run[..COUNT].copy_from_slice(&count.to_le_bytes());
+}
+
 /// Replaces a range of the value's bytes by `len` others, which the caller writes.
 pub(super) fn splice(entry: &mut Entry, start: usize, end: usize, len: usize) -> &mut [u8] {
     let is_packed = matches!(entry.form(), Form::PackedHash | Form::PackedSet | Form::PackedSortedSet);

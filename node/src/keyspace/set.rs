@@ -6,7 +6,7 @@
 
 mod algebra;
 mod asked;
-mod integers;
+pub(in crate::keyspace) mod integers;
 mod member;
 
 pub(crate) use algebra::{difference, intersection, union};
@@ -22,10 +22,10 @@ use super::packed::{self, PACKED_BYTES_MAX, Strings};
 use super::seed::{Random, Seed};
 use super::table::Table;
 use super::text::parse_integer;
-use integers::Integers;
+pub(crate) use integers::Integers;
 
 /// No set of more integers than this is kept as such, whatever the settings say.
-const INTEGERS_MAX: usize = 1 << 30;
+pub(in crate::keyspace) const INTEGERS_MAX: usize = 1 << 30;
 
 /// A set, to be read.
 #[derive(Clone, Copy)]

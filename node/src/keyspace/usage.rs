@@ -54,7 +54,7 @@ impl Usage {
         match self {
             Usage::LastUse => entry.touch(clock(now)),
             Usage::Frequency { log_factor, .. } => {
-                let count = grown(self.count(entry, now), log_factor, random);
+                let count = grown(self.count(entry.clock(), now), log_factor, random);
                 entry.touch(bits(now, count));
             }
             Usage::Nothing => {}
@@ -63,12 +63,17 @@ impl Usage {
 
     /// OBJECT FREQ; None: it is not noted.
     pub(crate) fn frequency(self, entry: &Entry, now: Millis) -> Option<u8> {
-        matches!(self, Usage::Frequency { .. }).then(|| self.count(entry, now))
+        self.frequency_of(entry.clock(), now)
+    }
+
+    /// As [`Usage::frequency`], of an entry with these bits.
+    pub(crate) fn frequency_of(self, clock: u32, now: Millis) -> Option<u8> {
+        matches!(self, Usage::Frequency { .. }).then(|| self.count(clock, now))
     }
 
     /// The count as it has faded until now.
-    fn count(self, entry: &Entry, now: Millis) -> u8 {
-        let [count, minutes @ ..] = entry.clock().to_le_bytes();
+    fn count(self, clock: u32, now: Millis) -> u8 {
+        let [count, minutes @ ..] = clock.to_le_bytes();
         let Usage::Frequency { decay_minutes, .. } = self else { return count };
         let then = u64::from(u16::from_le_bytes([minutes[0], minutes[1]]));
         let elapsed = minutes_of(now).wrapping_sub(then) & MINUTES_MASK;
@@ -77,9 +82,37 @@ impl Usage {
     }
 }
 
+/// What another server knew of a key's use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Seconds since the last use.
+    Idle(u64),
+    /// The count of an LFU policy.
+    Count(u8),
+}
+
+impl Usage {
+    /// The bits of a key of which this is known. What the policy does not ask for is as with a new key.
+    pub(super) fn known(self, known: Option<Known>, now: Millis) -> u32 {
+        match (self, known) {
+            (Usage::Frequency { .. }, Some(Known::Count(count))) => bits(now, count),
+            (Usage::LastUse | Usage::Nothing, Some(Known::Idle(seconds))) => {
+                let seconds = u32::try_from(seconds).unwrap_or(CLOCK_MASK).min(CLOCK_MASK);
+                clock(now).wrapping_sub(seconds) & CLOCK_MASK
+            }
+            _ => self.fresh(now),
+        }
+    }
+}
+
 /// OBJECT IDLETIME: seconds since the last use.
 pub(crate) fn idle_seconds(entry: &Entry, now: Millis) -> u32 {
-    clock(now).wrapping_sub(entry.clock()) & CLOCK_MASK
+    idle_seconds_of(entry.clock(), now)
+}
+
+/// As [`idle_seconds`], of an entry with these bits.
+pub(crate) fn idle_seconds_of(bits: u32, now: Millis) -> u32 {
+    clock(now).wrapping_sub(bits) & CLOCK_MASK
 }
 
 /// The clock of [`Usage::LastUse`]: seconds, modulo 2^24.

@@ -102,6 +102,14 @@ impl Chunks {
         }
     }
 
+    /// Adds a run of elements behind the others, in a chunk of its own.
+    pub(super) fn push_run(&mut self, run: Run<'_>) {
+        if run.len > 0 {
+            self.len += run.len;
+            self.chunks.push_back(Chunk::new(run));
+        }
+    }
+
     /// Inserts an element before number `index`, or at the end.
     pub(super) fn insert(&mut self, index: usize, text: &[u8], limit: Limit) {
         if index == 0 || index == self.len {

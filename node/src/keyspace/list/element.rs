@@ -67,7 +67,7 @@ impl<'a> Element<'a> {
     }
 
     /// Bytes that it takes in a run.
-    pub(super) fn size(self) -> usize {
+    pub(crate) fn size(self) -> usize {
         let coded = self.coded_len();
         coded + back_len(coded)
     }
@@ -80,6 +80,13 @@ impl<'a> Element<'a> {
             Element::Integer(-4096..=4095) => 2,
             Element::Integer(integer) => 1 + LONG_INTEGER_BYTES[long_integer(integer)],
         }
+    }
+
+    /// Adds it to a run that is made at once.
+    pub(crate) fn append_to(self, run: &mut Vec<u8>) {
+        let end = run.len();
+        run.resize(end + self.size(), 0);
+        self.write(&mut run[end..]);
     }
 
     /// Fills exactly [`Element::size`] bytes.

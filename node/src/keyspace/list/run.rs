@@ -10,10 +10,10 @@ use super::element::{self, Element};
 
 /// Elements one behind the other.
 #[derive(Clone, Copy)]
-pub(super) struct Run<'a> {
-    pub(super) bytes: &'a [u8],
+pub(crate) struct Run<'a> {
+    pub(crate) bytes: &'a [u8],
     /// Elements.
-    pub(super) len: usize,
+    pub(crate) len: usize,
 }
 
 /// The elements of a run, from both ends.
@@ -49,7 +49,7 @@ impl DoubleEndedIterator for Elements<'_> {
 impl<'a> Run<'a> {
     pub(super) const EMPTY: Run<'static> = Run { bytes: &[], len: 0 };
 
-    pub(super) fn elements(self) -> Elements<'a> {
+    pub(crate) fn elements(self) -> Elements<'a> {
         Elements(self.bytes)
     }
 

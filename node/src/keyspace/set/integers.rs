@@ -24,6 +24,16 @@ impl<'a> Integers<'a> {
         Integers { width: usize::from(width), bytes }
     }
 
+    /// Bytes of each integer.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// All integers, in order, little endian.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     pub(super) fn len(&self) -> usize {
         self.bytes.len() >> self.width.trailing_zeros()
     }
@@ -83,6 +93,16 @@ impl<'a> Integers<'a> {
         }
         Err(low)
     }
+}
+
+/// The bytes of a set of these integers, which rise.
+pub(in crate::keyspace) fn pack(integers: &[i64]) -> Vec<u8> {
+    let ends = [integers.first(), integers.last()];
+    let width = ends.into_iter().flatten().map(|&end| width_of(end)).max().unwrap_or(2);
+    let mut bytes = Vec::with_capacity(1 + integers.len() * width);
+    bytes.push(u8::try_from(width).expect("2, 4 or 8"));
+    integers.iter().for_each(|integer| bytes.extend_from_slice(&integer.to_le_bytes()[..width]));
+    bytes
 }
 
 /// Adds an integer to the set in `entry`; false: it was there.

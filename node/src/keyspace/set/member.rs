@@ -22,7 +22,7 @@ impl Member<'_> {
         }
     }
 
-    pub(super) fn integer(&self) -> Option<i64> {
+    pub(in crate::keyspace) fn integer(&self) -> Option<i64> {
         match self {
             Member::Text(text) => parse_integer(text),
             Member::Integer(integer) => Some(*integer),
