@@ -147,6 +147,13 @@ impl Client {
         }
     }
 
+    /// One that is connected to nothing.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Client {
+        let address = End::Tcp(([127, 0, 0, 1], 6379).into());
+        Client::new(ClientId(1), address.clone(), address, 9, Millis(0))
+    }
+
     /// Remembers how to wake the connection's task. It is the same from poll to poll, so this costs a comparison.
     pub(crate) fn register(&self, waker: &Waker) {
         let mut registered = self.waker.borrow_mut();

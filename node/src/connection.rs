@@ -29,6 +29,7 @@ use crate::{
     call::Millis,
     client::{Client, Fate},
     desk::INPUT_BYTES,
+    feed::Position,
     node::Node,
     output::{Output, is_over_limit},
     thread::Thread,
@@ -142,8 +143,10 @@ impl Connection {
             return Err(End::Cut);
         }
         if !self.output.is_empty() {
-            self.flush()?;
-            if !self.output.is_empty() && self.wait_until_writable(context)? {
+            let released = thread.node.borrow().gate.released();
+            self.flush(released)?;
+            // What waits at the gate needs no socket: the gate wakes the task.
+            if self.output.is_ready(released) && self.wait_until_writable(context)? {
                 return Ok(Step::Worked);
             }
         }
@@ -154,18 +157,29 @@ impl Connection {
             return Ok(Step::Sleep);
         }
         match self.read_and_execute(me, thread, context) {
+            // A client that sends no more still gets what waits at the gate.
+            Poll::Ready(Err(End::Gone)) if self.is_owed(thread) => {
+                self.client.decide(Fate::CloseAfterReply);
+                Ok(Step::Sleep)
+            }
             Poll::Ready(outcome) => outcome,
             Poll::Pending if fate == Fate::Finish && self.output.is_empty() => Err(End::Done),
             Poll::Pending => Ok(Step::Sleep),
         }
     }
 
-    /// The end of a turn: limits, then the way out for its replies, which are `replies` of `output`.
+    /// Whether replies wait, and not for the socket.
+    fn is_owed(&self, thread: &Thread) -> bool {
+        !self.output.is_empty() && !self.output.is_ready(thread.node.borrow().gate.released())
+    }
+
+    /// The end of a turn: limits, then the way out for its replies, which are `replies` of `output`, as soon as `until`
+    /// is released.
     fn conclude(
         &mut self,
         node: &mut Node,
         output: &mut Vec<u8>,
-        replies: Range<usize>,
+        (replies, until): (Range<usize>, Position),
         now: Millis,
     ) -> Result<(), End> {
         let (len, room) = self
@@ -185,7 +199,10 @@ impl Connection {
         }
         node.statistics.output_bytes += u64::try_from(replies.len()).unwrap_or(0);
         node.statistics.writes += 1;
-        let sent = self.send(output, replies);
+        if !replies.is_empty() && node.gate.holds(until) {
+            node.gate.wait(until, &self.client);
+        }
+        let sent = self.send(output, (replies, until), node.gate.released());
         node.statistics.output_bytes_peak = node.statistics.output_bytes_peak.max(self.output.bytes());
         self.client.output_bytes.set(self.output.bytes());
         self.client.output_pieces.set(self.output.pieces());
@@ -205,23 +222,32 @@ impl Connection {
         self.client.decide(Fate::CloseAfterReply);
     }
 
-    /// Sends the turn's replies: at once if the line is free, else behind what waits.
-    fn send(&mut self, output: &mut Vec<u8>, replies: Range<usize>) -> Result<(), End> {
+    /// Sends the turn's replies: at once if the line is free and they are released, else behind what waits.
+    fn send(
+        &mut self,
+        output: &mut Vec<u8>,
+        (replies, until): (Range<usize>, Position),
+        released: Position,
+    ) -> Result<(), End> {
         if replies.is_empty() {
             return Ok(());
         }
+        if until > released {
+            self.wait_with(output, (replies, until), 0);
+            return Ok(());
+        }
         if !self.output.is_empty() {
-            self.output.push(&output[replies]);
-            return self.flush();
+            self.output.push(&output[replies], until);
+            return self.flush(released);
         }
         match self.stream.try_write(&output[replies.clone()]) {
             Ok(len) if len == replies.len() => Ok(()),
             Ok(len) => {
-                self.wait_with(output, replies, len);
+                self.wait_with(output, (replies, until), len);
                 Ok(())
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                self.wait_with(output, replies, 0);
+                self.wait_with(output, (replies, until), 0);
                 Ok(())
             }
             Err(_) => Err(End::Gone),
@@ -230,19 +256,20 @@ impl Connection {
 
     /// Queues the turn's replies from byte `sent` on. Large ones are not copied: they keep the buffer in which they
     /// are the last.
-    fn wait_with(&mut self, output: &mut Vec<u8>, replies: Range<usize>, sent: usize) {
+    fn wait_with(&mut self, output: &mut Vec<u8>, (replies, until): (Range<usize>, Position), sent: usize) {
         let start = replies.start + sent;
         if replies.len() > TURN_OUTPUT_BYTES && replies.end == output.len() {
             let fresh = Vec::with_capacity(INPUT_BYTES);
-            self.output.push_owned(std::mem::replace(output, fresh), start);
+            self.output.push_owned(std::mem::replace(output, fresh), start, until);
         } else {
-            self.output.push(&output[start..replies.end]);
+            self.output.push(&output[start..replies.end], until);
         }
     }
 
-    /// Writes what waits, as far as the socket takes it.
-    fn flush(&mut self) -> Result<(), End> {
-        self.output.flush(|bytes| self.stream.try_write(bytes)).map_err(|_| End::Gone)?;
+    /// Writes what waits and is released, as far as the socket takes it.
+    fn flush(&mut self, released: Position) -> Result<(), End> {
+        let write = |slices: &[io::IoSlice<'_>]| self.stream.try_write_vectored(slices);
+        self.output.flush(released, write).map_err(|_| End::Gone)?;
         self.client.output_bytes.set(self.output.bytes());
         self.client.output_pieces.set(self.output.pieces());
         Ok(())

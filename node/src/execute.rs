@@ -93,6 +93,27 @@ pub(crate) fn execute_queued(
     client.drop_unwanted(start, out);
 }
 
+/// Runs a command of the log: it was admitted, counted and timed when it was logged.
+pub(crate) fn replay(
+    node: &mut Node,
+    client: &Client,
+    request: Request<'_>,
+    found: Found<'_>,
+    now: Millis,
+    out: &mut Vec<u8>,
+) -> Done {
+    let Some(row) = found.row else { return Ok(()) };
+    match dispatch::of(row.id) {
+        Handler::Data(act) => {
+            let (database, version, keyspace) =
+                (client.database.get(), client.version.get(), &mut node.keyspace);
+            act(&mut Call { request, database, version, keyspace, now, out, places: found.places })
+        }
+        Handler::Server(act) => act(&mut ServerCall { request, client, node, now, out }),
+        Handler::Missing => Err(text(errors::unknown_command(request).text)),
+    }
+}
+
 #[inline]
 fn run(node: &mut Node, question: &Question<'_>, out: &mut Vec<u8>) -> Done {
     let Question { client, row, now, .. } = *question;
@@ -140,6 +161,7 @@ fn call(node: &mut Node, question: &Question<'_>, out: &mut Vec<u8>) -> Done {
     let database = client.database.get();
     let done = match dispatch::of(row.id) {
         Handler::Data(act) => {
+            node.gate.touch();
             let version = client.version.get();
             let mut on = |keyspace: &mut Keyspace| {
                 act(&mut Call { request, database, version, keyspace, now, out, places })
@@ -150,6 +172,9 @@ fn call(node: &mut Node, question: &Question<'_>, out: &mut Vec<u8>) -> Done {
             }
         }
         Handler::Server(act) => {
+            if row.flags.has(Flag::Write) || row.flags.has(Flag::Readonly) {
+                node.gate.touch();
+            }
             // To CLIENT LIST the last command is the EXEC, not what it runs.
             if !client.transaction.is_executing() {
                 client.last_command.set(Some(row.id));

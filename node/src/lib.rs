@@ -10,6 +10,7 @@ mod thread;
 
 mod connection;
 mod desk;
+mod gate;
 mod output;
 
 mod condition;

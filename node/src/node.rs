@@ -13,13 +13,16 @@ use crate::{
     client::{Client, Clients, Standing},
     condition::Condition,
     eviction::Exceeded,
+    feed::Position,
+    gate::Gate,
     identity::{self, Identity},
     keyspace::Keyspace,
     latency::Latency,
     membership::Membership,
     memory::Memory,
+    output::AT_ONCE,
     pause::{self, Congested, Congestion, Pause},
-    persistence::Persistence,
+    persistence::{Persistence, aof},
     replication::Replication,
     slow_log::SlowLog,
     statistics::Statistics,
@@ -48,6 +51,8 @@ pub(crate) struct Node {
     /// What keeps it from serving everything.
     pub(crate) condition: Condition,
     pub(crate) persistence: Persistence,
+    /// Where replies wait for what they tell of to be certain.
+    pub(crate) gate: Gate,
     /// How long memory was above `maxmemory`.
     pub(crate) exceeded: Exceeded,
     pub(crate) identity: Identity,
@@ -90,6 +95,7 @@ impl Node {
             pause: Pause::None,
             congestion: Congestion::default(),
             condition: Condition::default(),
+            gate: Gate::default(),
             persistence: Persistence::new(now),
             exceeded: Exceeded::default(),
             identity,
@@ -112,6 +118,12 @@ impl Node {
         if let Some(adopted) = self.membership.adopted() {
             self.keyspace.serve(|slot| adopted.owns(slot));
         }
+    }
+
+    /// What has to be released at the gate before the replies may leave that were written since [`Gate::begin`].
+    #[inline]
+    pub(crate) fn told_from(&self) -> Position {
+        if self.gate.is_touched() { self.keyspace.feed.position() } else { AT_ONCE }
     }
 
     /// Whether some commands have to wait: [`Node::holds`] says which.
@@ -186,6 +198,7 @@ impl Node {
     pub(crate) fn settings_changed(&mut self) {
         self.bounds = Bounds::of(&self.settings);
         self.keyspace.configure(bounds::of_keyspace(&self.settings));
+        aof::adjust(self);
         let level = self.settings.text(Key::Loglevel);
         if let Some(told) = &self.log_level {
             told.send_if_modified(|known| {

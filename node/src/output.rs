@@ -1,20 +1,26 @@
-//! Replies on their way to one client: what its socket did not take at once, in order.
+//! Replies on their way to one client: what its socket did not take at once, or may not have yet, in order.
 //!
 //! Nearly every reply never comes here: a connection writes a batch's replies straight from the thread's buffer, and
 //! only what the socket refuses is kept. So an idle client holds no output, and a slow one exactly the bytes it
-//! has not read. A piece is bytes today; replies that wait for something else than the socket (an acknowledgement
-//! of replicas, a sync of the log) become a second kind of piece in the same queue, which is what keeps the order.
+//! has not read. Replies that wait at the [`crate::gate::Gate`] stand in the same queue, each piece with the position that
+//! has to be released before it leaves; that is what keeps the order. Whatever was released together leaves with one
+//! write.
 
-use std::{collections::VecDeque, io};
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+};
 
 use slotway_config::OutputLimit;
 
-use crate::call::Millis;
+use crate::{call::Millis, feed::Position};
 
 /// What waits in line.
 #[derive(Debug)]
-enum Piece {
-    Bytes(Vec<u8>),
+struct Piece {
+    bytes: Vec<u8>,
+    /// Until this is released.
+    until: Position,
 }
 
 /// The ordered queue of one connection.
@@ -27,8 +33,13 @@ pub(crate) struct Output {
     bytes: usize,
 }
 
+/// A reply that waits for nothing but those before it.
+pub(crate) const AT_ONCE: Position = Position(0);
+
 /// Small leftovers are appended to the last piece up to this size, so that a slow client costs few pieces.
 const PIECE_BYTES: usize = 16 * 1024;
+/// Pieces given to the socket at once.
+const PIECES_PER_WRITE: usize = 16;
 
 impl Output {
     pub(crate) fn is_empty(&self) -> bool {
@@ -43,55 +54,76 @@ impl Output {
         self.pieces.len()
     }
 
-    /// Appends a copy of `bytes`.
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
+    /// Whether what is next may be sent.
+    pub(crate) fn is_ready(&self, released: Position) -> bool {
+        self.pieces.front().is_some_and(|first| first.until <= released)
+    }
+
+    /// Appends a copy of `bytes`, which wait until that position is released.
+    pub(crate) fn push(&mut self, bytes: &[u8], until: Position) {
         if bytes.is_empty() {
             return;
         }
         self.bytes += bytes.len();
         match self.pieces.back_mut() {
-            Some(Piece::Bytes(last)) if last.len() + bytes.len() <= PIECE_BYTES => {
-                last.extend_from_slice(bytes)
+            // Behind a piece that waits longer they leave no sooner anyway.
+            Some(last) if until <= last.until && last.bytes.len() + bytes.len() <= PIECE_BYTES => {
+                last.bytes.extend_from_slice(bytes)
             }
-            _ => self.pieces.push_back(Piece::Bytes(bytes.to_vec())),
+            _ => self.pieces.push_back(Piece { bytes: bytes.to_vec(), until }),
         }
     }
 
     /// Appends `bytes` from `start` on without copying them.
-    pub(crate) fn push_owned(&mut self, bytes: Vec<u8>, start: usize) {
+    pub(crate) fn push_owned(&mut self, bytes: Vec<u8>, start: usize, until: Position) {
         if !self.is_empty() && start > 0 {
-            return self.push(&bytes[start..]);
+            return self.push(&bytes[start..], until);
         }
         self.bytes += bytes.len() - start;
         if self.pieces.is_empty() {
             self.sent = start;
         }
-        self.pieces.push_back(Piece::Bytes(bytes));
+        self.pieces.push_back(Piece { bytes, until });
     }
 
-    /// Gives the bytes in line to `write`, piece by piece, until none is left or it would have to wait. Returns how
-    /// many were taken.
-    pub(crate) fn flush(&mut self, mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<usize> {
+    /// Gives the bytes in line that are released to `write`, several pieces at once, until none is left or it would have
+    /// to wait. Returns how many were taken.
+    pub(crate) fn flush(
+        &mut self,
+        released: Position,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         let before = self.bytes;
-        while let Some(Piece::Bytes(first)) = self.pieces.front() {
-            match write(&first[self.sent..]) {
+        while self.is_ready(released) {
+            let ready = self.pieces.iter().take_while(|piece| piece.until <= released);
+            let mut slices = [IoSlice::new(&[]); PIECES_PER_WRITE];
+            let mut count = 0;
+            for (slice, piece) in slices.iter_mut().zip(ready) {
+                let sent = if count == 0 { self.sent } else { 0 };
+                *slice = IoSlice::new(&piece.bytes[sent..]);
+                count += 1;
+            }
+            match write(&slices[..count]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(taken) => {
-                    self.sent += taken;
-                    self.bytes -= taken;
-                    if self.sent == first.len() {
-                        self.pieces.pop_front();
-                        self.sent = 0;
-                    }
-                }
+                Ok(taken) => self.drop_sent(taken),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(before - self.bytes),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        // Nothing left: an idle client holds no queue either.
-        self.pieces = VecDeque::new();
-        Ok(before)
+        if self.pieces.is_empty() {
+            // Nothing left: an idle client holds no queue either.
+            self.pieces = VecDeque::new();
+        }
+        Ok(before - self.bytes)
+    }
+
+    fn drop_sent(&mut self, taken: usize) {
+        self.bytes -= taken;
+        self.sent += taken;
+        while let Some(first) = self.pieces.pop_front_if(|first| first.bytes.len() <= self.sent) {
+            self.sent -= first.bytes.len();
+        }
     }
 }
 
@@ -119,9 +151,10 @@ mod tests {
     use super::*;
 
     /// A socket that takes `room` bytes.
-    fn take(room: usize, into: &mut Vec<u8>) -> impl FnMut(&[u8]) -> io::Result<usize> {
+    fn take(room: usize, into: &mut Vec<u8>) -> impl FnMut(&[IoSlice<'_>]) -> io::Result<usize> {
         let mut room = room;
-        move |bytes| {
+        move |slices| {
+            let bytes = slices.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<u8>>();
             let taken = bytes.len().min(room);
             if taken == 0 {
                 return Err(io::ErrorKind::WouldBlock.into());
@@ -132,18 +165,20 @@ mod tests {
         }
     }
 
+    const RELEASED: Position = Position(7);
+
     #[test]
     fn bytes_leave_in_the_order_in_which_they_came_whatever_the_socket_takes() {
         for room in 1..40 {
             let mut output = Output::default();
-            output.push_owned(b"..first".to_vec(), 2);
-            output.push(b"second");
-            output.push_owned(b"third".to_vec(), 0);
-            output.push_owned(b"--fourth".to_vec(), 2);
+            output.push_owned(b"..first".to_vec(), 2, AT_ONCE);
+            output.push(b"second", Position(3));
+            output.push_owned(b"third".to_vec(), 0, RELEASED);
+            output.push_owned(b"--fourth".to_vec(), 2, AT_ONCE);
             let mut sent = Vec::new();
             while !output.is_empty() {
                 let before = output.bytes();
-                let taken = output.flush(take(room, &mut sent)).unwrap();
+                let taken = output.flush(RELEASED, take(room, &mut sent)).unwrap();
                 assert_eq!(before - taken, output.bytes());
             }
             assert_eq!(sent, b"firstsecondthirdfourth");
@@ -153,9 +188,40 @@ mod tests {
     #[test]
     fn a_socket_that_ends_is_an_error() {
         let mut output = Output::default();
-        output.push(b"x");
-        assert!(output.flush(|_| Ok(0)).is_err());
-        assert!(output.flush(|_| Err(io::ErrorKind::BrokenPipe.into())).is_err());
+        output.push(b"x", AT_ONCE);
+        assert!(output.flush(RELEASED, |_| Ok(0)).is_err());
+        assert!(output.flush(RELEASED, |_| Err(io::ErrorKind::BrokenPipe.into())).is_err());
+    }
+
+    #[test]
+    fn what_is_not_released_stays_and_all_that_is_leaves_with_one_write() {
+        let mut output = Output::default();
+        for (bytes, until) in [("a", 5), ("b", 6), ("c", 6), ("d", 9), ("e", 0)] {
+            output.push(bytes.as_bytes(), Position(until));
+        }
+        assert_eq!(
+            output.pieces(),
+            3,
+            "what waits for the same stands together, what waits for less behind it, too"
+        );
+        let mut writes = Vec::new();
+        let mut flush = |output: &mut Output, released| {
+            let mut sent = Vec::new();
+            let mut write = take(100, &mut sent);
+            let taken = output.flush(Position(released), |slices| {
+                writes.push(slices.len());
+                write(slices)
+            });
+            drop(write);
+            (taken.unwrap(), String::from_utf8(sent).unwrap())
+        };
+        assert!(!output.is_ready(Position(4)));
+        assert_eq!(flush(&mut output, 4), (0, String::new()));
+        assert_eq!(flush(&mut output, 8), (3, "abc".into()));
+        assert!(!output.is_ready(Position(8)) && output.is_ready(Position(9)) && !output.is_empty());
+        assert_eq!(flush(&mut output, 9), (2, "de".into()));
+        assert_eq!(writes, [2, 1]);
+        assert!(output.is_empty() && !output.is_ready(Position(u64::MAX)));
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::{
     membership::Membership,
     metrics::Published,
     node::{self, Node},
+    persistence::aof,
     thread::Thread,
 };
 
@@ -36,6 +37,8 @@ pub enum StartError {
     Bind(BindError),
     /// `node.json` cannot be used; says why.
     Membership(String),
+    /// What is on disk cannot be used; says why.
+    Persistence(String),
     /// The system gives no thread or no runtime.
     System(io::Error),
 }
@@ -44,7 +47,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::Bind(error) => error.fmt(f),
-            StartError::Membership(text) => f.write_str(text),
+            StartError::Membership(text) | StartError::Persistence(text) => f.write_str(text),
             StartError::System(error) => write!(f, "cannot start the keyspace thread: {error}"),
         }
     }
@@ -76,6 +79,9 @@ enum Order {
 pub fn start(config: NodeConfig) -> Result<Running, StartError> {
     let NodeConfig { mut settings, bind, port, secret, dir, .. } = config;
     let membership = Membership::load(&dir).map_err(StartError::Membership)?;
+    let mut log = aof::Log::default();
+    let opened = log.open(Arc::new(aof::disk::System::new(&dir)), &settings);
+    opened.map_err(|error| StartError::Persistence(error.to_string()))?;
     let listening = slotway_link::bind_for_clients(&settings, &bind, port).map_err(StartError::Bind)?;
     let port = listening.port;
     let recorded = settings.record(Key::Port, &port.to_string());
@@ -91,6 +97,7 @@ pub fn start(config: NodeConfig) -> Result<Running, StartError> {
         .spawn(move || {
             let mut node = Node::new(settings, secret, membership, port);
             node.log_level = Some(log_level_changes);
+            node.persistence.log = log;
             if let Err(error) = run(node, listening, received, for_thread) {
                 tracing::error!(%error, "the keyspace thread cannot run");
             }
@@ -159,7 +166,9 @@ fn run(
         let (thread, helper) = Thread::new(node)?;
         let thread = Rc::new(thread);
         thread.node.borrow_mut().memory.note_startup();
+        aof::load::start(&thread, Arc::default()).await.map_err(io::Error::other)?;
         let mut background = JoinSet::new();
+        background.spawn_local(aof::run(Rc::clone(&thread)));
         background.spawn_local(housekeeping::run(Rc::clone(&thread), published));
         background.spawn_local(connection::run_waves(Rc::clone(&thread)));
         tracing::info!(port, "ready to accept connections on port {port}");
@@ -169,8 +178,19 @@ fn run(
         while let Some(ended) = background.join_next().await {
             report(ended);
         }
+        let writers = {
+            let node = &mut *thread.node.borrow_mut();
+            thread.deliver(node);
+            node.persistence.log.close()
+        };
         // The helper ends when the last sender is gone.
         drop(thread);
+        for writer in writers {
+            let written = tokio::task::spawn_blocking(move || writer.join()).await;
+            if !matches!(written, Ok(Ok(()))) {
+                tracing::error!("a thread that writes the append-only log has panicked");
+            }
+        }
         let helped = tokio::task::spawn_blocking(move || helper.join()).await;
         if !matches!(helped, Ok(Ok(()))) {
             tracing::error!("the helper that frees memory has panicked");
@@ -245,6 +265,9 @@ fn adopt(node: &mut Node, fresh: &Settings) {
     if adopted.changed.contains(&Key::Maxclients) {
         // More than the system allows may have been written there.
         advice::apply(&mut node.settings);
+    }
+    if let Err(error) = aof::switch(node) {
+        tracing::warn!(%error, "cannot turn the append-only log on");
     }
     node.settings_changed();
     let names = |keys: &[Key]| keys.iter().map(|key| key.name()).collect::<Vec<_>>().join(", ");

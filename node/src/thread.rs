@@ -7,14 +7,14 @@ use std::{
     thread::JoinHandle,
 };
 
-use crate::{connection::Wave, desk::Desk, keyspace::Garbage, memory::Freed, node::Node};
+use crate::{connection::Wave, desk::Desk, keyspace::Garbage, memory::Freed, node::Node, persistence::aof};
 
 /// Heaps of garbage that may wait for the helper. Past it the keyspace thread frees them itself.
 const GARBAGE_MAX: usize = 1024;
 
 /// The same whole units to each listener: one line for each.
 fn hand_on(node: &mut Node, bytes: &[u8]) {
-    let _ = (&node, bytes);
+    aof::append(node, bytes);
     #[cfg(test)]
     node.handed_on.extend_from_slice(bytes);
 }

@@ -187,6 +187,7 @@ impl Connection {
         desk.clear_output();
         let now = node::now();
         self.client.active.set(now);
+        node.gate.begin();
         let served = batch::serve(node, &self.client, desk, bytes, parser, now);
         match served.flow {
             Flow::On => parser.rebase(),
@@ -209,7 +210,8 @@ impl Connection {
     ) -> Result<Step, End> {
         thread.end_turn(node);
         let replies = 0..desk.output.len();
-        self.conclude(node, &mut desk.output, replies, now)?;
+        let told_from = node.told_from();
+        self.conclude(node, &mut desk.output, (replies, told_from), now)?;
         Ok(Step::Worked)
     }
 }

@@ -33,7 +33,9 @@ use crate::{
         input::Rest,
     },
     desk::{Desk, GROUP, Looked},
+    feed::Position,
     node::{self, Node},
+    output::AT_ONCE,
     thread::Thread,
     timing,
 };
@@ -62,8 +64,9 @@ struct Entry {
     flow: Flow,
     /// Up to here it is done with.
     executed_until: usize,
-    /// These bytes of the desk's output.
+    /// These bytes of the desk's output, and what they tell of.
     replies: Range<usize>,
+    told_from: Position,
 }
 
 impl Wave {
@@ -83,6 +86,7 @@ impl Wave {
             broken: None,
             flow: Flow::On,
             replies: 0..0,
+            told_from: AT_ONCE,
             read,
         });
     }
@@ -210,6 +214,7 @@ impl Entry {
         let connection = self.connection.borrow();
         let client = &connection.client;
         client.active.set(run.now);
+        run.node.gate.begin();
         let first_reply = output.len();
         // Another client of the wave may have ended this one.
         self.flow = if client.fate.get() == Fate::CloseNow { Flow::Stop } else { Flow::On };
@@ -231,6 +236,7 @@ impl Entry {
             }
         }
         self.replies = first_reply..output.len();
+        self.told_from = run.node.told_from();
     }
 
     /// Gives the connection what was not executed, answers what was, and has the task look after what is left to do.
@@ -243,12 +249,13 @@ impl Entry {
             connection.rest = Some(Box::new(rest));
         }
         let woken = matches!(connection.place, Place::InWave { woken: true });
-        connection.place = match connection.conclude(node, output, self.replies.clone(), now) {
+        let replies = (self.replies.clone(), self.told_from);
+        connection.place = match connection.conclude(node, output, replies, now) {
             Ok(()) => Place::Own,
             Err(end) => Place::Ended(end),
         };
         let has_ended = matches!(connection.place, Place::Ended(_));
-        if woken || runnable || has_ended || !connection.output.is_empty() {
+        if woken || runnable || has_ended || connection.output.is_ready(node.gate.released()) {
             connection.client.wake();
         }
     }

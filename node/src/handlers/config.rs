@@ -6,7 +6,10 @@ use slotway_link::descriptors;
 use slotway_resp::write;
 
 use super::{connection::SYNTAX, help::write_help};
-use crate::{advice::RESERVED_FILES, call::Done, client::Standing, node::Node, server_call::ServerCall};
+use crate::{
+    advice::RESERVED_FILES, call::Done, client::Standing, node::Node, persistence::aof,
+    server_call::ServerCall,
+};
 
 /// `CONFIG GET name-or-pattern ...`: a map in which no name stands twice.
 pub(crate) fn get(call: &mut ServerCall<'_>) -> Done {
@@ -46,6 +49,14 @@ pub(crate) fn set(call: &mut ServerCall<'_>) -> Done {
         call.node.settings = before;
         return Err(error.to_string().into());
     }
+    if changed.contains(&Key::Appendonly)
+        && let Err(error) = aof::switch(call.node)
+    {
+        tracing::warn!(%error, "cannot turn the append-only log on");
+        call.node.settings = before;
+        let why = "Unable to turn on AOF. Check server logs.";
+        return Err(SetError::failed(Key::Appendonly, why).to_string().into());
+    }
     call.node.settings_changed();
     if changed.contains(&Key::Requirepass) && !call.node.bounds.password_set {
         // Without a password nobody is a stranger.
@@ -79,6 +90,7 @@ pub(crate) fn resetstat(call: &mut ServerCall<'_>) -> Done {
     call.node.statistics.reset(call.now);
     let stats = &mut call.node.keyspace.stats;
     (stats.hits, stats.misses, stats.expired, stats.evicted) = (0, 0, 0, 0);
+    call.node.persistence.log.rewrites.reset_statistics();
     call.node.exceeded.reset();
     write::simple(call.out, "OK");
     Ok(())

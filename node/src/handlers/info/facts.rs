@@ -6,7 +6,9 @@ use slotway_cluster::{Database, slot::DATABASES};
 use slotway_commands::info::{REDIS_VERSION, human};
 use slotway_config::Key;
 
-use crate::{call::Millis, handlers::latency, memory::Reading, node::Node, statistics::Uses};
+use crate::{
+    call::Millis, handlers::latency, memory::Reading, node::Node, persistence::aof, statistics::Uses,
+};
 
 /// Fields of things that this version does not have, or that are not in use: Redis's value for "none".
 const NOT_IN_USE: &[(&str, &str)] = &[
@@ -18,16 +20,6 @@ const NOT_IN_USE: &[(&str, &str)] = &[
     ("active_defrag_key_misses", "0"),
     ("active_defrag_misses", "0"),
     ("active_defrag_running", "0"),
-    ("aof_current_rewrite_time_sec", "-1"),
-    ("aof_enabled", "0"),
-    ("aof_last_bgrewrite_status", "ok"),
-    ("aof_last_cow_size", "0"),
-    ("aof_last_rewrite_time_sec", "-1"),
-    ("aof_last_write_status", "ok"),
-    ("aof_rewrite_in_progress", "0"),
-    ("aof_rewrite_scheduled", "0"),
-    ("aof_rewrites", "0"),
-    ("aof_rewrites_consecutive_failures", "0"),
     ("async_loading", "0"),
     ("clients_in_timeout_table", "0"),
     ("cluster_connections", "0"),
@@ -48,7 +40,6 @@ const NOT_IN_USE: &[(&str, &str)] = &[
     ("lazyfree_pending_objects", "0"),
     ("lazyfreed_objects", "0"),
     ("loading", "0"),
-    ("mem_aof_buffer", "0"),
     ("mem_clients_slaves", "0"),
     ("mem_cluster_links", "0"),
     ("mem_not_counted_for_evict", "0"),
@@ -146,6 +137,7 @@ impl<'a> Facts<'a> {
             .or_else(|| self.clients(name))
             .or_else(|| self.memory(name))
             .or_else(|| self.persistence(name))
+            .or_else(|| aof::report::field(self.node, name, self.now))
             .or_else(|| self.stats(name))
             .or_else(|| self.replication(name))
             .or_else(|| self.cpu(name))

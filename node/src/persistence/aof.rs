@@ -1,0 +1,372 @@
+//! The append-only log: every change on disk, in order, so that a node that is killed comes back with its data.
+//!
+//! The way of a change: the feed's bytes ([`crate::feed`]) go at the end of each turn into a [`line`], at whose other
+//! end a thread of the log's own writes and syncs them ([`writer`]). The keyspace thread never waits for the disk. What
+//! does wait, with `appendfsync always`, are replies: the log holds the [`crate::gate::Gate`] and releases it up to what is
+//! synced, so one sync serves everything that came meanwhile. When the line is full writers wait, too, and readers are
+//! served.
+//!
+//! An error of the disk is told to writers (`-MISCONF`) until it is over; what was taken before is kept and tried again,
+//! and its replies stay at the gate: a write is acknowledged late or never, but not wrongly. That is where this node
+//! differs from redis-server, which ends itself with `always`.
+//!
+//! On the disk the log is a directory as Redis 7 has it: [`manifest`], [`store`]. It begins at a base, which [`rewrite`]
+//! makes anew when the log has grown; at a start [`load`] reads it.
+
+use std::{
+    rc::Rc,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use slotway_config::{Key, Settings};
+use tokio::sync::{Notify, oneshot};
+
+use crate::{
+    call::Millis,
+    condition::Trouble,
+    feed::{Listener, Position},
+    node::Node,
+    pause::Congested,
+    thread::Thread,
+};
+
+pub(crate) mod disk;
+mod line;
+pub(crate) mod load;
+mod manifest;
+pub(crate) mod report;
+mod rewrites;
+#[cfg(test)]
+pub(crate) mod simulated;
+mod store;
+mod units;
+mod writer;
+
+use self::{
+    disk::Disk,
+    line::{Fsync, Line, Manner, Order, QUEUE_BYTES_MAX},
+    manifest::Names,
+    rewrites::Rewrites,
+    store::{Increment, Sizes, Store},
+    writer::{Loop, Writer},
+};
+
+pub(crate) use self::store::StoreError;
+
+/// The log of one node.
+pub(crate) struct Log {
+    /// None: the node has not been started on a disk.
+    store: Option<Arc<Store>>,
+    state: State,
+    pub(crate) rewrites: Rewrites,
+    /// Bytes of all files but the one that is written to.
+    closed_bytes: u64,
+    /// Writers wait for the line.
+    is_full: bool,
+    /// Threads that write the last of a log that was turned off.
+    ending: Vec<JoinHandle<()>>,
+    /// Rung when the log is turned on or off, or a rewrite is wanted.
+    pub(crate) changed: Arc<Notify>,
+}
+
+enum State {
+    Off,
+    /// Written, but without a base, so it counts for nothing yet.
+    Starting(Writing),
+    On(Writing),
+}
+
+struct Writing {
+    line: Arc<Line>,
+    thread: JoinHandle<()>,
+}
+
+/// What INFO says of the log, beside what [`Rewrites`] knows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Facts {
+    pub(crate) is_enabled: bool,
+    pub(crate) has_failed: bool,
+    pub(crate) current_bytes: u64,
+    pub(crate) buffer_bytes: u64,
+    pub(crate) pending_syncs: u64,
+    pub(crate) delayed_syncs: u64,
+    pub(crate) syncs: u64,
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log {
+            store: None,
+            state: State::Off,
+            rewrites: Rewrites::default(),
+            closed_bytes: 0,
+            is_full: false,
+            ending: Vec::new(),
+            changed: Arc::default(),
+        }
+    }
+}
+
+impl Log {
+    /// Takes the log's place on the disk, as the settings name it. Reads its manifest; nothing is written unless the log
+    /// of an older version is found.
+    pub(crate) fn open(&mut self, disk: Arc<dyn Disk>, settings: &Settings) -> Result<(), StoreError> {
+        let names = Names {
+            directory: settings.text(Key::Appenddirname).to_owned(),
+            file: settings.text(Key::Appendfilename).to_owned(),
+        };
+        self.store = Some(Arc::new(Store::open(disk, names)?));
+        Ok(())
+    }
+
+    fn writing(&self) -> Option<&Writing> {
+        match &self.state {
+            State::Off => None,
+            State::Starting(writing) | State::On(writing) => Some(writing),
+        }
+    }
+
+    /// The line to the writer, as long as the log is written.
+    pub(crate) fn line(&self) -> Option<&Arc<Line>> {
+        self.writing().map(|writing| &writing.line)
+    }
+
+    pub(crate) fn facts(&self) -> Facts {
+        let Some(line) = self.line() else { return Facts::default() };
+        let progress = line.progress();
+        Facts {
+            is_enabled: true,
+            has_failed: progress.failure().is_some(),
+            current_bytes: self.closed_bytes + progress.file_bytes.load(Relaxed),
+            buffer_bytes: u64::try_from(line.bytes()).unwrap_or(u64::MAX),
+            pending_syncs: u64::from(progress.owes_sync.load(Relaxed)),
+            delayed_syncs: progress.delayed_syncs.load(Relaxed),
+            syncs: progress.syncs.load(Relaxed),
+        }
+    }
+
+    /// What was fed up to there is on the disk, however it is synced; None: there is no log.
+    pub(crate) fn synced(&self) -> Option<Position> {
+        self.line().map(|line| line.progress().synced())
+    }
+
+    /// Has a thread write to `file`, which holds `len` bytes.
+    fn write_to(
+        &self,
+        file: Box<dyn disk::DiskFile>,
+        len: u64,
+        from: Position,
+        manner: Manner,
+    ) -> std::io::Result<Writing> {
+        let store = self.store.as_ref().ok_or(std::io::ErrorKind::NotFound)?;
+        let line = Arc::new(Line::new(manner, from));
+        let work = Loop::new(Arc::clone(&line), Arc::clone(store), Writer::new(file, len, from));
+        let thread = std::thread::Builder::new().name("log".into()).spawn(move || work.run())?;
+        Ok(Writing { line, thread })
+    }
+
+    /// What follows goes to another file: asked of the writer, told when it has happened, with the length of the file
+    /// that was closed.
+    fn begin_increment(&mut self) -> Option<oneshot::Receiver<std::io::Result<u64>>> {
+        let increment = self.increment();
+        let (done, begun) = oneshot::channel();
+        self.writing()?.line.order(Order::Begin(increment, done));
+        Some(begun)
+    }
+
+    /// Where the log goes on while a base is written.
+    fn increment(&self) -> Increment {
+        match self.state {
+            State::Off => Increment::None,
+            State::Starting(_) => Increment::OnItsWay,
+            State::On(_) => Increment::Listed,
+        }
+    }
+
+    fn end_writing(&mut self) {
+        if let State::Starting(writing) | State::On(writing) = std::mem::replace(&mut self.state, State::Off)
+        {
+            writing.line.order(Order::Close);
+            self.ending.push(writing.thread);
+        }
+        self.ending.retain(|thread| !thread.is_finished());
+        self.changed.notify_waiters();
+    }
+
+    /// The node stops: what is to be waited for.
+    pub(crate) fn close(&mut self) -> Vec<JoinHandle<()>> {
+        self.end_writing();
+        std::mem::take(&mut self.ending)
+    }
+}
+
+/// How the writer goes about it at present.
+fn manner(node: &Node) -> Manner {
+    let settings = &node.settings;
+    let is_disk_busy =
+        node.persistence.saves.present().is_some() || node.persistence.log.rewrites.is_running();
+    Manner {
+        fsync: Fsync::named(settings.text(Key::Appendfsync)),
+        holds_syncs: is_disk_busy && settings.flag(Key::NoAppendfsyncOnRewrite),
+        notes_time: settings.flag(Key::AofTimestampEnabled),
+    }
+}
+
+/// The keyspace is what the log says: from now on every change is written behind it.
+pub(crate) fn go_on(node: &mut Node, sizes: Sizes) -> std::io::Result<()> {
+    let manner = manner(node);
+    let position = node.keyspace.feed.position();
+    let log = &mut node.persistence.log;
+    let store = Arc::clone(log.store.as_ref().ok_or(std::io::ErrorKind::NotFound)?);
+    let (file, len) = store.last_increment()?;
+    log.state = State::On(log.write_to(file, len, position, manner)?);
+    log.closed_bytes = sizes.all_bytes.saturating_sub(len);
+    log.rewrites.base_bytes = sizes.base_bytes;
+    node.keyspace.feed.listen(Listener::Log);
+    node.keyspace.feed.select_anew();
+    hold_gate(node);
+    Ok(())
+}
+
+/// The setting `appendonly` has perhaps changed.
+pub(crate) fn switch(node: &mut Node) -> std::io::Result<()> {
+    if node.condition.has(&Trouble::Loading) || node.persistence.log.store.is_none() {
+        return Ok(());
+    }
+    match node.settings.flag(Key::Appendonly) {
+        true => turn_on(node),
+        false => {
+            turn_off(node);
+            Ok(())
+        }
+    }
+}
+
+/// `CONFIG SET appendonly yes`: the changes from now on are written beside a base that is still to be made.
+fn turn_on(node: &mut Node) -> std::io::Result<()> {
+    let manner = manner(node);
+    let position = node.keyspace.feed.position();
+    let log = &mut node.persistence.log;
+    if log.writing().is_some() {
+        return Ok(());
+    }
+    let store = Arc::clone(log.store.as_ref().ok_or(std::io::ErrorKind::NotFound)?);
+    let file = store.increment_on_its_way()?;
+    log.state = State::Starting(log.write_to(file, 0, position, manner)?);
+    log.closed_bytes = 0;
+    log.rewrites.schedule();
+    log.changed.notify_waiters();
+    node.keyspace.feed.listen(Listener::Log);
+    node.keyspace.feed.select_anew();
+    Ok(())
+}
+
+/// `CONFIG SET appendonly no`
+fn turn_off(node: &mut Node) {
+    let log = &mut node.persistence.log;
+    if log.writing().is_none() {
+        return;
+    }
+    node.keyspace.feed.leave(Listener::Log);
+    let log = &mut node.persistence.log;
+    log.rewrites.cancel();
+    log.end_writing();
+    if std::mem::take(&mut log.is_full) {
+        node.relieve(Congested::Log);
+    }
+    node.condition.forget(&Trouble::LogFailed(String::new()));
+    node.gate.open();
+}
+
+/// Settings, or what else runs on the disk, may have changed.
+pub(crate) fn adjust(node: &mut Node) {
+    let manner = manner(node);
+    if let Some(line) = node.persistence.log.line() {
+        line.set_manner(manner);
+        hold_gate(node);
+    }
+}
+
+/// Replies wait for the disk with `appendfsync always`.
+fn hold_gate(node: &mut Node) {
+    let waits = matches!(node.persistence.log.state, State::On(_)) && manner(node).fsync == Fsync::Always;
+    match waits {
+        true => node.gate.hold_from(node.keyspace.feed.position()),
+        false => node.gate.open(),
+    }
+}
+
+/// Hands the log what was fed: whole units.
+pub(crate) fn append(node: &mut Node, units: &[u8]) {
+    let end = node.keyspace.feed.position();
+    let log = &mut node.persistence.log;
+    let Some(writing) = log.writing() else { return };
+    if writing.line.append(units, end) > QUEUE_BYTES_MAX && !log.is_full {
+        writing.line.expect_news();
+        log.is_full = true;
+        node.congest(Congested::Log);
+        // The writer may have been faster than this.
+        hear(node);
+    }
+}
+
+/// Takes note of how far the writer is.
+pub(crate) fn hear(node: &mut Node) {
+    let log = &mut node.persistence.log;
+    let Some(line) = log.line().map(Arc::clone) else { return };
+    let progress = line.progress();
+    node.gate.release(progress.synced());
+    let known = node.condition.has(&Trouble::LogFailed(String::new()));
+    match progress.failure() {
+        Some(why) => node.condition.note(Trouble::LogFailed(why)),
+        None if known => node.condition.forget(&Trouble::LogFailed(String::new())),
+        None => {}
+    }
+    let log = &mut node.persistence.log;
+    if progress.is_doubtful.swap(false, Relaxed) {
+        log.rewrites.schedule();
+    }
+    if log.is_full && line.bytes() <= QUEUE_BYTES_MAX / 2 {
+        log.is_full = false;
+        node.relieve(Congested::Log);
+    }
+}
+
+/// Whether a rewrite should begin now.
+pub(crate) fn is_rewrite_due(node: &mut Node, now: Millis) -> bool {
+    let is_other_running = node.persistence.saves.present().is_some();
+    let growth = match node.persistence.log.state {
+        State::On(_) => Some(rewrites::Growth {
+            bytes: node.persistence.log.facts().current_bytes,
+            bytes_min: node.settings.bytes(Key::AutoAofRewriteMinSize),
+            percent: u64::try_from(node.settings.integer(Key::AutoAofRewritePercentage)).unwrap_or(0),
+        }),
+        State::Off | State::Starting(_) => None,
+    };
+    !is_other_running && node.persistence.log.rewrites.is_due(growth, now)
+}
+
+/// How often it is looked whether something is due that nobody has rung for.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Takes the writer's news, until its owner aborts it.
+pub(crate) async fn run(thread: Rc<Thread>) {
+    let changed = Arc::clone(&thread.node.borrow().persistence.log.changed);
+    loop {
+        let line = thread.node.borrow().persistence.log.line().map(Arc::clone);
+        let news = async {
+            match &line {
+                Some(line) => line.news.notified().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = news => {}
+            () = changed.notified() => {}
+            () = tokio::time::sleep(LOOK_EVERY) => adjust(&mut thread.node.borrow_mut()),
+        }
+        hear(&mut thread.node.borrow_mut());
+    }
+}

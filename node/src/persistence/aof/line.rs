@@ -1,0 +1,268 @@
+//! The line between the keyspace thread and the thread that writes the log.
+//!
+//! The keyspace thread puts bytes and orders in and never waits; the writer takes everything at once, so that what has
+//! gathered while the disk was busy is written and synced together (group commit). Bytes lie one behind the other in one
+//! buffer until an order stands between them: a line has few pieces, and at most [`QUEUE_BYTES_MAX`] and a turn's bytes,
+//! because writers wait when it is full.
+//!
+//! A sleeping writer is woken by the first bytes. Where no reply waits for the disk it then looks at the line every
+//! [`LINGER`] as long as there is something, instead of being woken for each turn of the node.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::sync::{Notify, oneshot};
+
+use super::store::Increment;
+use crate::feed::Position;
+
+/// Bytes that may wait for the disk before writers wait, too.
+pub(crate) const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long bytes may lie in the line when no reply waits for them.
+const LINGER: Duration = Duration::from_millis(2);
+/// So many bytes are written at once all the same.
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+/// When what was written is forced to the disk: `appendfsync`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fsync {
+    Always,
+    EverySecond,
+    Never,
+}
+
+impl Fsync {
+    pub(crate) fn named(name: &str) -> Fsync {
+        match name {
+            "always" => Fsync::Always,
+            "no" => Fsync::Never,
+            _ => Fsync::EverySecond,
+        }
+    }
+}
+
+/// How the writer goes about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Manner {
+    pub(crate) fsync: Fsync,
+    /// A save or rewrite runs, and `no-appendfsync-on-rewrite` leaves the disk to it.
+    pub(crate) holds_syncs: bool,
+    /// `aof-timestamp-enabled`
+    pub(crate) notes_time: bool,
+}
+
+/// What the writer is to do, in order.
+pub(super) enum Order {
+    /// Whole units, which end there.
+    Append(Vec<u8>, Position),
+    /// What follows goes to another file; told is the length of the present one.
+    Begin(Increment, oneshot::Sender<std::io::Result<u64>>),
+    /// Write and sync what is there, then end.
+    Close,
+}
+
+pub(crate) struct Line {
+    waiting: Mutex<Waiting>,
+    ready: Condvar,
+    pub(super) progress: Progress,
+    /// Rung when there is progress.
+    pub(crate) news: Notify,
+}
+
+struct Waiting {
+    orders: VecDeque<Order>,
+    /// Of the orders, and of what the writer has taken and not written.
+    bytes: usize,
+    manner: Manner,
+    sleep: Sleep,
+}
+
+/// What wakes the writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sleep {
+    Awake,
+    /// Something urgent does.
+    Lingering,
+    /// Anything does.
+    Deep,
+}
+
+/// How far the writer is: written by it, read by the keyspace thread.
+#[derive(Default)]
+pub(crate) struct Progress {
+    written: AtomicU64,
+    synced: AtomicU64,
+    /// Bytes of the file that is written to.
+    pub(crate) file_bytes: AtomicU64,
+    pub(crate) syncs: AtomicU64,
+    pub(crate) delayed_syncs: AtomicU64,
+    /// Something is written and not synced.
+    pub(crate) owes_sync: AtomicBool,
+    /// A sync has failed where what it was to sync was no longer at hand: the file may lack it.
+    pub(crate) is_doubtful: AtomicBool,
+    /// The keyspace thread waits for progress even if no reply does.
+    is_awaited: AtomicBool,
+    has_failed: AtomicBool,
+    failure: Mutex<String>,
+}
+
+impl Progress {
+    pub(super) fn starting_at(position: Position) -> Progress {
+        let progress = Progress::default();
+        progress.wrote(position);
+        progress.has_synced(position);
+        progress
+    }
+
+    pub(crate) fn written(&self) -> Position {
+        Position(self.written.load(Relaxed))
+    }
+
+    pub(crate) fn synced(&self) -> Position {
+        Position(self.synced.load(Relaxed))
+    }
+
+    pub(super) fn wrote(&self, until: Position) {
+        self.written.store(until.0, Relaxed);
+    }
+
+    pub(super) fn has_synced(&self, until: Position) {
+        self.synced.store(until.0, Relaxed);
+    }
+
+    pub(super) fn fail(&self, why: Option<String>) {
+        let has_failed = why.is_some();
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = why.unwrap_or_default();
+        self.has_failed.store(has_failed, Relaxed);
+    }
+
+    /// Why the last attempt to write or sync failed; None: it did not.
+    pub(crate) fn failure(&self) -> Option<String> {
+        let has_failed = self.has_failed.load(Relaxed);
+        has_failed.then(|| self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+impl Line {
+    pub(super) fn new(manner: Manner, from: Position) -> Line {
+        let orders = VecDeque::new();
+        Line {
+            waiting: Mutex::new(Waiting { orders, bytes: 0, manner, sleep: Sleep::Awake }),
+            ready: Condvar::new(),
+            progress: Progress::starting_at(from),
+            news: Notify::new(),
+        }
+    }
+
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// The next progress is told, whatever the manner.
+    pub(crate) fn expect_news(&self) {
+        self.progress.is_awaited.store(true, Relaxed);
+    }
+
+    /// Rings if anybody waits for it.
+    pub(super) fn tell(&self, fsync: Fsync, is_news: bool) {
+        if fsync == Fsync::Always || is_news || self.progress.is_awaited.swap(false, Relaxed) {
+            self.news.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes that wait to be written.
+    pub(crate) fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    /// Appends a copy of `units`, which end at `end`. Returns how many bytes wait now.
+    pub(super) fn append(&self, units: &[u8], end: Position) -> usize {
+        let mut waiting = self.lock();
+        waiting.bytes += units.len();
+        match waiting.orders.back_mut() {
+            Some(Order::Append(bytes, last)) => {
+                bytes.extend_from_slice(units);
+                *last = end;
+            }
+            _ => waiting.orders.push_back(Order::Append(units.to_vec(), end)),
+        }
+        let bytes = waiting.bytes;
+        let wakes = match waiting.sleep {
+            Sleep::Awake => false,
+            Sleep::Lingering => waiting.manner.fsync == Fsync::Always || bytes >= LINGER_BYTES_MAX,
+            Sleep::Deep => true,
+        };
+        self.wake_if(wakes, waiting);
+        bytes
+    }
+
+    pub(super) fn order(&self, order: Order) {
+        let mut waiting = self.lock();
+        waiting.orders.push_back(order);
+        self.wake_if(true, waiting);
+    }
+
+    pub(super) fn set_manner(&self, manner: Manner) {
+        let mut waiting = self.lock();
+        if waiting.manner != manner {
+            waiting.manner = manner;
+            self.wake_if(true, waiting);
+        }
+    }
+
+    fn wake_if(&self, wakes: bool, mut waiting: MutexGuard<'_, Waiting>) {
+        if wakes && waiting.sleep != Sleep::Awake {
+            waiting.sleep = Sleep::Awake;
+            drop(waiting);
+            self.ready.notify_one();
+        }
+    }
+
+    /// On the writer: everything that is there, as soon as there is something, or nothing after `patience`.
+    pub(super) fn take(&self, patience: Option<Duration>, into: &mut VecDeque<Order>) -> Manner {
+        let mut waiting = self.lock();
+        if waiting.orders.is_empty() {
+            waiting.sleep = Sleep::Deep;
+            let sleeps = |waiting: &mut Waiting| waiting.sleep != Sleep::Awake;
+            waiting = match patience {
+                None => self.ready.wait_while(waiting, sleeps).unwrap_or_else(PoisonError::into_inner),
+                Some(patience) => {
+                    self.ready
+                        .wait_timeout_while(waiting, patience, sleeps)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
+        }
+        waiting.sleep = Sleep::Awake;
+        std::mem::swap(&mut waiting.orders, into);
+        waiting.manner
+    }
+
+    /// On the writer: `bytes` that were taken are written. Lets more gather for a moment if no reply waits for them.
+    pub(super) fn done(&self, bytes: usize) {
+        let mut waiting = self.lock();
+        waiting.bytes -= bytes;
+        let is_urgent = |waiting: &Waiting| {
+            waiting.manner.fsync == Fsync::Always
+                || waiting.bytes >= LINGER_BYTES_MAX
+                || waiting.orders.iter().any(|order| !matches!(order, Order::Append(..)))
+        };
+        if bytes > 0 && !is_urgent(&waiting) {
+            waiting.sleep = Sleep::Lingering;
+            let sleeps = |waiting: &mut Waiting| waiting.sleep != Sleep::Awake;
+            let woken = self.ready.wait_timeout_while(waiting, LINGER, sleeps);
+            woken.unwrap_or_else(PoisonError::into_inner).0.sleep = Sleep::Awake;
+        }
+    }
+}
