@@ -34,6 +34,8 @@ pub(crate) mod sorted_set;
 mod table;
 pub(crate) mod text;
 pub(crate) mod usage;
+#[allow(dead_code, reason = "what saves and replicates is being built on it")]
+mod walk;
 mod watches;
 mod wheel;
 
@@ -55,6 +57,7 @@ use object::Object;
 use seed::{Random, Seed};
 use text::{Origin, SHARED_FROM};
 use usage::Usage;
+use walk::Walks;
 use watches::Watches;
 
 use crate::call::Millis;
@@ -64,6 +67,8 @@ pub(crate) use databases::Overhead;
 pub(crate) use expiry::Expired;
 pub(crate) use garbage::Garbage;
 pub(crate) use settings::Settings;
+#[allow(unused_imports, reason = "what saves and replicates is being built on it")]
+pub(crate) use walk::{Progress, Scope, WALKS_MAX, WalkId};
 pub(crate) use watches::Watch;
 
 /// Where a key lies: its database, its slot there and its keyed hash.
@@ -121,6 +126,7 @@ pub(crate) struct Keyspace {
     /// For commands on several sets.
     pub(crate) index_room: set::IndexRoom,
     watches: Watches,
+    walks: Walks,
     /// The buffer of the large request that is being executed: see [`Keyspace::lend`].
     lent: Option<Arc<Vec<u8>>>,
     /// Where each run of slots that this node answers for ends: see [`scan`].
@@ -153,6 +159,7 @@ impl Keyspace {
             garbage: Garbage::default(),
             index_room: set::IndexRoom::default(),
             watches: Watches::default(),
+            walks: Walks::default(),
             lent: None,
             runs: scan::Runs::default(),
             is_one_of_many: false,
@@ -273,6 +280,7 @@ impl Keyspace {
     #[inline]
     pub(crate) fn write(&mut self, key: Key<'_>, now: Millis) -> Option<&mut Entry> {
         self.delete_if_expired(key, now);
+        self.about_to_change(key);
         let Keyspace { contents, usage, random, .. } = self;
         let entry = contents[usize::from(key.place.database.0)].find_mut(key.place, key.bytes)?;
         usage.note(entry, now, random);
@@ -282,6 +290,7 @@ impl Keyspace {
     /// The entry of a key that this command has asked for already: its use is noted, and its deadline was looked at.
     #[inline]
     pub(crate) fn write_again(&mut self, key: Key<'_>) -> Option<&mut Entry> {
+        self.about_to_change(key);
         self.contents_mut(key.place.database).find_mut(key.place, key.bytes)
     }
 
@@ -314,6 +323,7 @@ impl Keyspace {
         fresh: impl FnOnce() -> Entry,
     ) {
         self.delete_if_expired(key, now);
+        self.about_to_change(key);
         let Keyspace { contents, usage, random, garbage, .. } = self;
         let before = match contents[usize::from(key.place.database.0)].find_mut(key.place, key.bytes) {
             Some(entry) => {
@@ -362,14 +372,16 @@ impl Keyspace {
         self.add(key, entry, now);
     }
 
-    fn add(&mut self, key: Key<'_>, entry: Entry, now: Millis) {
+    fn add(&mut self, key: Key<'_>, mut entry: Entry, now: Millis) {
         debug_assert_eq!(key.bytes, entry.key(), "an entry knows its own key");
+        self.about_to_add(key, &mut entry);
         self.contents[usize::from(key.place.database.0)].insert(&self.seed, key.place, entry, now);
     }
 
     /// Takes a key's entry out, as it is.
     pub(crate) fn take(&mut self, key: Key<'_>, now: Millis) -> Option<Entry> {
         self.delete_if_expired(key, now);
+        self.about_to_change(key);
         self.contents_mut(key.place.database).remove(key.place, key.bytes)
     }
 
@@ -430,6 +442,7 @@ impl Keyspace {
 
     /// Sets or removes the deadline of a key that is there.
     pub(crate) fn set_deadline(&mut self, key: Key<'_>, deadline: Option<Millis>, now: Millis) {
+        self.about_to_change(key);
         self.contents_mut(key.place.database).set_deadline(key.place, key.bytes, deadline, now);
     }
 

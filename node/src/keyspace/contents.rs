@@ -2,13 +2,14 @@
 //!
 //! Every entry comes and goes through here, so that the counts are right: keys, keys with a deadline, keys per slot.
 
-use slotway_cluster::Slot;
 use slotway_cluster::slot::SLOTS;
+use slotway_cluster::{Database, Slot};
 
 use super::entry::Entry;
 use super::part::NEVER;
 use super::seed::{Random, Seed};
-use super::table::Table;
+use super::table::{Merging, Table};
+use super::walk::Walks;
 use super::wheel::{self, Wheel};
 use super::{Overhead, Place};
 use crate::call::Millis;
@@ -20,6 +21,8 @@ pub(super) struct Contents {
     deadlines: u64,
     /// The sum of all deadlines, for their mean.
     deadline_sum: u128,
+    /// The version of parts that are made now; 0: nobody walks.
+    version: u64,
 }
 
 enum Tables {
@@ -62,6 +65,10 @@ pub(super) struct Turn<'a> {
     pub(super) budget: usize,
     pub(super) expired: u64,
     pub(super) taken: &'a mut dyn FnMut(Entry),
+    /// Which database it is, and who walks through it.
+    pub(super) database: Database,
+    pub(super) walks: &'a mut Walks,
+    pub(super) seed: &'a Seed,
 }
 
 impl Contents {
@@ -70,7 +77,12 @@ impl Contents {
             Shape::Spread => Tables::Spread(Box::new(Spread { tables: Vec::new(), groups: [0; GROUPS] })),
             Shape::Whole => Tables::Whole(Table::default()),
         };
-        Contents { tables, wheel: Wheel::default(), keys: 0, deadlines: 0, deadline_sum: 0 }
+        Contents { tables, wheel: Wheel::default(), keys: 0, deadlines: 0, deadline_sum: 0, version: 0 }
+    }
+
+    /// The same without keys.
+    pub(super) fn emptied(&self) -> Contents {
+        Contents { version: self.version, ..Contents::new(self.shape()) }
     }
 
     pub(super) fn shape(&self) -> Shape {
@@ -106,7 +118,7 @@ impl Contents {
     }
 
     #[inline]
-    fn table_mut(&mut self, slot: Slot) -> Option<&mut Table> {
+    pub(super) fn table_mut(&mut self, slot: Slot) -> Option<&mut Table> {
         match &mut self.tables {
             Tables::Spread(spread) => spread.tables.get_mut(slot.index()),
             Tables::Whole(table) => Some(table),
@@ -126,7 +138,7 @@ impl Contents {
     /// Adds an entry whose key is not there yet.
     pub(super) fn insert(&mut self, seed: &Seed, place: Place, entry: Entry, now: Millis) {
         self.keys += 1;
-        let deadline = entry.deadline();
+        let (deadline, version) = (entry.deadline(), self.version);
         match &mut self.tables {
             Tables::Whole(table) => table.insert(seed, place.hash, entry),
             Tables::Spread(spread) => {
@@ -137,6 +149,11 @@ impl Contents {
                 spread.tables[place.slot.index()].insert(seed, place.hash, entry);
             }
         }
+        if self.version > 0
+            && let Some(table) = self.table_mut(place.slot)
+        {
+            table.stamp(place.hash, version);
+        }
         if let Some(deadline) = deadline {
             self.count_deadline(deadline);
             self.ask_for_visit(place, deadline, now);
@@ -144,7 +161,8 @@ impl Contents {
     }
 
     pub(super) fn remove(&mut self, place: Place, key: &[u8]) -> Option<Entry> {
-        let entry = self.table_mut(place.slot)?.remove(place.hash, key)?;
+        let merging = self.merging();
+        let entry = self.table_mut(place.slot)?.remove_merging(place.hash, key, merging)?;
         self.count_removed(place.slot, &entry);
         Some(entry)
     }
@@ -155,7 +173,8 @@ impl Contents {
     }
 
     pub(super) fn remove_hash(&mut self, place: Place, seed: &Seed) -> Option<Entry> {
-        let entry = self.table_mut(place.slot)?.remove_hash(place.hash, seed)?;
+        let merging = self.merging();
+        let entry = self.table_mut(place.slot)?.remove_hash(place.hash, seed, merging)?;
         self.count_removed(place.slot, &entry);
         Some(entry)
     }
@@ -201,9 +220,14 @@ impl Contents {
     fn expire_part(&mut self, slot: Slot, hash: u64, turn: &mut Turn<'_>) -> Option<u64> {
         let now = turn.now;
         let mut taken = Vec::new();
+        if turn.walks.is_on() && self.has_expired(slot, hash, now) {
+            turn.walks.set_aside(self, Place { database: turn.database, slot, hash }, turn.seed);
+        }
+        let merging = self.merging();
         let visit = self.table_mut(slot)?.expire(
             hash,
             now,
+            merging,
             |earliest, entries| {
                 if earliest == NEVER { NEVER } else { wheel::due_again(earliest, entries, now) }
             },
@@ -219,6 +243,39 @@ impl Contents {
         }
         turn.budget = turn.budget.saturating_sub(visit.looked_at);
         visit.next
+    }
+
+    /// Whether an entry of the part is past its deadline.
+    fn has_expired(&self, slot: Slot, hash: u64, now: Millis) -> bool {
+        let part = self.table(slot).and_then(|table| table.part(hash));
+        let is_over = |entry: &Entry| entry.deadline().is_some_and(|deadline| deadline < now);
+        part.is_some_and(|part| part.header.earliest < now.0 && part.entries().any(is_over))
+    }
+
+    /// Says which version parts have that are made from now on; 0: nobody walks.
+    pub(super) fn set_version(&mut self, version: u64) {
+        self.version = version;
+    }
+
+    fn merging(&self) -> Merging {
+        if self.version == 0 { Merging::Any } else { Merging::OfOneVersion }
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_each_mut(&mut self, mut each: impl FnMut(&mut Entry)) {
+        let tables = match &mut self.tables {
+            Tables::Whole(table) => std::slice::from_mut(table),
+            Tables::Spread(spread) => spread.tables.as_mut_slice(),
+        };
+        for table in tables {
+            let mut next = Some(0);
+            while let Some(hash) = next
+                && let Some(part) = table.part_mut(hash)
+            {
+                next = part.end(hash);
+                part.entries_mut().for_each(&mut each);
+            }
+        }
     }
 
     /// When the wheel has something to do next.

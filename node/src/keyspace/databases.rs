@@ -4,7 +4,6 @@ use slotway_cluster::Database;
 use slotway_cluster::slot::DATABASES;
 
 use super::Keyspace;
-use super::contents::Contents;
 use crate::call::Millis;
 
 /// Bytes of a database that are neither keys nor values.
@@ -44,10 +43,12 @@ impl Keyspace {
         self.watches = watches;
         let contents = self.contents_mut(database);
         let keys = contents.keys();
-        let emptied = Contents::new(contents.shape());
+        let emptied = contents.emptied();
         let old = std::mem::replace(contents, emptied);
         self.pool.clear();
-        if keys > 0 {
+        if keys > 0
+            && let Some(old) = self.walks.detach(database, old)
+        {
             self.garbage.add_contents(old);
         }
         keys
@@ -70,6 +71,7 @@ impl Keyspace {
         self.watches = watches;
         self.pool.clear();
         self.contents.swap(usize::from(one.0), usize::from(other.0));
+        self.note_swap(one, other);
     }
 
     /// Whether a key is there, expired or not.

@@ -302,6 +302,23 @@ impl Entry {
         class(self.total())
     }
 
+    /// The same key, value, deadline, mark and use in an allocation of its own. None: the value is an object.
+    pub(super) fn copy(&self) -> Option<Entry> {
+        if self.form() == Form::Object {
+            return None;
+        }
+        let header = self.header();
+        let layout = layout(header.total());
+        // Safety: the layout's size is at least a header's, so not 0.
+        let start = unsafe { alloc::alloc(layout) };
+        let mut copy = Entry(tagged(start, layout, 0));
+        // Safety: both allocations are of this layout and different; these bytes are initialised (2), and none of them
+        // is an object's pointer, which must not be doubled (3).
+        unsafe { ptr::copy_nonoverlapping(self.start().cast_const(), start, header.total()) };
+        copy.set_header(Header { meta: header.meta & !SHARED, ..header });
+        Some(copy)
+    }
+
     /// Asks for the entry's cache lines: header, key and the start of the value.
     pub(super) fn prefetch(&self) {
         prefetch_line(self.start());

@@ -125,6 +125,9 @@ impl Keyspace {
         };
         let Some(place) = place else { return false };
         let seed = self.seed;
+        if self.walks.is_on() {
+            self.set_aside_for(place);
+        }
         let Some(entry) = self.contents_mut(place.database).remove_hash(place, &seed) else { return false };
         self.watches.note(place.database, entry.key());
         effects::removed(&mut self.feed, place.database, entry.key(), self.settings.removal_of_evicted);

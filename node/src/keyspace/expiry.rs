@@ -38,7 +38,8 @@ impl Keyspace {
         if self.expired != Expired::Deleted {
             return Cycle { expired: 0, more: false };
         }
-        let Keyspace { settings, contents, garbage, watches, stats, feed, expire_first, .. } = self;
+        let Keyspace { settings, contents, garbage, watches, walks, seed, stats, feed, expire_first, .. } =
+            self;
         let (mut budget, mut expired) = (entries, 0);
         for step in 0..DATABASES {
             let database = Database((*expire_first + step) % DATABASES);
@@ -48,7 +49,7 @@ impl Keyspace {
                 feed.end_unit();
                 garbage.add_entry(entry);
             };
-            let mut turn = Turn { now, budget, expired: 0, taken: &mut taken };
+            let mut turn = Turn { now, budget, expired: 0, taken: &mut taken, database, walks, seed };
             contents[usize::from(database.0)].expire(&mut turn);
             budget = turn.budget;
             expired += turn.expired;
@@ -100,6 +101,7 @@ impl Keyspace {
     /// The one place where a key ends by its deadline while someone asks for it.
     #[cold]
     fn delete_expired(&mut self, key: Key<'_>) {
+        self.about_to_change(key);
         if let Some(entry) = self.contents_mut(key.place.database).remove(key.place, key.bytes) {
             self.touched(key);
             let how = self.settings.removal_of_expired;

@@ -11,6 +11,8 @@ pub(crate) struct Garbage {
     #[expect(clippy::vec_box, reason = "an object comes out of its entry in a box")]
     objects: Vec<Box<Object>>,
     contents: Vec<Contents>,
+    /// What walks are not through with: they take it over before anybody frees it.
+    frozen: Vec<Object>,
     /// About how many bytes the entries and objects hold. (Of whole databases nobody asks: nothing is left there that
     /// could be evicted instead.)
     bytes: u64,
@@ -24,7 +26,10 @@ const _: () = assert_send::<Garbage>();
 
 impl Garbage {
     /// Small values are dropped at once: that is cheaper than to hand them on.
-    pub(super) fn add_entry(&mut self, entry: Entry) {
+    pub(super) fn add_entry(&mut self, mut entry: Entry) {
+        if entry.object_mut().is_some_and(is_frozen) {
+            return entry.take_object().into_iter().for_each(|object| self.add_object(object));
+        }
         if let Value::Object(object) = entry.value()
             && object.is_slow_to_drop()
         {
@@ -33,7 +38,13 @@ impl Garbage {
         }
     }
 
-    pub(super) fn add_object(&mut self, object: Box<Object>) {
+    pub(super) fn add_object(&mut self, mut object: Box<Object>) {
+        if is_frozen(&mut object) {
+            match &mut *object {
+                Object::List(list) => list.hand_over(),
+                _ => return self.frozen.push(*object),
+            }
+        }
         if object.is_slow_to_drop() {
             self.count(&object);
             self.objects.push(object);
@@ -42,6 +53,17 @@ impl Garbage {
 
     pub(super) fn add_contents(&mut self, contents: Contents) {
         self.contents.push(contents);
+    }
+
+    /// What a walk had set aside when it was given up.
+    pub(super) fn add_copies(&mut self, copies: impl Iterator<Item = Entry>, bytes: usize) {
+        self.entries.extend(copies);
+        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// Collections that were deleted while a walk was not through with them.
+    pub(super) fn take_frozen(&mut self) -> Vec<Object> {
+        std::mem::take(&mut self.frozen)
     }
 
     fn count(&mut self, object: &Object) {
@@ -53,9 +75,16 @@ impl Garbage {
         self.bytes
     }
 
-    /// All of it; None: there is nothing.
+    /// All of it but what walks take over; None: there is nothing.
     pub(super) fn take(&mut self) -> Option<Garbage> {
         let is_empty = self.entries.is_empty() && self.objects.is_empty() && self.contents.is_empty();
-        (!is_empty).then(|| std::mem::take(self))
+        let frozen = std::mem::take(&mut self.frozen);
+        let taken = (!is_empty).then(|| std::mem::take(self));
+        self.frozen = frozen;
+        taken
     }
+}
+
+fn is_frozen(object: &mut Object) -> bool {
+    object.frozen_mut().is_some_and(|frozen| frozen.is_some())
 }

@@ -132,7 +132,7 @@ impl HashMut<'_> {
         }
         let hash = self.seed.hash(field);
         let table = self.table();
-        match table.find_mut(hash, field) {
+        match table.change(hash, field) {
             Some(entry) => {
                 drop(entry.set_text(value, Origin::Stored));
                 false

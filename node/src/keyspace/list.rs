@@ -13,7 +13,7 @@ mod run;
 use std::collections::{VecDeque, vec_deque};
 use std::ops::Range;
 
-use chunk::Chunk;
+pub(in crate::keyspace) use chunk::Chunk;
 use packed::Packed;
 use run::{Buffer, Elements, Removals};
 
@@ -365,10 +365,13 @@ impl ListMut<'_> {
         Packed(self.entry)
     }
 
-    /// None: it is packed.
+    /// To be changed; None: it is packed.
     fn chunks(&mut self) -> Option<&mut Chunks> {
         match self.entry.object_mut() {
-            Some(Object::List(chunks)) => Some(chunks),
+            Some(Object::List(chunks)) => {
+                chunks.about_to_change();
+                Some(chunks)
+            }
             _ => None,
         }
     }

@@ -52,7 +52,7 @@ impl Keyspace {
     /// Adds a key as it was elsewhere, also one that is past its deadline; false: it is there already.
     pub(crate) fn load(&mut self, record: Record, now: Millis) -> bool {
         let Record { database, mut entry, known, slot, hash } = record;
-        let contents = &mut self.contents[usize::from(database.0)];
+        let contents = self.contents(database);
         let slot = match contents.shape() {
             Shape::Spread => slot,
             Shape::Whole => Placement::home(database),
@@ -61,8 +61,11 @@ impl Keyspace {
         if contents.find(place, entry.key()).is_some() {
             return false;
         }
+        if self.walks.is_on() {
+            self.set_aside_for(place);
+        }
         entry.touch(self.settings.usage.known(known, now));
-        contents.insert(&self.seed, place, entry, now);
+        self.contents[usize::from(database.0)].insert(&self.seed, place, entry, now);
         true
     }
 }

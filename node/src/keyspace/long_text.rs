@@ -57,6 +57,11 @@ impl LongText {
         self.range = 0..self.buffer.len();
     }
 
+    /// Whether it has another owner.
+    pub(crate) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.buffer) > 1
+    }
+
     /// Bytes that are freed with its last owner.
     pub(crate) fn allocated(&self) -> usize {
         self.buffer.capacity()

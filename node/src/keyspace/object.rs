@@ -6,6 +6,7 @@ use super::long_text::LongText;
 use super::seed::Seed;
 use super::sorted_set::Indexed;
 use super::table::Table;
+use super::walk::Handles;
 
 /// A value behind a pointer of its own.
 pub(crate) enum Object {
@@ -41,6 +42,23 @@ impl Object {
         }
     }
 
+    /// The table of its elements, if it has one.
+    pub(super) fn table_mut(&mut self) -> Option<&mut Table> {
+        match self {
+            Object::Text(_) | Object::List(_) => None,
+            Object::Hash(table) | Object::Set(table) => Some(table),
+            Object::SortedSet(set) => Some(set.members()),
+        }
+    }
+
+    /// The walks that are not through with it.
+    pub(super) fn frozen_mut(&mut self) -> Option<&mut Option<Box<Handles>>> {
+        match self {
+            Object::List(list) => Some(list.frozen_mut()),
+            other => other.table_mut().map(Table::frozen_mut),
+        }
+    }
+
     /// About how many bytes it holds, judged by this many elements; 0: all of them.
     pub(crate) fn bytes(&self, samples: usize) -> usize {
         let inner = match self {
@@ -56,7 +74,7 @@ impl Object {
         match self {
             Object::Text(text) => Object::Text(text.clone()),
             Object::Hash(table) => Object::Hash(duplicate_table(table, seed)),
-            Object::List(list) => Object::List(list.clone()),
+            Object::List(list) => Object::List(list.duplicate()),
             Object::Set(table) => Object::Set(duplicate_table(table, seed)),
             Object::SortedSet(set) => Object::SortedSet(Box::new(set.duplicate(seed))),
         }
@@ -70,6 +88,20 @@ pub(crate) fn bytes(entry: &Entry, samples: usize) -> usize {
         _ => 0,
     };
     entry.allocated() + object
+}
+
+/// An entry as it is, for a walk. A long string is shared; None: a collection with elements of its own.
+pub(super) fn copy(entry: &Entry) -> Option<Entry> {
+    match entry.value() {
+        Value::Object(Object::Text(text)) => {
+            let mut copy = Entry::with_long_text(entry.key(), text.clone());
+            copy.touch(entry.clock());
+            copy.set_deadline(entry.deadline());
+            Some(copy)
+        }
+        Value::Object(_) => None,
+        _ => entry.copy(),
+    }
 }
 
 fn duplicate_table(table: &Table, seed: &Seed) -> Table {

@@ -42,6 +42,8 @@ pub(super) struct Header {
     pub(super) earliest: u64,
     /// When the wheel comes to look at this part, [`NEVER`] if nobody asked it to. Unix ms.
     pub(super) due: u64,
+    /// No walk that began after this has to be told before the part changes: see [`super::walk`].
+    pub(super) version: u64,
     entries: u16,
     /// How many of the hash's top bits all entries share.
     depth: u8,
@@ -84,7 +86,7 @@ impl<const LINES: usize> Part<[Line; LINES]> {
 impl Header {
     pub(super) fn new(depth: u32) -> Header {
         let depth = u8::try_from(depth).expect("a hash has 64 bits");
-        Header { earliest: NEVER, due: NEVER, entries: 0, depth }
+        Header { earliest: NEVER, due: NEVER, version: 0, entries: 0, depth }
     }
 }
 
@@ -103,6 +105,10 @@ impl Part {
 
     pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> + Clone {
         self.lines.iter().flat_map(|line| line.0.iter().flatten())
+    }
+
+    pub(super) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.lines.iter_mut().flat_map(|line| line.0.iter_mut().flatten())
     }
 
     /// Every entry once, beginning at one chosen by a random number.
@@ -235,6 +241,7 @@ impl Part {
         }
         other.header.earliest = other.header.earliest.min(self.header.earliest);
         other.header.due = other.header.due.min(self.header.due);
+        other.header.version = other.header.version.max(self.header.version);
         self.header.entries = 0;
     }
 
@@ -254,8 +261,8 @@ impl Part {
         self.header.depth += 1;
         let mut upper = Vec::with_capacity(self.len());
         self.drain(|entry| seed.hash(entry.key()) & bit != 0, |entry| upper.push(entry));
-        let (earliest, due) = (self.header.earliest, self.header.due);
-        (Header { earliest, due, ..Header::new(self.depth()) }, upper)
+        let Header { earliest, due, version, .. } = self.header;
+        (Header { earliest, due, version, ..Header::new(self.depth()) }, upper)
     }
 
     /// Takes out every entry past its deadline, and looks anew for the earliest of the others.

@@ -12,16 +12,27 @@ mod branch;
 
 use branch::Node;
 
+pub(super) use branch::Merging;
+
 use super::entry::{self, Entry};
 use super::part::{MERGE_ENTRIES, NEVER, PART_ENTRIES_MAX, Part};
 use super::seed::{self, Random, Seed};
+use super::walk::Handles;
 use crate::call::Millis;
 
 pub(crate) struct Table {
     /// [`Node::Same`]: the table is empty.
     root: Node,
     len: usize,
+    /// Of a collection's table: the walks that are not through with it.
+    frozen: Option<Box<Handles>>,
 }
+
+/// A part whose entries take more bytes than this is split before it is copied or written as a whole.
+const HEAVY_BYTES: usize = if cfg!(test) { 2 << 10 } else { 64 << 10 };
+
+/// No part is split for its weight below this depth: a few entries of very many.
+const LIGHT_DEPTH_MAX: u32 = 48;
 
 /// What is known of a key's hash. All tables hash alike, so where an entry stands in one table tells most of where it
 /// would stand in another of about the same size.
@@ -59,7 +70,7 @@ pub(super) struct Again {
 
 impl Default for Table {
     fn default() -> Self {
-        Table { root: Node::Same, len: 0 }
+        Table { root: Node::Same, len: 0, frozen: None }
     }
 }
 
@@ -80,12 +91,24 @@ impl Table {
         part.entry_mut(part.find(hash, key)?)
     }
 
+    /// As [`Table::find_mut`], for an entry that the caller changes.
+    #[inline]
+    pub(crate) fn change(&mut self, hash: u64, key: &[u8]) -> Option<&mut Entry> {
+        if self.frozen.is_some() && self.find(hash, key).is_some() {
+            self.set_aside(hash);
+        }
+        self.find_mut(hash, key)
+    }
+
     /// Adds an entry whose key is not there yet.
     pub(crate) fn insert(&mut self, seed: &Seed, hash: u64, mut entry: Entry) {
         debug_assert!(self.find(hash, entry.key()).is_none(), "a key stands in a table once");
         self.len += 1;
         if matches!(self.root, Node::Same) {
             self.root = Node::first_part();
+        }
+        if self.frozen.is_some() {
+            self.set_aside(hash);
         }
         loop {
             let part = self.root.part_mut(hash).expect("a table that is not empty covers every hash");
@@ -98,16 +121,30 @@ impl Table {
     }
 
     pub(crate) fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Entry> {
+        let mut merging = Merging::Any;
+        if self.frozen.is_some() {
+            self.find(hash, key)?;
+            self.set_aside(hash);
+            merging = Merging::OfOneVersion;
+        }
+        self.remove_merging(hash, key, merging)
+    }
+
+    pub(super) fn remove_merging(&mut self, hash: u64, key: &[u8], merging: Merging) -> Option<Entry> {
         let part = self.root.part_mut(hash)?;
         let entry = part.remove(part.find(hash, key)?)?;
         self.len -= 1;
-        self.tidy(hash);
+        self.tidy(hash, merging);
         Some(entry)
     }
 
     /// The part whose range holds `hash`: where a walk in the order of hashes goes on. None: the table is empty.
     pub(super) fn part(&self, hash: u64) -> Option<&Part> {
         self.root.part(hash)
+    }
+
+    pub(super) fn part_mut(&mut self, hash: u64) -> Option<&mut Part> {
+        self.root.part_mut(hash)
     }
 
     /// Every entry, in the order of parts.
@@ -185,10 +222,15 @@ impl Table {
 
     /// Takes out an entry chosen as by [`Table::random`].
     pub(crate) fn take_random(&mut self, random: &mut Random) -> Option<Entry> {
-        let (hash, nth) = self.choose(random)?;
+        let (mut hash, mut nth) = self.choose(random)?;
+        let merging = if self.frozen.is_some() { Merging::OfOneVersion } else { Merging::Any };
+        while self.frozen.is_some() && self.set_aside(hash) {
+            // The part is another one now.
+            (hash, nth) = self.choose(random)?;
+        }
         let entry = self.root.part_mut(hash)?.remove_nth(nth)?;
         self.len -= 1;
-        self.tidy(hash);
+        self.tidy(hash, merging);
         Some(entry)
     }
 
@@ -230,9 +272,9 @@ impl Table {
     }
 
     /// Takes out the entry of whatever key has this hash.
-    pub(super) fn remove_hash(&mut self, hash: u64, seed: &Seed) -> Option<Entry> {
+    pub(super) fn remove_hash(&mut self, hash: u64, seed: &Seed, merging: Merging) -> Option<Entry> {
         let key = self.find_hash(hash, seed)?.key().to_vec();
-        self.remove(hash, &key)
+        self.remove_merging(hash, &key, merging)
     }
 
     /// About how many bytes it holds, judged by this many entries; 0: all of them.
@@ -277,6 +319,7 @@ impl Table {
         &mut self,
         hash: u64,
         now: Millis,
+        merging: Merging,
         due_of: impl Fn(u64, usize) -> u64,
         mut taken: impl FnMut(Entry),
     ) -> Visit {
@@ -298,18 +341,59 @@ impl Table {
         });
         self.len -= removed;
         if removed > 0 {
-            self.tidy(hash);
+            self.tidy(hash, merging);
         }
         Visit { looked_at: before + 1, next, again }
     }
 
     /// After a removal: gives back what is not needed any more.
-    fn tidy(&mut self, hash: u64) {
+    fn tidy(&mut self, hash: u64, merging: Merging) {
         if self.len == 0 {
             self.root = Node::Same;
         } else if self.root.part(hash).is_some_and(Part::is_sparse) {
-            self.root.merge(0, hash);
+            self.root.merge(0, hash, merging);
         }
+    }
+
+    // What walks need: see [`super::walk`].
+
+    /// Splits the part that holds `hash` until that is not heavy, so that no single step copies or writes much more.
+    /// True: it was.
+    pub(super) fn lighten(&mut self, hash: u64, seed: &Seed) -> bool {
+        let mut was_heavy = false;
+        while self.part(hash).is_some_and(is_heavy) {
+            self.root.divide(0, hash, seed);
+            was_heavy = true;
+        }
+        was_heavy
+    }
+
+    /// Says that the entries of the part that holds `hash` are as this version of the keyspace has them, or later.
+    pub(super) fn stamp(&mut self, hash: u64, version: u64) {
+        if let Some(part) = self.root.part_mut(hash) {
+            part.header.version = part.header.version.max(version);
+        }
+    }
+
+    pub(super) fn frozen_mut(&mut self) -> &mut Option<Box<Handles>> {
+        &mut self.frozen
+    }
+
+    /// Sets the part aside that holds `hash`, for the walks that have not seen it. True: it was split for that.
+    #[cold]
+    fn set_aside(&mut self, hash: u64) -> bool {
+        let Table { root, frozen: Some(handles), .. } = self else { return false };
+        let version = handles.version();
+        if root.part(hash).is_none_or(|part| part.header.version >= version) {
+            return false;
+        }
+        let seed = handles.seed();
+        let was_split = self.lighten(hash, &seed);
+        if let (Some(handles), Some(part)) = (&self.frozen, self.root.part(hash)) {
+            handles.set_aside(part.header.version, part.start(hash), part.entries());
+        }
+        self.stamp(hash, version);
+        was_split
     }
 
     // The steps of looking ahead: each asks for what the next one will touch.
@@ -340,6 +424,29 @@ impl Table {
     pub(super) fn prefetch_entry(&self, hash: u64) {
         if let Some(part) = self.part(hash) {
             part.prefetch_entry(hash);
+        }
+    }
+}
+
+/// Whether a part should be split before it is copied or written as a whole.
+fn is_heavy(part: &Part) -> bool {
+    let mut bytes = 0;
+    let is_above = |entry: &Entry| {
+        bytes += entry.allocated();
+        bytes > HEAVY_BYTES
+    };
+    part.len() > 1 && part.depth() < LIGHT_DEPTH_MAX && part.entries().any(is_above)
+}
+
+impl Drop for Table {
+    /// What a walk is not through with is set aside as a whole. Where that would take long, the walk is given the table
+    /// instead: see [`super::garbage`].
+    fn drop(&mut self) {
+        if let Some(handles) = self.frozen.take() {
+            for (start, part) in self.parts(0) {
+                handles.set_aside(part.header.version, start, part.entries());
+            }
+            handles.end();
         }
     }
 }

@@ -159,6 +159,32 @@ pub(crate) fn element(out: &mut Vec<u8>, kind: Kind, entry: &Entry, form: Form) 
     }
 }
 
+/// The beginning of a key that is a long string: its `len` bytes are to follow as they are.
+pub(crate) fn text_head(
+    out: &mut Vec<u8>,
+    key: &[u8],
+    deadline: Option<Millis>,
+    clock: u32,
+    len: usize,
+    form: Form,
+) {
+    facts(out, deadline, clock, form);
+    out.push(kind::STRING);
+    string(out, key, form);
+    long_string(out, len);
+}
+
+/// The beginning of a string whose `len` bytes are to follow as they are.
+pub(crate) fn long_string(out: &mut Vec<u8>, len: usize) {
+    length(out, wide(len));
+}
+
+/// The beginning of a run that is one long element: its `len` bytes are to follow as they are.
+pub(crate) fn long_run(out: &mut Vec<u8>, len: usize) {
+    length(out, container::PLAIN);
+    long_string(out, len);
+}
+
 /// A run of a list's elements.
 pub(crate) fn run(out: &mut Vec<u8>, run: Run<'_>, form: Form) {
     if run.len == 1

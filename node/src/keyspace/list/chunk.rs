@@ -3,14 +3,51 @@
 //! A chunk grows by doubling at the end where elements come, so that a list just past its limit does not cost a full
 //! chunk at once; one that is full, and no longer at an end of its list, keeps little room.
 
+use std::sync::Arc;
+
 use super::Limit;
 use super::run::{Buffer, Run};
 
 #[derive(Clone, Default)]
 pub(crate) struct Chunk {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     start: u32,
     len: u32,
+}
+
+/// The bytes of a chunk.
+#[derive(Clone)]
+enum Bytes {
+    Own(Vec<u8>),
+    /// Held by a walk, too, or by a copy of what the walk holds: copied before they change.
+    Shared(Arc<Vec<u8>>),
+}
+
+impl Default for Bytes {
+    fn default() -> Self {
+        Bytes::Own(Vec::new())
+    }
+}
+
+impl Bytes {
+    #[inline]
+    fn get(&self) -> &Vec<u8> {
+        match self {
+            Bytes::Own(bytes) => bytes,
+            Bytes::Shared(bytes) => bytes,
+        }
+    }
+
+    #[inline]
+    fn own(&mut self) -> &mut Vec<u8> {
+        if let Bytes::Shared(bytes) = self {
+            *self = Bytes::Own(Arc::unwrap_or_clone(std::mem::take(bytes)));
+        }
+        match self {
+            Bytes::Own(bytes) => bytes,
+            Bytes::Shared(_) => unreachable!("made its own just now"),
+        }
+    }
 }
 
 /// The least that a chunk allocates.
@@ -32,7 +69,19 @@ fn capacity_for(len: usize) -> usize {
 
 impl Chunk {
     pub(super) fn new(run: Run<'_>) -> Chunk {
-        Chunk { bytes: run.bytes.to_vec(), start: 0, len: narrow(run.len) }
+        Chunk { bytes: Bytes::Own(run.bytes.to_vec()), start: 0, len: narrow(run.len) }
+    }
+
+    pub(in crate::keyspace) fn as_run(&self) -> Run<'_> {
+        self.run()
+    }
+
+    /// The same chunk once more: its bytes are shared from now on.
+    pub(super) fn share(&mut self) -> Chunk {
+        if let Bytes::Own(bytes) = &mut self.bytes {
+            self.bytes = Bytes::Shared(Arc::new(std::mem::take(bytes)));
+        }
+        self.clone()
     }
 
     /// Whether an element may be added.
@@ -61,28 +110,28 @@ impl Chunk {
     }
 
     pub(super) fn append(&mut self, other: &Chunk) {
-        let (old, run) = (self.bytes.len(), other.run());
+        let (old, run) = (self.bytes.get().len(), other.run());
         self.resize(old + run.bytes.len());
-        self.bytes[old..].copy_from_slice(run.bytes);
+        self.bytes.own()[old..].copy_from_slice(run.bytes);
         self.len += other.len;
     }
 
     /// Gives back room that a chunk between others has no use for, if it is worth a move.
     pub(super) fn close(&mut self) {
         let run_len = self.run().bytes.len();
-        if self.bytes.capacity() - run_len > run_len / 8 {
+        if self.bytes.get().capacity() - run_len > run_len / 8 {
             self.compact();
-            self.bytes.shrink_to_fit();
+            self.bytes.own().shrink_to_fit();
         }
     }
 
     /// Bytes of the chunk's allocation.
     pub(super) fn allocated(&self) -> usize {
-        self.bytes.capacity()
+        self.bytes.get().capacity()
     }
 
     fn compact(&mut self) {
-        self.bytes.drain(..self.start as usize);
+        self.bytes.own().drain(..self.start as usize);
         self.start = 0;
     }
 }
@@ -91,11 +140,11 @@ impl Buffer for Chunk {
     const ROOM_MAX: usize = u32::MAX as usize;
 
     fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.get()
     }
 
     fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
+        self.bytes.own()
     }
 
     fn start(&self) -> usize {
@@ -111,10 +160,11 @@ impl Buffer for Chunk {
     }
 
     fn resize(&mut self, len: usize) {
-        if len > self.bytes.capacity() {
-            self.bytes.reserve_exact(capacity_for(len) - self.bytes.len());
+        let bytes = self.bytes.own();
+        if len > bytes.capacity() {
+            bytes.reserve_exact(capacity_for(len) - bytes.len());
         }
-        self.bytes.resize(len, 0);
+        bytes.resize(len, 0);
     }
 
     /// All room that there is goes to the front.
@@ -124,9 +174,10 @@ impl Buffer for Chunk {
         }
         let (old, run_len) = (self.start(), self.run().bytes.len());
         self.resize(run_len + room.max(old));
-        let all = self.bytes.capacity();
-        self.bytes.resize(all, 0);
-        self.bytes.copy_within(old..old + run_len, all - run_len);
+        let bytes = self.bytes.own();
+        let all = bytes.capacity();
+        bytes.resize(all, 0);
+        bytes.copy_within(old..old + run_len, all - run_len);
         self.start = narrow(all - run_len);
     }
 

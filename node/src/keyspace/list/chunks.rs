@@ -10,12 +10,15 @@ use super::chunk::Chunk;
 use super::element::Element;
 use super::run::{Buffer, Removals, Run};
 use super::{End, Limit};
+use crate::keyspace::walk::Handles;
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct Chunks {
     chunks: VecDeque<Chunk>,
     /// Elements.
     len: usize,
+    /// The walks that are not through with it.
+    frozen: Option<Box<Handles>>,
 }
 
 /// An element: its chunk and its index there.
@@ -31,7 +34,11 @@ impl Chunks {
         if run.len > 0 {
             chunks.push_back(Chunk::new(run));
         }
-        Chunks { chunks, len: run.len }
+        Chunks { chunks, len: run.len, frozen: None }
+    }
+
+    pub(in crate::keyspace) fn duplicate(&self) -> Chunks {
+        Chunks { chunks: self.chunks.clone(), len: self.len, frozen: None }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -51,8 +58,44 @@ impl Chunks {
         self.chunks.capacity() * size_of::<Chunk>() + scaled
     }
 
-    pub(super) fn chunks(&self) -> &VecDeque<Chunk> {
+    pub(in crate::keyspace) fn chunks(&self) -> &VecDeque<Chunk> {
         &self.chunks
+    }
+
+    pub(in crate::keyspace) fn frozen_mut(&mut self) -> &mut Option<Box<Handles>> {
+        &mut self.frozen
+    }
+
+    /// The chunk of this number, shared from now on.
+    pub(in crate::keyspace) fn share_chunk(&mut self, number: usize) -> Option<Chunk> {
+        self.chunks.get_mut(number).map(Chunk::share)
+    }
+
+    /// To be called before a change: walks that are not through with the list share its chunks from now on.
+    #[inline]
+    pub(super) fn about_to_change(&mut self) {
+        if self.frozen.is_some() {
+            self.share();
+        }
+    }
+
+    #[cold]
+    fn share(&mut self) {
+        for handle in self.frozen.take().into_iter().flat_map(|handles| handles.take()) {
+            handle.keep_chunks(|from| self.chunks.iter_mut().skip(from).map(Chunk::share).collect());
+        }
+    }
+
+    /// Gives the chunks to the walks that are not through with them, before the list is dropped.
+    pub(in crate::keyspace) fn hand_over(&mut self) {
+        let mut handles = self.frozen.take().map(|handles| handles.take()).unwrap_or_default();
+        let last = handles.pop();
+        for handle in handles {
+            handle.keep_chunks(|from| self.chunks.iter_mut().skip(from).map(Chunk::share).collect());
+        }
+        if let Some(handle) = last {
+            handle.keep_chunks(|from| self.chunks.split_off(from));
+        }
     }
 
     /// The only run; None: there is not exactly one.
@@ -257,6 +300,12 @@ impl Chunks {
         if kept < end {
             self.chunks.drain(kept..end);
         }
+    }
+}
+
+impl Drop for Chunks {
+    fn drop(&mut self) {
+        self.hand_over();
     }
 }
 

@@ -48,6 +48,11 @@ impl Indexed {
         self.members.len()
     }
 
+    /// The table of its members.
+    pub(in crate::keyspace) fn members(&mut self) -> &mut Table {
+        &mut self.members
+    }
+
     pub(super) fn score(&self, hash: u64, member: &[u8]) -> Option<f64> {
         self.members.find(hash, member).map(score_of)
     }
@@ -90,7 +95,7 @@ impl Indexed {
         decide: impl FnOnce(Option<f64>) -> Option<f64>,
     ) {
         let hash = seed.hash(member);
-        let Some(entry) = self.members.find_mut(hash, member) else {
+        let Some(entry) = self.members.change(hash, member) else {
             if let Some(score) = decide(None) {
                 let (entry, item) = element(score, member);
                 self.members.insert(seed, hash, entry);

@@ -91,6 +91,14 @@ enum OpenMut<'n> {
     Places(&'n mut [Node]),
 }
 
+/// Which neighbours may become one part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::keyspace) enum Merging {
+    Any,
+    /// While the table is walked: a part is as a walk has left it, or not, as a whole.
+    OfOneVersion,
+}
+
 /// The bits of a hash that a directory of `places` places is asked with.
 fn bits(places: usize) -> u32 {
     places.trailing_zeros()
@@ -173,9 +181,20 @@ impl Node {
 
     /// Makes the part that holds `hash` larger, or splits it, below a node that `used` bits of the hash lead to.
     pub(super) fn make_room(&mut self, used: u32, hash: u64, seed: &Seed) {
-        if self.grow() {
-            return;
+        if !self.grow_part(used, hash) {
+            self.divide(used, hash, seed);
         }
+    }
+
+    /// Gives the part that holds `hash` more lines; false: it has them all.
+    fn grow_part(&mut self, used: u32, hash: u64) -> bool {
+        let OpenMut::Places(places) = self.open_mut() else { return self.grow() };
+        let (below, owner) = (used + bits(places.len()), owner_of(places, used, hash));
+        places[owner].grow_part(below, hash)
+    }
+
+    /// Splits the part that holds `hash`, below a node that `used` bits of the hash lead to.
+    pub(super) fn divide(&mut self, used: u32, hash: u64, seed: &Seed) {
         let OpenMut::Places(places) = self.open_mut() else {
             self.double();
             return self.split(used, hash, seed);
@@ -183,13 +202,12 @@ impl Node {
         let (count, owner) = (places.len(), owner_of(places, used, hash));
         let below = used + bits(count);
         match places[owner].depth() {
-            _ if places[owner].grow() => {}
             Some(depth) if depth < below => self.split(used, hash, seed),
             Some(_) if count < PLACES_MAX => {
                 self.double();
                 self.split(used, hash, seed);
             }
-            _ => places[owner].make_room(below, hash, seed),
+            _ => places[owner].divide(below, hash, seed),
         }
     }
 
@@ -252,15 +270,15 @@ impl Node {
 
     /// After a removal: shrinks the part that holds `hash`, merges it with its neighbours as long as they have few
     /// entries together, and folds directories that have become larger than needed.
-    pub(super) fn merge(&mut self, used: u32, hash: u64) {
+    pub(super) fn merge(&mut self, used: u32, hash: u64, merging: Merging) {
         let OpenMut::Places(places) = self.open_mut() else { return self.shrink() };
         let below = used + bits(places.len());
         let mut owner = owner_of(places, used, hash);
-        places[owner].merge(below, hash);
+        places[owner].merge(below, hash, merging);
         while let Some(depth) = places[owner].depth().filter(|&depth| depth > used) {
             let neighbour = owner ^ (1 << (below - depth));
             let (lower, upper) = (owner.min(neighbour), owner.max(neighbour));
-            if !merge_parts(places, lower, upper) {
+            if !merge_parts(places, lower, upper, merging) {
                 break;
             }
             owner = lower;
@@ -281,11 +299,14 @@ impl Node {
 }
 
 /// Merges two neighbours of equal width if they are parts with few entries; false: they are not.
-fn merge_parts(places: &mut [Node], lower: usize, upper: usize) -> bool {
+fn merge_parts(places: &mut [Node], lower: usize, upper: usize, merging: Merging) -> bool {
     let (Open::Part(one), Open::Part(other)) = (places[lower].open(), places[upper].open()) else {
         return false;
     };
     if one.depth() != other.depth() || one.len() + other.len() > MERGE_ENTRIES {
+        return false;
+    }
+    if merging == Merging::OfOneVersion && one.header.version != other.header.version {
         return false;
     }
     let Some(mut layout) = smallest(one.entries().chain(other.entries())) else { return false };

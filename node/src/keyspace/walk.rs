@@ -1,0 +1,127 @@
+//! Walks: everything that the keyspace holds at one instant, taken piece by piece while it goes on being changed.
+//!
+//! A snapshot, a rewritten log and a full synchronisation each need all keys as they were when they began. There is no
+//! fork. A walk goes through databases, slots and hashes in order, part by part, and writes records of keys; who changes a
+//! part that it has not come to yet first copies that part's entries for it ([`walks`]). What has been changed has a
+//! version, which says which walks need not be told any more; so each key is in a walk exactly once, as it was at its start,
+//! and nothing is copied twice. A collection of many elements is not copied but frozen, and then treated in the same way by
+//! its own parts ([`frozen`]). What a walk has collected it writes in pieces of the size that it is asked for ([`pieces`]).
+//!
+//! What this promises: without a walk a write costs one branch more. With walks a write copies one part of keys at
+//! most and one part of a collection, 64 KiB or one entry if that is larger; the records are made by the walk. Up to
+//! [`WALKS_MAX`] walks may go at once, each at its own pace.
+//!
+//! What it does not do: it does not decide when a walk goes on, nor how much may be set aside: see
+//! [`Keyspace::set_aside_bytes`].
+
+mod frozen;
+mod pieces;
+mod walks;
+
+#[cfg(test)]
+mod tests;
+
+use slotway_cluster::Database;
+
+use super::entry::Entry;
+use super::{Key, Keyspace, Place};
+use crate::rdb::Form;
+
+pub(super) use frozen::Handles;
+pub(super) use walks::Walks;
+
+/// So many walks may go at once.
+pub(crate) const WALKS_MAX: usize = 8;
+
+/// What a walk goes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// All keys of all databases.
+    All,
+}
+
+/// A walk that goes on. Never given to another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct WalkId(u64);
+
+/// Whether a walk has anything left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    More,
+    Ended,
+}
+
+impl Keyspace {
+    /// Begins a walk over everything as it is now. None: there are [`WALKS_MAX`] already.
+    pub(crate) fn begin_walk(&mut self, scope: Scope, form: Form) -> Option<WalkId> {
+        let Scope::All = scope;
+        let id = self.walks.begin(&self.contents, form)?;
+        self.note_version();
+        Some(id)
+    }
+
+    /// Appends what comes next, SELECTs and records of keys, until that are about `bytes`: more by one part of keys or
+    /// of elements at most. A step over what needs not be written counts as some bytes, too.
+    pub(crate) fn walk(&mut self, id: WalkId, out: &mut Vec<u8>, bytes: usize) -> Progress {
+        self.walks.adopt(&mut self.garbage);
+        let Keyspace { walks, contents, seed, garbage, .. } = self;
+        walks.go_on(id, contents, seed, garbage, out, bytes)
+    }
+
+    /// About how much memory a walk keeps from being freed, beside the keyspace. Lists share what they have not changed.
+    pub(crate) fn set_aside_bytes(&self, id: WalkId) -> usize {
+        self.walks.set_aside_bytes(id)
+    }
+
+    /// To be called at a walk's end, or to give it up.
+    pub(crate) fn end_walk(&mut self, id: WalkId) {
+        self.walks.adopt(&mut self.garbage);
+        let Keyspace { walks, contents, seed, garbage, .. } = self;
+        walks.end(id, contents, seed, garbage);
+        self.note_version();
+    }
+
+    /// To be called before the entry of a key changes or goes, if there is one.
+    #[inline]
+    pub(super) fn about_to_change(&mut self, key: Key<'_>) {
+        if self.walks.is_on() {
+            self.set_aside(key);
+        }
+    }
+
+    #[cold]
+    fn set_aside(&mut self, key: Key<'_>) {
+        let Keyspace { walks, contents, seed, .. } = self;
+        let contents = &mut contents[usize::from(key.place.database.0)];
+        let Some(entry) = contents.find(key.place, key.bytes) else { return };
+        walks.note_text(entry, key.place, contents);
+        walks.set_aside(contents, key.place, seed);
+    }
+
+    /// To be called before an entry comes to a place where none is.
+    #[inline]
+    pub(super) fn about_to_add(&mut self, key: Key<'_>, entry: &mut Entry) {
+        if self.walks.is_on() {
+            self.set_aside_for(key.place);
+            self.walks.note_arrival(key, entry);
+        }
+    }
+
+    /// To be called before any entry of the part of a place changes or goes.
+    #[cold]
+    pub(super) fn set_aside_for(&mut self, place: Place) {
+        let Keyspace { walks, contents, seed, .. } = self;
+        walks.set_aside(&mut contents[usize::from(place.database.0)], place, seed);
+    }
+
+    /// To be called when two databases have been exchanged.
+    pub(super) fn note_swap(&mut self, one: Database, other: Database) {
+        self.walks.swap(one, other);
+    }
+
+    /// Tells the databases which version parts have that are made from now on.
+    fn note_version(&mut self) {
+        let version = self.walks.version();
+        self.contents.iter_mut().for_each(|contents| contents.set_version(version));
+    }
+}

@@ -1,0 +1,470 @@
+//! The walks that go on, and what is set aside for them.
+//!
+//! Each part of a table has a version. Whoever is about to change an entry calls [`Walks::set_aside`]: the part's entries
+//! are copied for each walk that began after the part's version and has not passed it, and the part gets the version of
+//! the newest walk. A walk skips parts that have its version or a later one. What this rests on:
+//!
+//! - a split gives its version to both halves, and while there are walks only parts of one version are merged. A part is
+//!   stamped before it is merged, so what a walk's position may lie within has been set aside for it;
+//! - parts made in an empty table get the present version at once ([`Contents::insert`]);
+//! - a walk numbers databases as they were at its start. [`Walk::sources`] says where the keys of each are now: SWAPDB
+//!   exchanges two, FLUSHDB makes the old contents its own.
+//!
+//! A collection is found again by where its key is now: [`Frozen::home`] follows it when it is renamed or moved.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use slotway_cluster::slot::{DATABASES, spread_slot};
+use slotway_cluster::{Database, Slot};
+
+use super::frozen::{FreezeId, Handle, Handles, Held};
+use super::pieces::{Pieces, UnderWay};
+use super::{Progress, WALKS_MAX, WalkId};
+use crate::call::Millis;
+use crate::keyspace::contents::{Contents, Shape};
+use crate::keyspace::entry::{self, Entry, Value};
+use crate::keyspace::garbage::Garbage;
+use crate::keyspace::long_text::LongText;
+use crate::keyspace::object::{self, Object};
+use crate::keyspace::part::Part;
+use crate::keyspace::seed::Seed;
+use crate::keyspace::{Key, Place};
+use crate::rdb::Form;
+use crate::rdb::write::Kind;
+
+#[derive(Default)]
+pub(in crate::keyspace) struct Walks {
+    /// Raised by each start of a walk and each freezing; never goes back.
+    clock: u64,
+    /// In the order of their starts.
+    running: Vec<Walk>,
+    pub(super) estate: Estate,
+}
+
+/// What was deleted while a walk was not through with it.
+#[derive(Default)]
+pub(super) struct Estate {
+    /// Databases that were flushed.
+    detached: BTreeMap<DetachedId, Contents>,
+    /// Collections, each by the first of its freezings.
+    orphans: BTreeMap<FreezeId, Object>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct DetachedId(u64);
+
+/// Where the keys of a database are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    At(Database),
+    Detached(DetachedId),
+}
+
+pub(super) struct Walk {
+    id: WalkId,
+    pub(super) form: Form,
+    /// By the numbers that databases had at the start.
+    pub(super) sources: Vec<Source>,
+    /// Keys, and those of them with a deadline, at the start.
+    pub(super) sizes: Vec<(u64, u64)>,
+    /// None: through all databases.
+    pub(super) position: Option<Position>,
+    /// What comes before the next part.
+    pub(super) waiting: VecDeque<(Database, Waiting)>,
+    pub(super) frozen: BTreeMap<FreezeId, Frozen>,
+    pub(super) held: Arc<Held>,
+    pub(super) texts: Texts,
+    pub(super) under_way: UnderWay,
+}
+
+/// The long strings that a walk holds as values of keys.
+#[derive(Default)]
+pub(super) struct Texts {
+    count: usize,
+    /// Bytes of those that nobody else holds, about: one that changes twice before it is copied counts twice.
+    alone_bytes: usize,
+}
+
+impl Texts {
+    /// The walk lets go of one; true: nobody else holds it.
+    pub(super) fn give_back(&mut self, text: &LongText) -> bool {
+        let is_alone = !text.is_shared();
+        self.count -= 1;
+        if is_alone {
+            self.alone_bytes = self.alone_bytes.saturating_sub(text.allocated());
+        }
+        if self.count == 0 {
+            self.alone_bytes = 0;
+        }
+        is_alone
+    }
+}
+
+/// How far a walk has come: what lies in front of it is behind the walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Position {
+    /// By its number at the start.
+    pub(super) database: Database,
+    /// 0 in a whole database.
+    pub(super) slot: u16,
+    pub(super) hash: u64,
+}
+
+pub(super) enum Waiting {
+    /// A key with a value that is no collection of its own.
+    Copy(Entry),
+    Collection(FreezeId),
+}
+
+/// A collection that a walk is not through with.
+pub(super) struct Frozen {
+    pub(super) kind: Kind,
+    /// As it was at the walk's start.
+    pub(super) key: Box<[u8]>,
+    pub(super) deadline: Option<Millis>,
+    pub(super) clock: u32,
+    pub(super) count: usize,
+    pub(super) handle: Handle,
+    home: Home,
+}
+
+/// Where a collection is now.
+enum Home {
+    Key(Source, Box<[u8]>),
+    Orphan(FreezeId),
+}
+
+impl Walks {
+    #[inline]
+    pub(in crate::keyspace) fn is_on(&self) -> bool {
+        !self.running.is_empty()
+    }
+
+    /// The version of what is new; 0: nobody walks.
+    pub(super) fn version(&self) -> u64 {
+        self.running.last().map_or(0, |walk| walk.id.0)
+    }
+
+    pub(super) fn begin(&mut self, contents: &[Contents], form: Form) -> Option<WalkId> {
+        if self.running.len() >= WALKS_MAX {
+            return None;
+        }
+        self.clock += 1;
+        let id = WalkId(self.clock);
+        self.running.push(Walk {
+            id,
+            form,
+            sources: (0..DATABASES).map(|number| Source::At(Database(number))).collect(),
+            sizes: contents.iter().map(|contents| (contents.keys(), contents.deadlines())).collect(),
+            position: Some(Position { database: Database(0), slot: 0, hash: 0 }),
+            waiting: VecDeque::new(),
+            frozen: BTreeMap::new(),
+            held: Arc::default(),
+            texts: Texts::default(),
+            under_way: UnderWay::default(),
+        });
+        Some(id)
+    }
+
+    fn index(&self, id: WalkId) -> Option<usize> {
+        self.running.iter().position(|walk| walk.id == id)
+    }
+
+    pub(super) fn set_aside_bytes(&self, id: WalkId) -> usize {
+        self.index(id).map_or(0, |index| {
+            let walk = &self.running[index];
+            walk.held.bytes().saturating_add(walk.texts.alone_bytes)
+        })
+    }
+
+    pub(super) fn go_on(
+        &mut self,
+        id: WalkId,
+        contents: &mut [Contents],
+        seed: &Seed,
+        garbage: &mut Garbage,
+        out: &mut Vec<u8>,
+        bytes: usize,
+    ) -> Progress {
+        let Some(index) = self.index(id) else { return Progress::Ended };
+        let mut walk = self.running.remove(index);
+        let Walks { clock, estate, .. } = self;
+        let progress = Pieces { walk: &mut walk, clock, contents, estate, seed, garbage, out }.take(bytes);
+        self.running.insert(index, walk);
+        self.release(garbage);
+        progress
+    }
+
+    pub(super) fn end(&mut self, id: WalkId, contents: &mut [Contents], seed: &Seed, garbage: &mut Garbage) {
+        let Some(index) = self.index(id) else { return };
+        let mut walk = self.running.remove(index);
+        for (id, frozen) in std::mem::take(&mut walk.frozen) {
+            self.estate.thaw(&frozen, id, contents, seed, garbage);
+            garbage.add_copies(std::mem::take(&mut frozen.handle.rest().elements).into_iter(), 0);
+        }
+        let bytes = walk.held.bytes();
+        let copies = walk.waiting.into_iter().filter_map(|(_, waiting)| match waiting {
+            Waiting::Copy(entry) => Some(entry),
+            Waiting::Collection(_) => None,
+        });
+        garbage.add_copies(copies, bytes);
+        self.release(garbage);
+    }
+
+    /// Copies the part of a place for the walks that have not come to it.
+    pub(in crate::keyspace) fn set_aside(&mut self, contents: &mut Contents, place: Place, seed: &Seed) {
+        let version = self.version();
+        let is_new = |part: &Part| part.header.version >= version;
+        let Some(table) = contents.table_mut(place.slot) else { return };
+        if table.part(place.hash).is_none_or(is_new) {
+            return;
+        }
+        table.lighten(place.hash, seed);
+        let slot = slot_in(contents, place.slot);
+        let Some(part) = contents.table_mut(place.slot).and_then(|table| table.part_mut(place.hash)) else {
+            return;
+        };
+        let (before, start) = (part.header.version, part.start(place.hash));
+        for walk in &mut self.running {
+            if before < walk.id.0
+                && let Some(database) = walk.number_of(place.database)
+                && walk.is_ahead(Position { database, slot, hash: start })
+            {
+                for entry in part.entries_mut() {
+                    walk.keep(database, Source::At(place.database), entry, &mut self.clock, seed);
+                }
+            }
+        }
+        part.header.version = version;
+    }
+
+    /// A key is about to change: if it is a long string that walks hold, they will be its only owners.
+    pub(super) fn note_text(&mut self, entry: &Entry, place: Place, contents: &Contents) {
+        let Value::Object(Object::Text(text)) = entry.value() else { return };
+        let Some(part) = contents.table(place.slot).and_then(|table| table.part(place.hash)) else { return };
+        let slot = slot_in(contents, place.slot);
+        for walk in &mut self.running {
+            let is_first = part.header.version < walk.id.0;
+            if (is_first || text.is_shared())
+                && let Some(database) = walk.number_of(place.database)
+                && walk.is_ahead(Position { database, slot, hash: part.start(place.hash) })
+            {
+                walk.texts.alone_bytes = walk.texts.alone_bytes.saturating_add(text.allocated());
+            }
+        }
+    }
+
+    /// A collection comes to another key.
+    pub(super) fn note_arrival(&mut self, key: Key<'_>, entry: &mut Entry) {
+        let Some(Some(handles)) = entry.object_mut().and_then(Object::frozen_mut) else { return };
+        for id in handles.ids() {
+            if let Some(frozen) = self.running.iter_mut().find_map(|walk| walk.frozen.get_mut(&id)) {
+                frozen.home = Home::Key(Source::At(key.place.database), key.bytes.into());
+            }
+        }
+    }
+
+    /// Takes over the collections that were deleted since.
+    pub(super) fn adopt(&mut self, garbage: &mut Garbage) {
+        for mut object in garbage.take_frozen() {
+            let handles = object.frozen_mut().and_then(|frozen| frozen.as_ref());
+            let ids: Vec<FreezeId> = handles.into_iter().flat_map(|handles| handles.ids()).collect();
+            let Some(&first) = ids.first() else { continue };
+            for id in ids {
+                if let Some(frozen) = self.running.iter_mut().find_map(|walk| walk.frozen.get_mut(&id)) {
+                    frozen.home = Home::Orphan(first);
+                }
+            }
+            self.estate.orphans.insert(first, object);
+        }
+    }
+
+    pub(super) fn swap(&mut self, one: Database, other: Database) {
+        for source in self.running.iter_mut().flat_map(|walk| walk.sources_mut()) {
+            *source = match *source {
+                Source::At(database) if database == one => Source::At(other),
+                Source::At(database) if database == other => Source::At(one),
+                unmoved => unmoved,
+            };
+        }
+    }
+
+    /// Takes the contents of a database that was flushed; gives them back if no walk needs them.
+    pub(in crate::keyspace) fn detach(&mut self, database: Database, contents: Contents) -> Option<Contents> {
+        self.clock += 1;
+        let (old, new) = (Source::At(database), Source::Detached(DetachedId(self.clock)));
+        let mut is_needed = false;
+        for walk in &mut self.running {
+            is_needed |= walk.needs(old);
+            for source in walk.sources_mut().filter(|source| **source == old) {
+                *source = new;
+            }
+        }
+        match new {
+            Source::Detached(id) if is_needed => {
+                self.estate.detached.insert(id, contents);
+                None
+            }
+            _ => Some(contents),
+        }
+    }
+
+    /// Gives up what no walk needs any more.
+    fn release(&mut self, garbage: &mut Garbage) {
+        let Walks { running, estate, .. } = self;
+        let is_over = |id: &DetachedId| !running.iter().any(|walk| walk.needs(Source::Detached(*id)));
+        let over: Vec<DetachedId> = estate.detached.keys().copied().filter(is_over).collect();
+        for contents in over.into_iter().filter_map(|id| estate.detached.remove(&id)) {
+            garbage.add_contents(contents);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self, id: WalkId) -> usize {
+        self.index(id).map_or(0, |index| self.running[index].held.bytes())
+    }
+
+    /// What tests look at: detached databases and orphans.
+    #[cfg(test)]
+    pub(super) fn estate_len(&self) -> usize {
+        self.estate.detached.len() + self.estate.orphans.len()
+    }
+}
+
+impl Walk {
+    /// The number that the walk knows a database by; None: what it holds now came after the start.
+    fn number_of(&self, database: Database) -> Option<Database> {
+        let number = self.sources.iter().position(|source| *source == Source::At(database))?;
+        u8::try_from(number).ok().map(Database)
+    }
+
+    pub(super) fn has_version(&self, version: u64) -> bool {
+        version >= self.id.0
+    }
+
+    /// Whether the walk has not come to a position.
+    fn is_ahead(&self, of: Position) -> bool {
+        self.position.is_some_and(|position| position <= of)
+    }
+
+    /// Whether something that the walk has to take lies there.
+    fn needs(&self, source: Source) -> bool {
+        let next = self.position.map_or(usize::from(DATABASES), |position| usize::from(position.database.0));
+        self.sources[next..].contains(&source)
+            || self
+                .frozen
+                .values()
+                .any(|frozen| matches!(&frozen.home, Home::Key(home, _) if *home == source))
+    }
+
+    fn sources_mut(&mut self) -> impl Iterator<Item = &mut Source> {
+        let homes = self.frozen.values_mut().filter_map(|frozen| match &mut frozen.home {
+            Home::Key(source, _) => Some(source),
+            Home::Orphan(_) => None,
+        });
+        self.sources.iter_mut().chain(homes)
+    }
+
+    /// Keeps an entry as it is now: a copy, or a collection frozen.
+    pub(super) fn keep(
+        &mut self,
+        database: Database,
+        source: Source,
+        entry: &mut Entry,
+        clock: &mut u64,
+        seed: &Seed,
+    ) {
+        if let Some(copy) = object::copy(entry) {
+            self.held.add(copy.allocated());
+            self.texts.count += usize::from(copy.form() == entry::Form::Object);
+            self.waiting.push_back((database, Waiting::Copy(copy)));
+            return;
+        }
+        *clock += 1;
+        let id = FreezeId(*clock);
+        let handle = Handle::new(id, &self.held, *seed);
+        let (key, deadline, used): (Box<[u8]>, _, _) = (entry.key().into(), entry.deadline(), entry.clock());
+        let Some(object) = entry.object_mut() else { return };
+        let Some((kind, count)) = kind_of(object) else { return };
+        if let Some(handles) = object.frozen_mut() {
+            Handles::add(handles, handle.clone());
+        }
+        let home = Home::Key(source, key.clone());
+        self.frozen.insert(id, Frozen { kind, key, deadline, clock: used, count, handle, home });
+        self.waiting.push_back((database, Waiting::Collection(id)));
+    }
+}
+
+impl Estate {
+    /// The contents that a database's keys are in.
+    pub(super) fn contents_of<'c>(
+        &'c mut self,
+        source: Source,
+        contents: &'c mut [Contents],
+    ) -> Option<&'c mut Contents> {
+        match source {
+            Source::At(database) => contents.get_mut(usize::from(database.0)),
+            Source::Detached(id) => self.detached.get_mut(&id),
+        }
+    }
+
+    /// A frozen collection, wherever it is now.
+    pub(super) fn find<'c>(
+        &'c mut self,
+        frozen: &Frozen,
+        contents: &'c mut [Contents],
+        seed: &Seed,
+    ) -> Option<&'c mut Object> {
+        match &frozen.home {
+            Home::Orphan(id) => self.orphans.get_mut(id),
+            Home::Key(source, key) => {
+                let contents = self.contents_of(*source, contents)?;
+                let slot = match contents.shape() {
+                    Shape::Spread => spread_slot(key),
+                    Shape::Whole => Slot::new(0)?,
+                };
+                let place = Place { database: Database(0), slot, hash: seed.hash(key) };
+                contents.find_mut(place, key)?.object_mut()
+            }
+        }
+    }
+
+    /// A walk is through with a collection, or was given up.
+    pub(super) fn thaw(
+        &mut self,
+        frozen: &Frozen,
+        id: FreezeId,
+        contents: &mut [Contents],
+        seed: &Seed,
+        garbage: &mut Garbage,
+    ) {
+        let Some(handles) = self.find(frozen, contents, seed).and_then(Object::frozen_mut) else { return };
+        Handles::remove(handles, id);
+        if handles.is_none()
+            && let Home::Orphan(orphan) = &frozen.home
+            && let Some(object) = self.orphans.remove(orphan)
+        {
+            garbage.add_object(Box::new(object));
+        }
+    }
+}
+
+/// The slot of a place as walks count: a whole database has one.
+fn slot_in(contents: &Contents, slot: Slot) -> u16 {
+    match contents.shape() {
+        Shape::Spread => slot.number(),
+        Shape::Whole => 0,
+    }
+}
+
+/// What a collection is written as, and of how many pieces: elements, or runs of a list.
+fn kind_of(object: &Object) -> Option<(Kind, usize)> {
+    match object {
+        Object::Text(_) => None,
+        Object::Hash(table) => Some((Kind::Hash, table.len())),
+        Object::Set(table) => Some((Kind::Set, table.len())),
+        Object::SortedSet(set) => Some((Kind::SortedSet, set.len())),
+        Object::List(list) => Some((Kind::List, list.chunks().len())),
+    }
+}
