@@ -21,7 +21,7 @@ use crate::{
     follow::order::Order,
     lease::Lease,
     link::Trace,
-    replies::{Heard, Replies},
+    replies::{Heard, Replies, Ticket},
     thread::Thread,
     transaction::{self, Spot, Transaction},
 };
@@ -30,6 +30,7 @@ pub(crate) mod card;
 pub(crate) mod drive;
 pub(crate) mod inquiry;
 mod large;
+mod leaving;
 
 /// What CLIENT REPLY asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -131,6 +132,8 @@ pub(crate) struct Client {
     /// A large request on its way to a node, until it is answered.
     pub(crate) upload: RefCell<Option<Box<Upload>>>,
 
+    /// With `read-from`: the last request, or the one behind it, of which anything went to a replica.
+    pub(crate) read_apart: Cell<Option<Ticket>>,
     pub(crate) replies: RefCell<Replies>,
     /// Which of its requests look for their way ([`crate::follow`]), or are under way behind one that does.
     pub(crate) order: RefCell<Order>,
@@ -173,6 +176,7 @@ impl Client {
             lease: RefCell::default(),
             inquiry: RefCell::default(),
             upload: RefCell::default(),
+            read_apart: Cell::default(),
             replies: RefCell::default(),
             order: RefCell::default(),
             fate: Cell::new(Fate::Open),

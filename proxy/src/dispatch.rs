@@ -70,7 +70,7 @@ pub(crate) fn run(
         replies.say(client.heard(), |out| write::error(out, slotway_commands::errors::NOAUTH.as_bytes()));
         return Next::Request;
     }
-    if (client.apart.get() || !thread.pause.get().is_none())
+    if (client.apart.get() || client.read_apart.get().is_some() || !thread.pause.get().is_none())
         && let Some(next) = apart(thread, client, replies, command, request)
     {
         return next;
@@ -144,7 +144,7 @@ fn no_command(
 }
 
 /// What a request meets before it goes the usual way, while CLIENT PAUSE is in force or if its client is between MULTI and
-/// EXEC or has a link of its own. None: it goes that way.
+/// EXEC, has a link of its own or reads from replicas. None: it goes that way.
 #[cold]
 fn apart(
     thread: &Rc<Thread>,
@@ -158,6 +158,15 @@ fn apart(
     }
     if transaction::is_queued(client, command.id) {
         return Some(transaction::queue(thread, client, replies, command, request));
+    }
+    if let Some(last) = client.read_apart.get() {
+        if replies.has_answered(last) {
+            client.read_apart.set(None);
+        } else if command.may_write() || command.id == Id::Exec {
+            // On another link it could run before what was read: a replica that refuses or is lost may still send the read to
+            // the primary.
+            return Some(Next::AfterReplies);
+        }
     }
     if replies.outstanding() == 0 && command.id != Id::Multi {
         transaction::forget_failed_watch(thread, client);
@@ -251,6 +260,7 @@ impl<'a> Case<'a> {
         if self.thread.read_from.get() != ReadFrom::Primary
             && let Some(link) = self.thread.reading_link(self.command, shard, version, database)
         {
+            self.client.read_apart.set(Some(self.replies.next()));
             return link;
         }
         self.thread.link(shard, version, database)

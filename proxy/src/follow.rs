@@ -84,6 +84,8 @@ enum Goal {
 pub(crate) struct Follow {
     strays: RefCell<Vec<Stray>>,
     held: RefCell<BTreeMap<ShardId, Load>>,
+    /// When the oldest of those that may write was taken on. Thread clock, microseconds.
+    oldest_write_us: Cell<Option<u64>>,
     /// What links hold may belong elsewhere now.
     moved: Cell<bool>,
     changed: Notify,
@@ -120,7 +122,7 @@ impl Follow {
 
     /// Whether a write that was taken on until then is here.
     pub(crate) fn owes_write(&self, until_us: u64) -> bool {
-        self.strays.borrow().iter().any(|stray| stray.waiter.is_write_until(until_us))
+        self.oldest_write_us.get().is_some_and(|us| us <= until_us)
     }
 
     /// What waits here must fit into `hold-bytes-max`, as what links hold.
@@ -128,6 +130,8 @@ impl Follow {
         if !self.take_room(thread, stray.shard, stray.load()) {
             return stray.waiter.refuse(thread, &errors::busy("hold-bytes-max"));
         }
+        let oldest_us = self.oldest_write_us.get().into_iter().chain(stray.write_us()).min();
+        self.oldest_write_us.set(oldest_us);
         self.strays.borrow_mut().push(stray);
         self.wake();
     }
@@ -239,6 +243,8 @@ impl Follow {
             load.requests += stray.load().requests;
             load.bytes += stray.load().bytes;
         }
+        self.oldest_write_us.set(strays.iter().filter_map(Stray::write_us).min());
+        thread.writes_over.look();
         strays.iter().map(wakes).min()
     }
 
@@ -338,6 +344,11 @@ impl Stray {
         subject(&self.waiter, &self.bytes, self.key.database, self.shard)
     }
 
+    /// When it was taken on, if it may write.
+    fn write_us(&self) -> Option<u64> {
+        self.waiter.is_write_until(u64::MAX).then_some(self.waiter.since_us)
+    }
+
     /// What it counts for.
     fn load(&self) -> Load {
         Load { requests: 1, bytes: self.bytes.len() as u64 + STRAY_BYTES }
@@ -392,6 +403,9 @@ impl Stray {
                 Owner::Nobody => return self.wait(thread),
             },
         };
+        if !thread.may_open(&key) {
+            return self.wait(thread);
+        }
         let link = thread.open_named(key, self.shard);
         let leave = self.client().order.borrow().may_leave(trail, link.id());
         match leave {

@@ -5,9 +5,12 @@
 //! behind it unread: nothing is reordered, nothing is lost. The sweep ends a pause whose time is over.
 //!
 //! Whoever pauses is answered when every data thread has seen it and every write that had been taken on before has been
-//! answered or given up: from then on nothing changes by this proxy's clients. Pure; the shell is `local/pause.rs`.
+//! answered or given up ([`Ebb`]): from then on nothing changes by this proxy's clients. The shell is `local/pause.rs`.
+
+use std::cell::Cell;
 
 use slotway_commands::{Command, Id};
+use tokio::sync::Notify;
 
 /// What waits. Times are those of the threads' clocks, which all count from the proxy's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -58,6 +61,36 @@ impl Pause {
     }
 }
 
+/// A thread's requests in flight, for whoever waits until some of them are over.
+#[derive(Debug, Default)]
+pub(crate) struct Ebb {
+    waiting: Cell<usize>,
+    changed: Notify,
+}
+
+impl Ebb {
+    /// Requests may have come to their end: after each read of replies, and wherever requests are given up.
+    #[inline]
+    pub(crate) fn look(&self) {
+        if self.waiting.get() > 0 {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Waits until it is so.
+    pub(crate) async fn until(&self, over: impl Fn() -> bool) {
+        self.waiting.set(self.waiting.get() + 1);
+        loop {
+            let changed = self.changed.notified();
+            if over() {
+                break;
+            }
+            changed.await;
+        }
+        self.waiting.set(self.waiting.get() - 1);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +121,28 @@ mod tests {
     fn a_pause_ends_by_itself() {
         assert_eq!([writes(5).at(4), writes(5).at(5), all(5).at(6)], [writes(5), Pause::None, Pause::None]);
         assert_eq!(all(5).at(5).and(writes(9)), writes(9), "what is over makes no other stricter");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_the_ebb_looks_when_something_has_ended_and_not_in_between() {
+        let (ebb, looks, over) = (Ebb::default(), Cell::new(0), Cell::new(false));
+        let waiting = ebb.until(|| {
+            looks.set(looks.get() + 1);
+            over.get()
+        });
+        let ending = async {
+            for _ in 0..5 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(looks.get(), 1);
+            ebb.look();
+            tokio::task::yield_now().await;
+            assert_eq!(looks.get(), 2);
+            over.set(true);
+            ebb.look();
+        };
+        tokio::join!(waiting, ending);
+        assert_eq!((looks.get(), ebb.waiting.get()), (3, 0));
     }
 
     #[test]

@@ -6,6 +6,9 @@
 //! is up; `replica` waits for one as for a primary that is away, and is given back with the same error. Cursors stay with
 //! the primary: one server's cursor means nothing to another. Nodes of a Redis Cluster are told READONLY on these links
 //! (`link/drive.rs`), or they would redirect every read to their primary.
+//!
+//! A write waits until its client's earlier reads from replicas are answered (`dispatch.rs`): on the link to the primary it would
+//! overtake them, and a read that had to go to the primary in the end would see what its client wrote behind it.
 
 use std::{rc::Rc, sync::Arc};
 

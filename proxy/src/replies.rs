@@ -143,6 +143,11 @@ impl Replies {
         )
     }
 
+    /// Whether the reply to this request, and those to all before it, have left.
+    pub(crate) fn has_answered(&self, ticket: Ticket) -> bool {
+        self.places.is_empty() || ticket.since(Ticket(self.front)) < 0
+    }
+
     /// Requests whose reply has not left.
     pub(crate) fn outstanding(&self) -> usize {
         self.places.len()

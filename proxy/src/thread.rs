@@ -6,7 +6,7 @@
 
 use std::{
     cell::{Cell, Ref, RefCell},
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     rc::Rc,
     sync::{Arc, PoisonError, atomic::Ordering},
     time::Instant,
@@ -34,7 +34,7 @@ use crate::{
     local,
     message::Message,
     metrics::Counters,
-    pause::Pause,
+    pause::{Ebb, Pause},
     read_from::ReadFrom,
     routes::Routes,
     shared::Shared,
@@ -45,6 +45,10 @@ mod sweep;
 
 /// CLIENT LIST and KILL copy what is known of all clients: so many at a time.
 const LISTINGS_MAX: usize = 1;
+
+/// Nodes that are not in the topology to which a data thread has links because redirections named them. Nodes of a cluster name
+/// each other, and the topology follows within a second; what names more is not to be believed.
+const STRANGERS_MAX: usize = 32;
 
 /// Buffers of replies kept for the next client that needs one, and the largest that is kept.
 const SPARE_BUFFERS_MAX: usize = 64;
@@ -62,6 +66,8 @@ pub(crate) struct Thread {
     pub(crate) listings: Semaphore,
     pub(crate) leases: Leases,
     pub(crate) pause: Cell<Pause>,
+    /// Who pauses waits for it.
+    pub(crate) writes_over: Ebb,
     pub(crate) follow: Follow,
     /// A client's request may be waiting for somebody to own its slot.
     pub(crate) has_homeless: Cell<bool>,
@@ -96,6 +102,7 @@ impl Thread {
             listings: Semaphore::new(LISTINGS_MAX),
             leases: Leases::default(),
             pause: Cell::default(),
+            writes_over: Ebb::default(),
             follow: Follow::default(),
             has_homeless: Cell::new(false),
             read_from: Cell::new(limits.read_from),
@@ -157,6 +164,7 @@ impl Thread {
         self.pause.set(shared.at(self.now_us()));
         if self.pause.get().is_none() {
             self.clients.borrow().values().for_each(|client| client.end_pause(self.now_us()));
+            self.writes_over.look();
         }
     }
 
@@ -285,6 +293,17 @@ impl Thread {
         }
         let there = self.links.borrow().get(&key).map(|(link, _)| Rc::clone(link));
         there.unwrap_or_else(|| self.open(key, shard))
+    }
+
+    /// Whether there may be a link for this key. Redirections may name any number of nodes of which the topology knows nothing.
+    pub(crate) fn may_open(&self, key: &LinkKey) -> bool {
+        let (links, routes) = (self.links.borrow(), self.routes.borrow());
+        if links.contains_key(key) || routes.shard_of(&key.address).is_some() {
+            return true;
+        }
+        let addresses = links.keys().map(|key| &key.address);
+        let strangers: HashSet<_> = addresses.filter(|address| routes.shard_of(address).is_none()).collect();
+        strangers.contains(&key.address) || strangers.len() < STRANGERS_MAX
     }
 
     /// The shared link to a node of this shard, opened on first use.

@@ -18,6 +18,7 @@ use crate::{
     client::{
         Client, Fate, Stall, UNREAD_REPLY_BYTES_MAX,
         large::{self, Partial},
+        leaving::Leaving,
     },
     dispatch::{self, Next},
     inbox::Inbox,
@@ -33,6 +34,8 @@ struct Connection {
     unfinished: Partial,
     /// A request that waits until nothing is in flight, or for the end of a pause.
     set_aside: Option<OwnedRequest>,
+    /// While it is held back with half a large request.
+    leaving: Option<Leaving>,
 }
 
 /// Why a connection ended.
@@ -54,8 +57,14 @@ pub(crate) async fn run(thread: Rc<Thread>, stream: TcpStream, id: u64) {
     };
     client.authenticated.set(!thread.shared.needs_password());
     thread.add_client(&client);
-    let mut connection =
-        Connection { client, reader, inbox: Inbox::default(), unfinished: Partial::Nothing, set_aside: None };
+    let mut connection = Connection {
+        client,
+        reader,
+        inbox: Inbox::default(),
+        unfinished: Partial::Nothing,
+        set_aside: None,
+        leaving: None,
+    };
     let end = poll_fn(|context| connection.poll(&thread, context)).await;
     if let End::Io(error) = end {
         tracing::debug!(client = id, %error, "client's connection broke");
@@ -78,9 +87,10 @@ impl Connection {
                 Fate::Drain | Fate::CloseAfterReplies => return Poll::Pending,
             }
             if self.client.stall.get().is_some() {
-                return Poll::Pending;
+                return self.poll_gone(context).map(|()| End::Client);
             }
-            let Connection { client, reader, inbox, unfinished, set_aside } = self;
+            self.leaving = None;
+            let Connection { client, reader, inbox, unfinished, set_aside, .. } = self;
             let mut shared = thread.read_buffer.borrow_mut();
             let outcome = inbox.poll_read(&mut shared, reader, context, |bytes| {
                 thread.tick();
@@ -97,6 +107,25 @@ impl Connection {
                     self.check_input(thread);
                 }
             }
+        }
+    }
+
+    /// It is not read. Ready: it has left, and a link that it leased is of no use to it.
+    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let is_paused = self.client.stall.get() == Some(Stall::Pause);
+        let upload = self.client.upload.borrow();
+        let held = upload.as_ref().is_some_and(|upload| is_paused || upload.is_held());
+        let Some(missing) = self.unfinished.missing().filter(|_| held) else {
+            self.leaving = None;
+            return Poll::Pending;
+        };
+        if self.leaving.is_none() {
+            // Without it the end of the hold comes all the same.
+            self.leaving = Leaving::of(&self.reader).ok();
+        }
+        match &self.leaving {
+            Some(leaving) => leaving.poll_gone(context, missing.saturating_sub(self.inbox.bytes())),
+            None => Poll::Pending,
         }
     }
 

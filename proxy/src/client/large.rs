@@ -448,6 +448,11 @@ impl Upload {
         !self.ended.get()
     }
 
+    /// There is no connection that would take more.
+    pub(super) fn is_held(&self) -> bool {
+        !self.lease.link.is_connected()
+    }
+
     /// The node has taken most of what has come.
     pub(super) fn has_room(&self) -> bool {
         let link = &self.lease.link;
@@ -456,6 +461,17 @@ impl Upload {
 }
 
 impl Partial {
+    /// At least so many bytes of the client are missing of a request that is on its way to a node.
+    pub(super) fn missing(&self) -> Option<usize> {
+        match self {
+            Partial::Large(large) => match &**large {
+                Large::Passing(tail) => Some(tail.missing()),
+                Large::Dropped(_) | Large::Refused(..) => None,
+            },
+            Partial::Nothing | Partial::Small(_) => None,
+        }
+    }
+
     /// What is under way is not a request yet.
     pub(super) fn is_passing(&self) -> bool {
         matches!(self, Partial::Large(large) if matches!(**large, Large::Passing(_)))

@@ -188,6 +188,7 @@ async fn pass_on_replies(thread: &Rc<Thread>, link: &Rc<Link>, mut reader: Owned
                 Poll::Ready(Ok(count)) => {
                     link.heard_us.set(thread.now_us());
                     thread.counters.bytes_from_nodes.add(count as u64);
+                    thread.writes_over.look();
                     arrived += count;
                     if arrived >= ARRIVING_BYTES_PER_TURN && link.is_arriving() {
                         wake_after_others(context);

@@ -242,28 +242,20 @@ impl<W> Flight<W> {
         failed
     }
 
-    /// Takes out the oldest requests of which no byte was sent, as long as `withdrawn` says so. The connection may live
-    /// on: what was sent is not touched.
+    /// Takes out the requests of which no byte was sent and that `withdrawn` names, wherever they stand: what has looked for
+    /// its way may be older than what it stands behind. The connection may live on: what was sent is not touched.
     pub(crate) fn withdraw(&mut self, mut withdrawn: impl FnMut(&W) -> bool) -> Vec<W> {
         let mut start = self.front;
-        let mut first = 0;
-        for waiting in &self.waiting {
-            if start >= self.written {
-                break;
-            }
+        let any = self.waiting.iter().any(|waiting| {
+            let unsent = start >= self.written;
             start = waiting.end;
-            first += 1;
-        }
-        let count = self.waiting.iter().skip(first).take_while(|waiting| withdrawn(&waiting.waiter)).count();
-        if count == 0 {
+            unsent && withdrawn(&waiting.waiter)
+        });
+        if !any {
             return Vec::new();
         }
-        let end = self.waiting[first + count - 1].end;
-        self.bytes.drain(self.at(start)..self.at(end));
-        let gone = self.waiting.drain(first..first + count).map(|waiting| waiting.waiter).collect();
-        self.waiting.iter_mut().skip(first).for_each(|waiting| waiting.end -= end - start);
-        self.compact();
-        gone
+        let taken = self.take_unsent(|waiter, _| withdrawn(waiter));
+        taken.into_iter().map(|(waiter, _)| waiter).collect()
     }
 
     fn end(&self) -> u64 {
@@ -364,9 +356,9 @@ mod tests {
 
     #[test]
     fn only_what_was_not_sent_can_be_withdrawn() {
-        let mut flight = flight(&["one", "two", "three", "four"]);
+        let mut flight = flight(&["one", "two", "three", "four", "five"]);
         flight.wrote(4);
-        assert_eq!(flight.withdraw(|&number| number != 3), [2]);
+        assert_eq!(flight.withdraw(|&number| number != 3), [2, 4], "wherever they stand");
         assert_eq!(flight.unsent(), b"wofour");
         flight.wrote(6);
         assert_eq!([flight.answered(), flight.answered(), flight.answered()], [Some(0), Some(1), Some(3)]);

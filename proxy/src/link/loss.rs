@@ -60,6 +60,7 @@ impl Link {
             thread.counters.indeterminate.add(u64::from(*text == *INDETERMINATE));
             if sent { waiter.tell(thread, &text) } else { waiter.refuse(thread, &text) }
         }
+        thread.writes_over.look();
         // What is kept may have another owner by now.
         thread.follow.look_at_links();
     }

@@ -1,7 +1,7 @@
 //! CLIENT PAUSE and UNPAUSE: what is in force changes at once; whoever asked is answered when all data threads know, and when
 //! the writes that they had taken on before are over.
 
-use std::{rc::Rc, sync::PoisonError, time::Duration};
+use std::{rc::Rc, sync::PoisonError};
 
 use slotway_commands::errors;
 use slotway_resp::{Request, number, write};
@@ -11,9 +11,6 @@ use crate::{
     client::Client, dispatch::Case, local::clients::deliver, message::Message, pause::Pause, replies::Ticket,
     thread::Thread,
 };
-
-/// How often a thread looks whether its writes are over.
-const LOOK: Duration = Duration::from_millis(2);
 
 /// `CLIENT PAUSE milliseconds [WRITE|ALL]`
 pub(super) fn pause(case: &mut Case<'_>) {
@@ -80,9 +77,7 @@ async fn tell_all(thread: Rc<Thread>, client: Rc<Client>, ticket: Ticket) {
 /// whose node does not answer ends at its deadline.
 pub(crate) async fn answer_when_in_force(thread: Rc<Thread>, answer: oneshot::Sender<()>) {
     let since_us = thread.now_us();
-    while !thread.pause.get().is_none() && thread.owes_write(since_us) {
-        tokio::time::sleep(LOOK).await;
-    }
+    thread.writes_over.until(|| thread.pause.get().is_none() || !thread.owes_write(since_us)).await;
     // Whoever asked may be gone.
     let _ = answer.send(());
 }

@@ -28,6 +28,7 @@ impl Thread {
             self.look_at_pause();
         }
         self.sweep_links();
+        self.writes_over.look();
         self.sweep_homeless();
         if number.is_multiple_of(SWEEPS_PER_SECOND) {
             self.sweep_clients();

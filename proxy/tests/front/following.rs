@@ -562,3 +562,22 @@ fn what_was_sent_to_a_node_that_is_not_there_goes_back_to_the_owner() {
     front.client().check("SET a 1", "SET a 1");
     assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
 }
+
+#[test]
+fn a_node_that_names_ever_new_nodes_gets_links_to_a_few_of_them() {
+    let here = saying(|line| {
+        let number: u8 = line.strip_prefix("GET k")?.parse().unwrap();
+        Some(format!("-MOVED 7 127.9.0.{number}:1\r\n"))
+    });
+    let front = Front::with(&[here.port], &[("hold-ms-max", "500"), ("threads", "1")]);
+    let mut client = front.client();
+    let lines: Vec<String> = (1..=200).map(|number| format!("GET k{number}")).collect();
+    client.send(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+    for _ in &lines {
+        check_given_up(&client.read(), 500);
+    }
+    client.check("PING", "+PONG");
+    let links = || front.metric("slotway_proxy_links", &[]);
+    until("all links are counted", || links() >= 33.0);
+    assert_eq!(links(), 33.0, "its own and those of 32 strangers");
+}

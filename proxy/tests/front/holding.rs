@@ -11,6 +11,7 @@ use std::{
 use crate::{
     backend::{Closed, Fake},
     front::{Front, topology},
+    keys::key_of,
     peer::{Peer, until},
 };
 
@@ -208,4 +209,29 @@ fn until_a_topology_is_known_what_needs_a_node_waits_for_it() {
     until("the others were asked, too", || {
         ["SCAN 0", "DBSIZE", "WATCH a"].iter().all(|line| node.log().iter().any(|asked| asked == line))
     });
+}
+
+#[test]
+fn what_was_taken_on_first_is_given_up_first_wherever_it_stands() {
+    let nobody = Closed::new();
+    let here = Fake::start(|conn| {
+        while conn.next().is_some() {
+            conn.reply("-LOADING x\r\n");
+        }
+    });
+    let settings = [("hold-ms-max", "2000"), ("connect-timeout-ms", "100"), ("threads", "1")];
+    let front = Front::with(&[here.port, nobody.port], &settings);
+    let (mut first, mut second) = (front.client(), front.client());
+    let began = Instant::now();
+    first.send(&[&format!("GET {}", key_of(0, 2, 0))]);
+    until("most of its time is over", || began.elapsed() > Duration::from_millis(1300));
+    second.send(&[&format!("GET {}", key_of(1, 2, 0))]);
+    until("both are held", || front.metric("slotway_proxy_held_requests", &[]) == 2.0);
+    // Now it stands behind the other one.
+    front.topology.store(Arc::new(topology(2, &[format!("127.0.0.1:{}", nobody.port)])));
+    let told = first.read();
+    let held = told.split(' ').nth_back(1).and_then(|word| word.parse::<u64>().ok());
+    assert!(held.is_some_and(|ms| (2000..3000).contains(&ms)), "{told}");
+    let told = second.read();
+    assert!(told.starts_with("-TRYAGAIN shard "), "{told}");
 }

@@ -32,6 +32,7 @@ mod clients;
 mod cluster;
 mod input;
 mod large;
+mod large_leaving;
 mod large_redirected;
 mod large_requests;
 mod limits;

@@ -1,6 +1,12 @@
 //! Reads from replicas, where `read-from` asks for them.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use slotway_cluster::{
     NodeId, Topology,
@@ -203,4 +209,61 @@ fn a_real_replica_answers_reads_of_what_the_primary_was_told() {
     let calls = |peer: &mut crate::peer::Peer| peer.ask("INFO commandstats").contains("cmdstat_get:");
     assert!(calls(&mut past));
     assert!(!calls(&mut primary.client()));
+}
+
+/// A primary that knows one value, and a replica that sends the second read of it back once a write had time to overtake it.
+fn slow_to_refuse(lines: &[&str], replies: &[&str]) {
+    let (value, written) = (Mutex::new("old".to_owned()), Arc::new(AtomicUsize::new(0)));
+    let writes = Arc::clone(&written);
+    let primary = Fake::start(move |conn| {
+        let mut queues = false;
+        while let Some(line) = conn.next() {
+            let words: Vec<&str> = line.split(' ').collect();
+            queues |= words[0] == "MULTI";
+            match words[0] {
+                "SET" if queues => conn.reply("+QUEUED\r\n"),
+                "GET" => conn.reply(&bulk(&value.lock().unwrap())),
+                "SET" => {
+                    words[2].clone_into(&mut value.lock().unwrap());
+                    writes.fetch_add(1, Ordering::SeqCst);
+                    conn.reply("+OK\r\n");
+                }
+                "EXEC" => {
+                    "new".clone_into(&mut value.lock().unwrap());
+                    writes.fetch_add(1, Ordering::SeqCst);
+                    conn.reply("*1\r\n+OK\r\n");
+                }
+                _ => conn.reply("+OK\r\n"),
+            }
+        }
+    });
+    let replica = Fake::start(move |conn| {
+        while let Some(line) = conn.next() {
+            if line == "GET k" {
+                let began = Instant::now();
+                while written.load(Ordering::SeqCst) == 0 && began.elapsed() < Duration::from_millis(200) {
+                    std::thread::yield_now();
+                }
+                conn.reply("-LOADING x\r\n");
+            } else {
+                conn.reply(&bulk(&format!("replica: {line}")));
+            }
+        }
+    });
+    let front = front("prefer-replica", Kind::Redis, &[primary.port, replica.port]);
+    reads_at(&front, "replica");
+    let mut client = front.client();
+    client.send(lines);
+    let told: Vec<String> = replies.iter().map(|_| client.read()).collect();
+    assert_eq!(told, replies);
+}
+
+#[test]
+fn a_read_that_a_replica_sends_back_does_not_see_what_its_client_wrote_behind_it() {
+    slow_to_refuse(&["GET k", "SET k new", "STRLEN k"], &["old", "+OK", "replica: STRLEN k"]);
+    slow_to_refuse(
+        &["GET other", "GET k", "PING", "SET k new"],
+        &["replica: GET other", "old", "+PONG", "+OK"],
+    );
+    slow_to_refuse(&["GET k", "MULTI", "SET k new", "EXEC"], &["old", "+OK", "+QUEUED", "[+OK]"]);
 }

@@ -11,6 +11,9 @@ use memchr::memchr;
 
 use crate::{Limits, ProtocolError, number};
 
+/// The shortest word: `$0`, a line end, and another one.
+const WORD_BYTES_MIN: usize = 6;
+
 /// What is still to come of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tail {
@@ -49,6 +52,17 @@ impl Tail {
     /// The request is whole.
     pub fn is_whole(&self) -> bool {
         self.words_left == 0
+    }
+
+    /// At least so many bytes are to come.
+    pub fn missing(&self) -> usize {
+        let Some(behind) = self.words_left.checked_sub(1) else { return 0 };
+        let present = match self.place {
+            Place::Header => WORD_BYTES_MIN,
+            Place::Word(left) => left.saturating_add(2),
+            Place::LineEnd(left) => left,
+        };
+        present.saturating_add(behind.saturating_mul(WORD_BYTES_MIN))
     }
 
     /// The next piece in `bytes`, whose front is taken: `bytes` becomes what is left. None: more must come, or the
@@ -127,5 +141,23 @@ fn header(bytes: &[u8], limits: &Limits) -> Result<Option<(usize, usize)>, Proto
     match found.0 > limits.bulk_bytes_max {
         true => Err(ProtocolError::new("invalid bulk length")),
         false => Ok(Some(found)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_known_how_many_bytes_are_missing_at_least() {
+        let mut tail = Tail::new(2);
+        let mut missing = vec![tail.missing()];
+        for part in ["$3\r\n", "ab", "c\r", "\n", "$0\r\n", "\r\n"] {
+            let mut bytes = part.as_bytes();
+            while tail.next(&mut bytes, &Limits::CLIENT).unwrap().is_some() {}
+            assert!(bytes.is_empty());
+            missing.push(tail.missing());
+        }
+        assert_eq!(missing, [12, 11, 9, 7, 6, 2, 0]);
     }
 }
