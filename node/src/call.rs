@@ -3,7 +3,10 @@
 use slotway_cluster::Database;
 use slotway_resp::{Request, Version};
 
-use crate::keyspace::{Key, Keyspace, Place};
+use crate::{
+    keyspace::{Key, Keyspace, Place},
+    splices::Splices,
+};
 
 /// Unix time in milliseconds, as deadlines are kept. Read once per batch, after its bytes were
 /// read, and again behind a command that took long.
@@ -20,6 +23,8 @@ pub(crate) struct Call<'a> {
     pub(crate) keyspace: &'a mut Keyspace,
     pub(crate) now: Millis,
     pub(crate) out: &'a mut Vec<u8>,
+    /// For long strings: see [`crate::splices`]. None: the reply may be dropped again.
+    pub(crate) splices: Option<&'a mut Splices>,
     /// Where the request's keys lie, in the order of its key positions, as [`Keyspace::prefetch`] found for this
     /// database and exactly these keys; may hold fewer than there are keys, or none: then it is found out here.
     pub(crate) places: &'a [Place],

@@ -32,6 +32,7 @@ use crate::{
     feed::Position,
     node::Node,
     output::{Output, is_over_limit},
+    splices::Splice,
     thread::Thread,
 };
 
@@ -193,16 +194,22 @@ impl Connection {
             node.statistics.cut_for_input += 1;
             return Err(End::InputLimit);
         }
-        if self.is_over_output_limit(replies.len(), node.bounds.output.normal, now) {
+        let splices = if node.splices.is_empty() { Vec::new() } else { node.splices.take(&replies) };
+        let bytes = replies.len() + splices.iter().map(|splice| splice.text.len()).sum::<usize>();
+        if self.is_over_output_limit(bytes, node.bounds.output.normal, now) {
             node.statistics.cut_for_output += 1;
             return Err(End::OutputLimit);
         }
-        node.statistics.output_bytes += u64::try_from(replies.len()).unwrap_or(0);
+        node.statistics.output_bytes += u64::try_from(bytes).unwrap_or(0);
         node.statistics.writes += 1;
         if !replies.is_empty() && node.gate.holds(until) {
             node.gate.wait(until, &self.client);
         }
-        let sent = self.send(output, (replies, until), node.gate.released());
+        let released = node.gate.released();
+        let sent = match splices.is_empty() {
+            true => self.send(output, (replies, until), released),
+            false => self.send_spliced(output, splices, (replies, until), released),
+        };
         node.statistics.output_bytes_peak = node.statistics.output_bytes_peak.max(self.output.bytes());
         self.client.output_bytes.set(self.output.bytes());
         self.client.output_pieces.set(self.output.pieces());
@@ -252,6 +259,24 @@ impl Connection {
             }
             Err(_) => Err(End::Gone),
         }
+    }
+
+    /// As [`Connection::send`], of replies with long strings in them.
+    fn send_spliced(
+        &mut self,
+        output: &[u8],
+        splices: Vec<Splice>,
+        (replies, until): (Range<usize>, Position),
+        released: Position,
+    ) -> Result<(), End> {
+        let mut start = replies.start;
+        for Splice { at, text } in splices {
+            self.output.push(&output[start..at], until);
+            self.output.push_text(text, until);
+            start = at;
+        }
+        self.output.push(&output[start..replies.end], until);
+        self.flush(released)
     }
 
     /// Queues the turn's replies from byte `sent` on. Large ones are not copied: they keep the buffer in which they

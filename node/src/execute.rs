@@ -107,7 +107,16 @@ pub(crate) fn replay(
         Handler::Data(act) => {
             let (database, version, keyspace) =
                 (client.database.get(), client.version.get(), &mut node.keyspace);
-            act(&mut Call { request, database, version, keyspace, now, out, places: found.places })
+            act(&mut Call {
+                request,
+                database,
+                version,
+                keyspace,
+                now,
+                out,
+                splices: None,
+                places: found.places,
+            })
         }
         Handler::Server(act) => act(&mut ServerCall { request, client, node, now, out }),
         Handler::Missing => Err(text(errors::unknown_command(request).text)),
@@ -163,12 +172,14 @@ fn call(node: &mut Node, question: &Question<'_>, out: &mut Vec<u8>) -> Done {
         Handler::Data(act) => {
             node.gate.touch();
             let version = client.version.get();
-            let mut on = |keyspace: &mut Keyspace| {
-                act(&mut Call { request, database, version, keyspace, now, out, places })
+            let Node { keyspace, splices, .. } = &mut *node;
+            let splices = (client.replies.get() == Replies::On).then_some(splices);
+            let on = |keyspace: &mut Keyspace| {
+                act(&mut Call { request, database, version, keyspace, now, out, splices, places })
             };
             match client.no_touch.get() && row.id != Id::Touch {
-                true => node.keyspace.without_trace(on),
-                false => on(&mut node.keyspace),
+                true => keyspace.without_trace(on),
+                false => on(keyspace),
             }
         }
         Handler::Server(act) => {

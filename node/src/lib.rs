@@ -12,6 +12,7 @@ mod connection;
 mod desk;
 mod gate;
 mod output;
+mod splices;
 
 mod condition;
 mod dispatch;

@@ -25,6 +25,7 @@ use crate::{
     persistence::{Persistence, aof},
     replication::Replication,
     slow_log::SlowLog,
+    splices::Splices,
     statistics::Statistics,
     timing::Timing,
     transaction,
@@ -36,6 +37,8 @@ pub(crate) struct Node {
     pub(crate) clients: Clients,
     pub(crate) statistics: Statistics,
     pub(crate) transaction_room: transaction::Room,
+    /// Of the replies of this turn.
+    pub(crate) splices: Splices,
     pub(crate) settings: Settings,
     /// Follows `settings`: see [`Node::settings_changed`].
     pub(crate) bounds: Bounds,
@@ -85,6 +88,7 @@ impl Node {
             clients: Clients::default(),
             statistics: Statistics::new(now),
             transaction_room: transaction::Room::default(),
+            splices: Splices::default(),
             bounds: Bounds::of(&settings),
             settings,
             membership,

@@ -9,18 +9,37 @@
 use std::{
     collections::VecDeque,
     io::{self, IoSlice},
+    ops::Deref,
 };
 
 use slotway_config::OutputLimit;
 
-use crate::{call::Millis, feed::Position};
+use crate::{call::Millis, feed::Position, keyspace::long_text::LongText};
 
 /// What waits in line.
 #[derive(Debug)]
 struct Piece {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     /// Until this is released.
     until: Position,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    Own(Vec<u8>),
+    /// A value's, as the keyspace held it.
+    Text(LongText),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Bytes::Own(bytes) => bytes,
+            Bytes::Text(text) => text,
+        }
+    }
 }
 
 /// The ordered queue of one connection.
@@ -67,11 +86,19 @@ impl Output {
         self.bytes += bytes.len();
         match self.pieces.back_mut() {
             // Behind a piece that waits longer they leave no sooner anyway.
-            Some(last) if until <= last.until && last.bytes.len() + bytes.len() <= PIECE_BYTES => {
-                last.bytes.extend_from_slice(bytes)
+            Some(Piece { bytes: Bytes::Own(last), until: later })
+                if until <= *later && last.len() + bytes.len() <= PIECE_BYTES =>
+            {
+                last.extend_from_slice(bytes)
             }
-            _ => self.pieces.push_back(Piece { bytes: bytes.to_vec(), until }),
+            _ => self.pieces.push_back(Piece { bytes: Bytes::Own(bytes.to_vec()), until }),
         }
+    }
+
+    /// Appends a long string without copying it.
+    pub(crate) fn push_text(&mut self, text: LongText, until: Position) {
+        self.bytes += text.len();
+        self.pieces.push_back(Piece { bytes: Bytes::Text(text), until });
     }
 
     /// Appends `bytes` from `start` on without copying them.
@@ -83,7 +110,7 @@ impl Output {
         if self.pieces.is_empty() {
             self.sent = start;
         }
-        self.pieces.push_back(Piece { bytes, until });
+        self.pieces.push_back(Piece { bytes: Bytes::Own(bytes), until });
     }
 
     /// Gives the bytes in line that are released to `write`, several pieces at once, until none is left or it would have
@@ -172,6 +199,7 @@ mod tests {
         for room in 1..40 {
             let mut output = Output::default();
             output.push_owned(b"..first".to_vec(), 2, AT_ONCE);
+            output.push_text(LongText::new(b"long".to_vec()), RELEASED);
             output.push(b"second", Position(3));
             output.push_owned(b"third".to_vec(), 0, RELEASED);
             output.push_owned(b"--fourth".to_vec(), 2, AT_ONCE);
@@ -181,7 +209,7 @@ mod tests {
                 let taken = output.flush(RELEASED, take(room, &mut sent)).unwrap();
                 assert_eq!(before - taken, output.bytes());
             }
-            assert_eq!(sent, b"firstsecondthirdfourth");
+            assert_eq!(sent, b"firstlongsecondthirdfourth");
         }
     }
 

@@ -177,7 +177,8 @@ impl Run<'_> {
             self.now = node::now();
         }
         let closing = matches!(client.fate.get(), Fate::CloseAfterReply | Fate::CloseNow);
-        if closing || output.len() - first_reply >= TURN_OUTPUT_BYTES { Flow::Stop } else { Flow::On }
+        let replies = output.len() - first_reply + self.node.splices.bytes_from(first_reply);
+        if closing || replies >= TURN_OUTPUT_BYTES { Flow::Stop } else { Flow::On }
     }
 }
 

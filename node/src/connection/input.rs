@@ -185,6 +185,7 @@ impl Connection {
     fn execute(&self, node: &mut Node, desk: &mut Desk, bytes: &[u8], parser: &mut Parser) -> batch::Served {
         // A turn that was cut short may have left replies to another client.
         desk.clear_output();
+        node.splices.clear();
         let now = node::now();
         self.client.active.set(now);
         node.gate.begin();

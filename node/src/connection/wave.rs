@@ -181,6 +181,7 @@ fn run_group(node: &mut Node, desk: &mut Desk, mut entries: &mut [Entry], bytes:
     while !entries.is_empty() {
         // A turn that was cut short may have left replies to another client.
         desk.clear_output();
+        node.splices.clear();
         let Desk { places, output, .. } = desk;
         let now = node::now();
         timing::begin_group(node, requests.len());

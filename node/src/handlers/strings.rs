@@ -17,6 +17,7 @@ pub(crate) use set::{getdel, getex, getset, psetex, set, setex, setnx};
 use super::arguments::WRONG_TYPE;
 use crate::call::{Call, Done};
 use crate::keyspace::Key;
+use crate::splices::write_text;
 
 #[inline]
 pub(crate) fn get(call: &mut Call<'_>) -> Done {
@@ -27,8 +28,13 @@ pub(crate) fn get(call: &mut Call<'_>) -> Done {
 #[inline]
 fn reply_value(call: &mut Call<'_>, key: Key<'_>) -> Done {
     match call.keyspace.read(key, call.now) {
-        Some(entry) => write::bulk(call.out, entry.text().ok_or(WRONG_TYPE)?),
-        None => write::null(call.out, call.version),
+        Some(entry) => match write_text(call.out, call.splices.as_deref_mut(), entry) {
+            true => Ok(()),
+            false => Err(WRONG_TYPE.into()),
+        },
+        None => {
+            write::null(call.out, call.version);
+            Ok(())
+        }
     }
-    Ok(())
 }

@@ -14,7 +14,7 @@ use std::{
 const AROUND_MAX: usize = 8;
 
 /// Cloning it copies nothing.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct LongText {
     buffer: Arc<Vec<u8>>,
     /// Within the buffer.

@@ -121,6 +121,32 @@ fn a_large_value_travels_in_both_directions() {
 }
 
 #[test]
+fn replies_that_wait_share_a_long_value_and_do_not_change_with_it() {
+    let node = TestNode::start(&[]);
+    let mut client = node.client();
+    let value = "v".repeat(16 << 20);
+    assert_eq!(client.call(&["SET", "large", &value]), ok());
+    let before = node.metric("redis_memory_used_bytes");
+    let mut slow = node.client();
+    slow.send("GET large\r\nMGET none large\r\n".repeat(4));
+    wait_until("all replies wait", || {
+        let list = text(&client.say("CLIENT LIST"));
+        let waiting =
+            list.split(" omem=").skip(1).filter_map(|rest| rest.split(' ').next()?.parse::<u32>().ok());
+        waiting.sum::<u32>() > 120 << 20
+    });
+    let grown = node.metric("redis_memory_used_bytes") - before;
+    assert!(grown < f64::from(16 << 20), "{grown} bytes more for replies of 128 MiB");
+    assert_eq!(client.say("SETRANGE large 0 changed"), Frame::Integer(16 << 20));
+    for _ in 0..4 {
+        assert!(slow.reply() == bulk(&value), "another value came");
+        let both = slow.reply();
+        assert!(matches!(&both, Frame::Array(both) if both[1] == bulk(&value)), "another value came");
+    }
+    assert!(client.say("GET large") == bulk(&value.replacen("vvvvvvv", "changed", 1)));
+}
+
+#[test]
 fn a_client_that_never_reads_is_cut_at_the_hard_limit_and_counted() {
     let node = TestNode::start(&[("client-output-buffer-limit", "normal 4mb 0 0")]);
     let mut other = node.client();

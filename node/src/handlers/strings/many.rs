@@ -5,15 +5,17 @@ use slotway_resp::write;
 use crate::call::{Call, Done};
 use crate::handlers::arguments::wrong_number_of_arguments;
 use crate::keyspace::Deadline;
+use crate::splices::write_text;
 
 pub(crate) fn mget(call: &mut Call<'_>) -> Done {
     let keys = call.request.len() - 1;
     write::array(call.out, keys);
     for nth in 0..keys {
         let key = call.nth_key(nth, 1 + nth);
-        match call.keyspace.read(key, call.now).and_then(|entry| entry.text()) {
-            Some(text) => write::bulk(call.out, text),
-            None => write::null(call.out, call.version),
+        let entry = call.keyspace.read(key, call.now);
+        let splices = call.splices.as_deref_mut();
+        if !entry.is_some_and(|entry| write_text(call.out, splices, entry)) {
+            write::null(call.out, call.version);
         }
     }
     Ok(())

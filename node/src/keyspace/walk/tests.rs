@@ -152,8 +152,16 @@ fn run<W: AsRef<[u8]>>(keyspace: &mut Keyspace, database: Database, now: Millis,
     };
     let Handler::Data(act) = dispatch::of(row.id) else { panic!("{} does not work on keys", row.name) };
     let mut out = Vec::new();
-    let call =
-        &mut Call { request, database, version: Version::Resp2, keyspace, now, out: &mut out, places: &[] };
+    let call = &mut Call {
+        request,
+        database,
+        version: Version::Resp2,
+        keyspace,
+        now,
+        out: &mut out,
+        splices: None,
+        places: &[],
+    };
     match act(call) {
         Ok(()) => out,
         Err(refusal) => refusal.as_bytes().to_vec(),
