@@ -235,14 +235,14 @@ LatencyTracking "latency-tracking" [Redis N Live Acts], "yes", FLAG,
 LatencyTrackingInfoPercentiles "latency-tracking-info-percentiles" [Redis N Live Acts], "50 99 99.9",
     Kind::Percentiles,
     "Percentiles that INFO latencystats shows";
-LazyfreeLazyEviction "lazyfree-lazy-eviction" [Redis N Live Accepted], "no", FLAG,
-    "Free evicted values on another thread";
-LazyfreeLazyExpire "lazyfree-lazy-expire" [Redis N Live Accepted], "no", FLAG,
-    "Free expired values on another thread";
+LazyfreeLazyEviction "lazyfree-lazy-eviction" [Redis N Live Acts], "no", FLAG,
+    "Evicted keys reach replicas and the append-only file as UNLINK, not DEL (here they are always freed on another thread)";
+LazyfreeLazyExpire "lazyfree-lazy-expire" [Redis N Live Acts], "no", FLAG,
+    "Expired keys reach replicas and the append-only file as UNLINK, not DEL (here they are always freed on another thread)";
 LazyfreeLazyServerDel "lazyfree-lazy-server-del" [Redis N Live Accepted], "no", FLAG,
     "Free overwritten values on another thread";
-LazyfreeLazyUserDel "lazyfree-lazy-user-del" [Redis N Live Accepted], "no", FLAG,
-    "DEL behaves like UNLINK";
+LazyfreeLazyUserDel "lazyfree-lazy-user-del" [Redis N Live Acts], "no", FLAG,
+    "GETDEL reaches replicas and the append-only file as UNLINK, not DEL (here DEL always behaves like UNLINK)";
 LazyfreeLazyUserFlush "lazyfree-lazy-user-flush" [Redis N Live Accepted], "no", FLAG,
     "FLUSHALL and FLUSHDB are ASYNC unless told otherwise";
 LfuDecayTime "lfu-decay-time" [Redis N Live Acts], "1", COUNT,

@@ -115,6 +115,7 @@ pub(crate) fn of_keyspace(settings: &Settings) -> keyspace::Settings {
         },
         removal_of_expired: Removal::of(settings.flag(Key::LazyfreeLazyExpire)),
         removal_of_evicted: Removal::of(settings.flag(Key::LazyfreeLazyEviction)),
+        removal_by_request: Removal::of(settings.flag(Key::LazyfreeLazyUserDel)),
         prefetch: settings.flag(Key::BatchPrefetch),
     }
 }

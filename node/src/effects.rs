@@ -11,9 +11,12 @@
 use slotway_cluster::Database;
 use slotway_resp::Request;
 
-use crate::{call::Call, feed::Feed, keyspace::Keyspace};
+use crate::{
+    call::Call,
+    feed::Feed,
+    keyspace::{Keyspace, text::parse_integer},
+};
 
-#[allow(dead_code, reason = "each comes into use with the first command that needs it")]
 impl Call<'_> {
     /// Whether anybody wants to know what the request does.
     #[inline]
@@ -21,27 +24,63 @@ impl Call<'_> {
         self.keyspace.feed.is_on()
     }
 
-    /// In the stream stand these words instead of the request; said again, those behind these.
+    /// In the stream stand these words instead of the request.
     #[inline]
     pub(crate) fn tell(&mut self, words: &[&[u8]]) {
+        if self.is_fed() {
+            self.tell_words(words.iter().copied());
+        }
+    }
+
+    /// As [`Call::tell`], with a number at the end.
+    #[inline]
+    pub(crate) fn tell_with(&mut self, words: &[&[u8]], number: u64) {
+        if self.is_fed() {
+            let mut digits = itoa::Buffer::new();
+            let number = std::iter::once(digits.format(number).as_bytes());
+            self.tell_words(words.iter().copied().chain(number));
+        }
+    }
+
+    /// As [`Call::tell`]; the words are counted first.
+    pub(crate) fn tell_words<'w>(&mut self, words: impl Iterator<Item = &'w [u8]> + Clone) {
         if self.is_fed() {
             self.keyspace.feed.tell_otherwise();
             self.keyspace.feed.add(self.database, words);
         }
     }
 
-    /// As [`Call::tell`], with a number, such as a deadline, at the end.
-    #[inline]
-    pub(crate) fn tell_with(&mut self, words: &[&[u8]], number: u64) {
+    /// In the stream stands this command for every string of the reply that begins at `start` of the output.
+    pub(crate) fn tell_of_each(&mut self, command: &[u8], key: &[u8], start: usize) {
         if self.is_fed() {
             self.keyspace.feed.tell_otherwise();
-            let mut digits = itoa::Buffer::new();
-            let number = std::iter::once(digits.format(number).as_bytes());
-            let count = words.len() + 1;
-            self.keyspace.feed.add_words(self.database, count, words.iter().copied().chain(number));
+            for string in strings(&self.out[start..]) {
+                self.keyspace.feed.add(self.database, [command, key, string].into_iter());
+            }
+        }
+    }
+
+    /// The request stands in the stream, whether or not there was something to change.
+    pub(crate) fn tell_always(&mut self) {
+        if self.is_fed() {
+            self.keyspace.feed.tell_always();
         }
     }
 }
+
+/// The strings of a reply that has nothing else.
+fn strings(mut reply: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let head = memchr::memchr(b'\n', reply)?;
+        let len = parse_integer(reply.get(1..head - 1)?)?;
+        let start = head + 1;
+        let string = reply.get(start..start + usize::try_from(len).ok()?)?;
+        reply = reply.get(start + string.len() + LINE_END..)?;
+        Some(string)
+    })
+}
+
+const LINE_END: usize = 2;
 
 impl Keyspace {
     /// A request of `database` has run. `before` are the changes that were counted when it began.
@@ -76,6 +115,9 @@ impl Removal {
 #[inline]
 pub(crate) fn removed(feed: &mut Feed, database: Database, key: &[u8], how: Removal) {
     if feed.is_on() {
-        feed.add(database, &[how.command(), key]);
+        feed.add(database, [how.command(), key].into_iter());
     }
 }
+
+#[cfg(test)]
+mod tests;

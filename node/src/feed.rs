@@ -3,8 +3,8 @@
 //! The append-only log and the backlog of the replicas are the same bytes: commands that lead another keyspace to the same
 //! keys. What a command's effect is, is said in [`crate::effects`]; here effects become a stream. One **unit** is what one
 //! request changed: a command, or MULTI ... EXEC around several (of a transaction, or of a request that changed more than
-//! it names: a key that had expired is deleted first). A SELECT stands before the first effect in another database; where
-//! a unit begins with it, it stands within its MULTI, as Redis has it.
+//! it names: a key that had expired is deleted first). A SELECT stands before the first effect in another database, and
+//! where a unit begins with it, before its MULTI.
 //!
 //! A [`Position`] counts bytes since the process started and always stands at a unit's end, so that it can be waited for:
 //! what is fed up to it includes every change that a reply written now may have seen.
@@ -70,7 +70,7 @@ pub(crate) struct Feed {
     source: Source,
     /// What nobody has taken yet.
     bytes: Vec<u8>,
-    /// Where the open unit begins in it.
+    /// Where the open unit begins in it, behind its SELECT.
     unit: usize,
     /// Effects in the open unit.
     effects: usize,
@@ -174,20 +174,10 @@ impl Feed {
         }
     }
 
-    /// Writes an effect down, behind those that this unit has.
-    pub(crate) fn add(&mut self, database: Database, words: &[&[u8]]) {
-        self.add_words(database, words.len(), words.iter().copied());
-    }
-
-    /// As [`Feed::add`], of `count` words that come one by one.
-    pub(crate) fn add_words<'w>(
-        &mut self,
-        database: Database,
-        count: usize,
-        words: impl Iterator<Item = &'w [u8]>,
-    ) {
+    /// Writes an effect down, behind those that this unit has. Its words are counted first.
+    pub(crate) fn add<'w>(&mut self, database: Database, words: impl Iterator<Item = &'w [u8]> + Clone) {
         self.begin_effect(database);
-        write::array(&mut self.bytes, count);
+        write::array(&mut self.bytes, words.clone().count());
         for word in words {
             write::bulk(&mut self.bytes, word);
         }
@@ -236,6 +226,9 @@ impl Feed {
             write::array(&mut self.bytes, 2);
             write::bulk(&mut self.bytes, b"SELECT");
             write::bulk(&mut self.bytes, itoa::Buffer::new().format(database.0).as_bytes());
+            if self.effects == 1 {
+                self.unit = self.bytes.len();
+            }
         }
     }
 }

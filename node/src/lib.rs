@@ -54,5 +54,5 @@ mod metrics;
 
 pub use server::{Running, StartError, start};
 
-#[cfg(feature = "measure")]
+#[cfg(any(test, feature = "measure"))]
 pub mod measure;

@@ -1,10 +1,15 @@
-//! The keyspace alone, without a server around it, for `benches/keyspace_cost.rs`. Not part of the node.
+//! The keyspace alone, without a server around it, for `benches/keyspace_cost.rs`; and a node without sockets, for tests
+//! that read its feed ([`Alone`]). Not part of the node.
 
 use slotway_cluster::{Database, Placement};
 use slotway_resp::write;
 
 use crate::call::Millis;
 use crate::keyspace::{Deadline, Key, Keyspace, Place, Settings};
+
+mod alone;
+
+pub use alone::Alone;
 
 /// Database 0 of a keyspace and what a batch needs.
 pub struct Subject {

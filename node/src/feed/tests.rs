@@ -68,7 +68,7 @@ fn a_command_that_changed_nothing_leaves_nothing_unless_it_is_always_told() {
 fn what_a_handler_tells_stands_instead_of_its_request() {
     let mut feed = listened_to();
     feed.tell_otherwise();
-    feed.add(ZERO, &[b"SREM", b"s", b"a"]);
+    feed.add(ZERO, [&b"SREM"[..], b"s", b"a"].into_iter());
     run(&mut feed, ZERO, &["SPOP", "s"]);
     feed.end_unit();
     run(&mut feed, ZERO, &["INCR", "n"]);
@@ -93,12 +93,12 @@ fn several_effects_are_one_transaction_and_one_is_itself() {
 }
 
 #[test]
-fn a_transaction_holds_the_select_it_begins_with() {
+fn a_transaction_stands_behind_the_select_it_begins_with() {
     let mut feed = listened_to();
     run(&mut feed, ONE, &["SET", "a", "1"]);
     run(&mut feed, ONE, &["SET", "b", "1"]);
     feed.end_unit();
-    assert_eq!(taken(&mut feed), ["MULTI", "SELECT 1", "SET a 1", "SET b 1", "EXEC"]);
+    assert_eq!(taken(&mut feed), ["SELECT 1", "MULTI", "SET a 1", "SET b 1", "EXEC"]);
 }
 
 #[test]

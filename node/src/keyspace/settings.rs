@@ -37,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) removal_of_expired: Removal,
     /// `lazyfree-lazy-eviction`
     pub(crate) removal_of_evicted: Removal,
+    /// `lazyfree-lazy-user-del`: how GETDEL is told.
+    pub(crate) removal_by_request: Removal,
     /// Whether [`Keyspace::prefetch`] fetches, or only finds places: a switch for measurements.
     pub(crate) prefetch: bool,
 }
@@ -59,6 +61,7 @@ impl Default for Settings {
             usage: Usage::LastUse,
             removal_of_expired: Removal::Eager,
             removal_of_evicted: Removal::Eager,
+            removal_by_request: Removal::Eager,
             prefetch: true,
         }
     }

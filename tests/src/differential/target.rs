@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(5);
 /// A server that runs as long as this lives.
 #[derive(Debug)]
 pub enum Server {
-    Process { child: Child, address: Address, _dir: TempDir },
+    Process { child: Child, address: Address, dir: TempDir },
     Cluster(UpCluster),
 }
 
@@ -46,13 +46,19 @@ pub enum Address {
 impl Server {
     #[must_use]
     pub fn redis() -> Server {
+        Server::redis_with(&[])
+    }
+
+    /// With more settings: names, each with `--` before it, and values.
+    #[must_use]
+    pub fn redis_with(settings: &[&str]) -> Server {
         let dir = tempfile::tempdir().expect("a directory for the socket");
         let socket = dir.path().join("redis.sock");
         let mut command = Command::new("redis-server");
-        command.args(["--port", "0", "--save", "", "--unixsocket"]).arg(&socket);
+        command.args(["--port", "0", "--save", "", "--unixsocket"]).arg(&socket).args(settings);
         let address = Address::File(socket);
         let child = launch(command, &dir).expect("redis-server is installed: it is the judge of these tests");
-        let mut server = Server::Process { child, address, _dir: dir };
+        let mut server = Server::Process { child, address, dir };
         assert!(server.answers_in_time(), "redis-server does not answer");
         server
     }
@@ -66,7 +72,7 @@ impl Server {
             command.args(["node", "--bind", "127.0.0.1", "--admin-port", "off", "--port"]);
             command.arg(port.to_string()).arg("--dir").arg(dir.path());
             let child = launch(command, &dir).expect("slotway is built");
-            let mut server = Server::Process { child, address: Address::Port(port), _dir: dir };
+            let mut server = Server::Process { child, address: Address::Port(port), dir };
             if server.answers_in_time() {
                 return server;
             }
@@ -85,6 +91,18 @@ impl Server {
         match self {
             Server::Process { address, .. } => address.clone(),
             Server::Cluster(cluster) => Address::Port(cluster.port()),
+        }
+    }
+
+    /// Where it keeps its files.
+    ///
+    /// # Panics
+    /// Of a cluster, which has several such places.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        match self {
+            Server::Process { dir, .. } => dir.path(),
+            Server::Cluster(_) => panic!("a cluster's nodes have a directory each"),
         }
     }
 

@@ -26,10 +26,25 @@ pub(crate) fn geoadd(call: &mut Call<'_>) -> Done {
     let members = if nx { Members::New } else { Members::All };
     let members = if xx { Members::Present } else { members };
     let options = Options { members, better: Better::Any, meaning: Meaning::Score, counted };
-    let mut scores = Vec::with_capacity(places.len() / 3);
+    let mut cells = Vec::with_capacity(places.len() / 3);
     for nth in 0..places.len() / 3 {
         let point = read_point(places.word(3 * nth), places.word(3 * nth + 1))?;
-        scores.push(Cell::of(point, STEPS_MAX, Map::Mercator).score());
+        cells.push(Cell::of(point, STEPS_MAX, Map::Mercator));
     }
-    add_elements(call, options, scores.len(), |nth| (scores[nth], places.word(3 * nth + 2)))
+    let before = call.keyspace.stats.changes;
+    add_elements(call, options, cells.len(), |nth| (cells[nth].score(), places.word(3 * nth + 2)))?;
+    if call.is_fed() && call.keyspace.stats.changes > before {
+        tell_scores(call, first, &cells);
+    }
+    Ok(())
+}
+
+/// In the stream it is a ZADD: the places' scores, behind key and options up to word `first`.
+fn tell_scores(call: &mut Call<'_>, first: usize, cells: &[Cell]) {
+    let request = call.request;
+    let digits: Vec<String> = cells.iter().map(|cell| cell.bits().to_string()).collect();
+    let members = request.words().skip(first + 2).step_by(3);
+    let elements = digits.iter().zip(members).flat_map(|(score, member)| [score.as_bytes(), member]);
+    let head = std::iter::once(&b"zadd"[..]).chain(request.words().take(first).skip(1));
+    call.tell_words(head.chain(elements));
 }

@@ -94,6 +94,11 @@ impl Cell {
         (score(self.bits), score(self.bits.wrapping_add(1)))
     }
 
+    /// Its number.
+    pub(super) fn bits(self) -> u64 {
+        self.bits
+    }
+
     /// As a score.
     pub(super) fn score(self) -> f64 {
         number(self.bits)

@@ -30,6 +30,7 @@ pub(crate) fn hincrbyfloat(call: &mut Call<'_>) -> Done {
     };
     let sum = before.checked_add(difference).ok_or(Refusal::Borrowed(errors::NAN_OR_INFINITY))?.print();
     store(call, field, sum.as_bytes());
+    call.tell(&[b"HSET", call.key().bytes, field, sum.as_bytes()]);
     write::bulk(call.out, sum.as_bytes());
     Ok(())
 }

@@ -16,6 +16,7 @@ pub(crate) fn flushdb(call: &mut Call<'_>) -> Done {
     check_flush(call.request)?;
     let keys = call.keyspace.flush(call.database);
     call.keyspace.changed_databases(keys);
+    call.tell_always();
     write::simple(call.out, "OK");
     Ok(())
 }
@@ -24,6 +25,7 @@ pub(crate) fn flushall(call: &mut Call<'_>) -> Done {
     check_flush(call.request)?;
     let keys = call.keyspace.flush_all();
     call.keyspace.changed_databases(keys);
+    call.tell_always();
     write::simple(call.out, "OK");
     Ok(())
 }

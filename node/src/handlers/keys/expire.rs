@@ -5,6 +5,7 @@ use slotway_resp::write;
 
 use crate::call::{Call, Done, Millis, Refusal};
 use crate::handlers::arguments::{integer, is};
+use crate::keyspace::Expired;
 
 /// Milliseconds per unit of the argument or the answer.
 const SECOND: i64 = 1000;
@@ -56,15 +57,31 @@ fn set_deadline(call: &mut Call<'_>, base: i64, unit: i64, command: &str) -> Don
     let allowed = conditions.allow(entry.deadline(), at);
     if allowed {
         match u64::try_from(at).map(Millis) {
-            Ok(at) if at > call.now => call.keyspace.set_deadline(key, Some(at), call.now),
+            // What a primary tells is done, however late: that the time has passed it will tell, too.
+            Ok(at) if at > call.now || call.keyspace.expired == Expired::Present => {
+                call.keyspace.set_deadline(key, Some(at), call.now);
+                // PEXPIREAT says it already.
+                if base != 0 || unit != MILLISECOND {
+                    tell_unix_time(call, at);
+                }
+            }
             _ => {
                 call.keyspace.delete(key, call.now);
+                call.tell(&[call.keyspace.settings.removal_of_expired.command(), key.bytes]);
             }
         }
         call.keyspace.changed(key, 1);
     }
     write::integer(call.out, i64::from(allowed));
     Ok(())
+}
+
+/// The conditions stay: they hold elsewhere as they held here.
+fn tell_unix_time(call: &mut Call<'_>, Millis(at): Millis) {
+    let request = call.request;
+    let mut digits = itoa::Buffer::new();
+    let words = [b"PEXPIREAT", request.word(1), digits.format(at).as_bytes()].into_iter();
+    call.tell_words(words.chain(request.words().skip(3)));
 }
 
 fn conditions(call: &Call<'_>) -> Result<Conditions, Refusal> {

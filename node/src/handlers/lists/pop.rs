@@ -98,6 +98,8 @@ fn pop_from(call: &mut Call<'_>, key: Key<'_>, end: End, count: usize) -> Result
     write::array(call.out, count);
     let left = take(&mut list, end, count, call.out);
     removed(call, key, count, left);
+    let command: &[u8] = if end == End::Head { b"LPOP" } else { b"RPOP" };
+    call.tell_with(&[command, key.bytes], u64::try_from(count).unwrap_or(u64::MAX));
     Ok(true)
 }
 

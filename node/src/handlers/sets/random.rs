@@ -31,11 +31,13 @@ fn pop_one(call: &mut Call<'_>) -> Done {
         return Ok(());
     };
     let mut set = entry.set_mut(seed, settings).ok_or(WRONG_TYPE)?;
+    let reply = call.out.len();
     set.pop(&mut random, |member| write_member(call.out, member));
     if set.view().len() == 0 {
         call.keyspace.delete(key, call.now);
     }
     call.keyspace.changed(key, 1);
+    call.tell_of_each(b"SREM", key.bytes, reply);
     Ok(())
 }
 
@@ -63,6 +65,7 @@ fn pop_many(call: &mut Call<'_>) -> Done {
     let popped_count = wanted.min(len);
     let out = &mut *call.out;
     write::set(out, call.version, popped_count);
+    let members = out.len();
     let popped = if popped_count == len {
         set.view().for_each(|member| write_member(out, member));
         Popped::All
@@ -75,10 +78,15 @@ fn pop_many(call: &mut Call<'_>) -> Done {
         part(set.view(), len - popped_count, &mut random, kept, |member| write_member(out, member));
         Popped::Rest(rest)
     };
+    let is_emptied = matches!(popped, Popped::All);
     match popped {
         Popped::Some => {}
         Popped::All => drop(call.keyspace.delete(key, call.now)),
         Popped::Rest(rest) => call.keyspace.replace_value(key, rest, call.now),
+    }
+    match is_emptied {
+        true => call.tell(&[b"DEL", key.bytes]),
+        false => call.tell_of_each(b"SREM", key.bytes, members),
     }
     call.keyspace.changed(key, u64::try_from(popped_count).unwrap_or(0));
     Ok(())

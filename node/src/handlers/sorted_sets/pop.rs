@@ -81,7 +81,10 @@ pub(crate) fn zmpop(call: &mut Call<'_>) -> Done {
         set.view().for_each_in(ranks.clone(), order, |score, member| {
             write_pair(call.out, call.version, member, score);
         });
+        let count = u64::try_from(ranks.len()).unwrap_or(u64::MAX);
         take(call, key, ranks);
+        let command: &[u8] = if order == Order::Rising { b"ZPOPMIN" } else { b"ZPOPMAX" };
+        call.tell_with(&[command, key.bytes], count);
         return Ok(());
     }
     write::null_array(call.out, call.version);

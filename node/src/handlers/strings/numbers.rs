@@ -46,6 +46,8 @@ pub(crate) fn incrbyfloat(call: &mut Call<'_>) -> Done {
     let difference = float(call.request.word(2))?;
     let sum = before.checked_add(difference).ok_or(Refusal::Borrowed(errors::NAN_OR_INFINITY))?.print();
     store(call, sum.as_bytes(), Origin::Formatted);
+    // Nobody else is asked to add as this machine does.
+    call.tell(&[b"SET", call.key().bytes, sum.as_bytes(), b"KEEPTTL"]);
     write::bulk(call.out, sum.as_bytes());
     Ok(())
 }

@@ -73,6 +73,11 @@ fn set_with_options(call: &mut Call<'_>) -> Done {
     if allowed {
         call.keyspace.set_text(key, value, deadline, call.now);
         call.keyspace.changed(key, 1);
+        match deadline {
+            Deadline::At(Millis(at)) => call.tell_with(&[b"SET", key.bytes, value, b"PXAT"], at),
+            Deadline::Keep | Deadline::Clear if options.get => tell_without_get(call),
+            Deadline::Keep | Deadline::Clear => {}
+        }
     }
     match (options.get, allowed) {
         (true, _) => {}
@@ -80,6 +85,13 @@ fn set_with_options(call: &mut Call<'_>) -> Done {
         (false, false) => write::null(call.out, call.version),
     }
     Ok(())
+}
+
+/// In the stream nobody wants to know what the key was before.
+fn tell_without_get(call: &mut Call<'_>) {
+    let words = call.request.words().enumerate();
+    let words = words.filter(|(nth, word)| *nth < 3 || !is(word, "GET")).map(|(_, word)| word);
+    call.tell_words(words);
 }
 
 /// An option may be said twice, and then the last one counts; what contradicts another is a syntax error.
@@ -164,6 +176,7 @@ fn set_for_a_time(call: &mut Call<'_>, clock: Clock, command: &str) -> Done {
     let (key, value) = (call.key(), call.request.word(3));
     call.keyspace.set_text(key, value, Deadline::At(at), call.now);
     call.keyspace.changed(key, 1);
+    call.tell_with(&[b"SET", key.bytes, value, b"PXAT"], at.0);
     write::simple(call.out, "OK");
     Ok(())
 }
@@ -173,6 +186,7 @@ pub(crate) fn getset(call: &mut Call<'_>) -> Done {
     reply_value(call, key)?;
     call.keyspace.set_text(key, value, Deadline::Clear, call.now);
     call.keyspace.changed(key, 1);
+    call.tell(&[b"SET", key.bytes, value]);
     Ok(())
 }
 
@@ -181,6 +195,7 @@ pub(crate) fn getdel(call: &mut Call<'_>) -> Done {
     reply_value(call, key)?;
     if call.keyspace.delete(key, call.now) {
         call.keyspace.changed(key, 1);
+        call.tell(&[call.keyspace.settings.removal_by_request.command(), key.bytes]);
     }
     Ok(())
 }
@@ -208,8 +223,16 @@ pub(crate) fn getex(call: &mut Call<'_>) -> Done {
         // A Unix time that has passed.
         Some(at) if at <= call.now => {
             call.keyspace.delete(key, call.now);
+            call.tell(&[call.keyspace.settings.removal_of_expired.command(), key.bytes]);
         }
-        _ => call.keyspace.set_deadline(key, deadline, call.now),
+        Some(at) => {
+            call.keyspace.set_deadline(key, Some(at), call.now);
+            call.tell_with(&[b"PEXPIREAT", key.bytes], at.0);
+        }
+        None => {
+            call.keyspace.set_deadline(key, None, call.now);
+            call.tell(&[b"PERSIST", key.bytes]);
+        }
     }
     call.keyspace.changed(key, 1);
     Ok(())
