@@ -236,13 +236,13 @@ LatencyTrackingInfoPercentiles "latency-tracking-info-percentiles" [Redis N Live
     Kind::Percentiles,
     "Percentiles that INFO latencystats shows";
 LazyfreeLazyEviction "lazyfree-lazy-eviction" [Redis N Live Acts], "no", FLAG,
-    "Evicted keys reach replicas and the append-only file as UNLINK, not DEL (here they are always freed on another thread)";
+    "Tell of evicted keys by UNLINK, not DEL (values are always freed on another thread)";
 LazyfreeLazyExpire "lazyfree-lazy-expire" [Redis N Live Acts], "no", FLAG,
-    "Expired keys reach replicas and the append-only file as UNLINK, not DEL (here they are always freed on another thread)";
+    "Tell of expired keys by UNLINK, not DEL (values are always freed on another thread)";
 LazyfreeLazyServerDel "lazyfree-lazy-server-del" [Redis N Live Accepted], "no", FLAG,
     "Free overwritten values on another thread";
 LazyfreeLazyUserDel "lazyfree-lazy-user-del" [Redis N Live Acts], "no", FLAG,
-    "GETDEL reaches replicas and the append-only file as UNLINK, not DEL (here DEL always behaves like UNLINK)";
+    "Tell of GETDEL by UNLINK, not DEL (values are always freed on another thread)";
 LazyfreeLazyUserFlush "lazyfree-lazy-user-flush" [Redis N Live Accepted], "no", FLAG,
     "FLUSHALL and FLUSHDB are ASYNC unless told otherwise";
 LfuDecayTime "lfu-decay-time" [Redis N Live Acts], "1", COUNT,
