@@ -314,8 +314,8 @@ RdbSaveIncrementalFsync "rdb-save-incremental-fsync" [Redis N Live Accepted], "y
     "Sync to disk in steps while a snapshot is written";
 Rdbchecksum "rdbchecksum" [Redis N AtStart Accepted], "yes", FLAG,
     "End a snapshot with a checksum";
-Rdbcompression "rdbcompression" [Redis N Live Accepted], "yes", FLAG,
-    "Compress strings in a snapshot";
+Rdbcompression "rdbcompression" [Redis N Live Acts], "yes", FLAG,
+    "Compress strings in a snapshot and in DUMP";
 ReplBacklogSize "repl-backlog-size" [Redis N Live Accepted], "1048576", Kind::BytesRaised { floor: 16_384 },
     "Bytes of the history that a replica can catch up from";
 ReplBacklogTtl "repl-backlog-ttl" [Redis N Live Accepted], "3600", int(0, I64),

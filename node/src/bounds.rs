@@ -103,6 +103,7 @@ pub(crate) fn of_keyspace(settings: &Settings) -> keyspace::Settings {
         sorted_set_packed_members_max: settings.count(Key::ZsetMaxListpackEntries),
         sorted_set_packed_value_bytes_max: bytes(settings, Key::ZsetMaxListpackValue),
         hyperloglog_sparse_bytes_max: bytes(settings, Key::HllSparseMaxBytes),
+        compress: settings.flag(Key::Rdbcompression),
         text_bytes_max: bytes(settings, Key::ProtoMaxBulkLen),
         policy,
         policy_samples: settings.count(Key::MaxmemorySamples),

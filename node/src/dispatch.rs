@@ -70,6 +70,7 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::Copy => Data(keys::copy),
         Id::Dbsize => Data(keys::dbsize),
         Id::Del => Data(keys::del),
+        Id::Dump => Data(keys::dump),
         Id::Exists => Data(keys::exists),
         Id::Expire => Data(keys::expire),
         Id::Expireat => Data(keys::expireat),
@@ -91,6 +92,7 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::Randomkey => Data(keys::randomkey),
         Id::Rename => Data(keys::rename),
         Id::Renamenx => Data(keys::renamenx),
+        Id::Restore | Id::RestoreAsking => Data(keys::restore),
         Id::Scan => Data(keys::scan),
         Id::Swapdb => Data(keys::swapdb),
         Id::Touch => Data(keys::touch),
@@ -325,7 +327,6 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::ClusterSlaves
         | Id::Config
         | Id::ConfigRewrite
-        | Id::Dump
         | Id::Eval
         | Id::EvalRo
         | Id::Evalsha
@@ -368,8 +369,6 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::Punsubscribe
         | Id::Replconf
         | Id::Replicaof
-        | Id::Restore
-        | Id::RestoreAsking
         | Id::Role
         | Id::Save
         | Id::Script

@@ -50,18 +50,13 @@ pub(crate) enum Noted {
 }
 
 impl Form {
-    pub(crate) fn new(compress: bool, settings: &Settings, now: Millis) -> Form {
+    pub(crate) fn new(settings: &Settings, now: Millis) -> Form {
         let noted = match settings.policy {
             policy if policy.times_uses() => Noted::Idle(now),
             policy if policy.counts_uses() => Noted::Count(settings.usage, now),
             _ => Noted::Nothing,
         };
-        Form { compress, noted }
-    }
-
-    /// That of DUMP.
-    pub(crate) fn of_dump(compress: bool) -> Form {
-        Form { compress, noted: Noted::Nothing }
+        Form { compress: settings.compress, noted }
     }
 }
 
@@ -142,3 +137,6 @@ mod container {
     pub(super) const PLAIN: u64 = 1;
     pub(super) const LISTPACK: u64 = 2;
 }
+
+#[cfg(test)]
+mod tests;

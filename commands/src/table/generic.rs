@@ -19,7 +19,7 @@ pub(crate) const ROWS: &[Command] = &[
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]).keys(&[keys(1, -1, 1, &[Rm, Delete])])
         .proxy(Split(SplitRule::Sum)).replay(Same).here(),
     command(Id::Dump, "dump", 2, "2.6.0").flags(&[Readonly]).acl(&[Category::Keyspace])
-        .tips(&["nondeterministic_output"]).keys(&[key(1, &[Ro, Access])]).proxy(OneSlot),
+        .tips(&["nondeterministic_output"]).keys(&[key(1, &[Ro, Access])]).proxy(OneSlot).here(),
     command(Id::Exists, "exists", -2, "1.0.0").flags(&[Readonly, Fast]).acl(&[Category::Keyspace])
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]).keys(&[keys(1, -1, 1, &[Ro])])
         .proxy(Split(SplitRule::Sum)).here(),
@@ -65,7 +65,7 @@ pub(crate) const ROWS: &[Command] = &[
     command(Id::Renamenx, "renamenx", 3, "1.0.0").flags(&[Write, Fast]).acl(&[Category::Keyspace])
         .keys(&[key(1, &[Rw, Access, Delete]), key(2, &[Ow, Insert])]).proxy(OneSlot).replay(Same).here(),
     command(Id::Restore, "restore", -4, "2.6.0").flags(&[Write, Denyoom])
-        .acl(&[Category::Keyspace, Category::Dangerous]).keys(&[key(1, &[Ow, Update])]).proxy(OneSlot).replay(Same),
+        .acl(&[Category::Keyspace, Category::Dangerous]).keys(&[key(1, &[Ow, Update])]).proxy(OneSlot).replay(Same).here(),
     command(Id::Scan, "scan", -2, "2.8.0").flags(&[Readonly]).acl(&[Category::Keyspace])
         .tips(&["nondeterministic_output", "request_policy:special"]).proxy(Scan).here(),
     command(Id::Sort, "sort", -2, "1.0.0").flags(&[Write, Denyoom])

@@ -132,7 +132,7 @@ pub(crate) const ROWS: &[Command] = &[
         .proxy(Refused(TOPOLOGY)),
     command(Id::RestoreAsking, "restore-asking", -4, "3.0.0").flags(&[Write, Denyoom, Asking])
         .acl(&[Category::Keyspace, Category::Dangerous]).keys(&[key(1, &[Ow, Update])]).proxy(Refused(ONE_NODE))
-        .replay(Kept),
+        .replay(Kept).here(),
     command(Id::Role, "role", 1, "2.8.12").flags(&[Noscript, Loading, Stale, Fast])
         .acl(&[Category::Admin, Category::Dangerous]),
     command(Id::Save, "save", 1, "1.0.0").flags(&[Admin, Noscript, NoAsyncLoading, NoMulti])

@@ -1,6 +1,7 @@
 //! Commands on keys of any type, and on whole databases.
 
 mod database;
+mod dump;
 mod expire;
 mod object;
 mod rename;
@@ -9,6 +10,7 @@ mod scan;
 use slotway_resp::write;
 
 pub(crate) use database::{dbsize, flushall, flushdb, swapdb};
+pub(crate) use dump::{dump, restore};
 pub(crate) use expire::{expire, expireat, expiretime, persist, pexpire, pexpireat, pexpiretime, pttl, ttl};
 pub(crate) use object::{object_encoding, object_freq, object_help, object_idletime, object_refcount};
 pub(crate) use rename::{copy, move_, rename, renamenx};

@@ -19,7 +19,7 @@ use super::sorted_set::compare;
 use super::table::Table;
 use super::text::{Origin, SHARED_FROM};
 use super::usage::Known;
-use super::{Keyspace, Place, Settings};
+use super::{Key, Keyspace, Place, Settings};
 use crate::call::Millis;
 
 /// A key that comes from elsewhere.
@@ -67,6 +67,14 @@ impl Keyspace {
         entry.touch(self.settings.usage.known(known, now));
         self.contents[usize::from(database.0)].insert(&self.seed, place, entry, now);
         true
+    }
+}
+
+impl Keyspace {
+    /// Adds a new entry for a key that is not there, with its deadline and what is known of its use.
+    pub(crate) fn restore(&mut self, key: Key<'_>, mut entry: Entry, known: Option<Known>, now: Millis) {
+        entry.touch(self.settings.usage.known(known, now));
+        self.add(key, entry, now);
     }
 }
 

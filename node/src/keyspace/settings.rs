@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) sorted_set_packed_value_bytes_max: usize,
     /// `hll-sparse-max-bytes`
     pub(crate) hyperloglog_sparse_bytes_max: usize,
+    /// `rdbcompression`: whether strings are compressed in snapshots and in DUMP.
+    pub(crate) compress: bool,
     /// `proto-max-bulk-len`: the longest string APPEND and SETRANGE may make.
     pub(crate) text_bytes_max: usize,
     /// `maxmemory-policy`: see [`eviction`].
@@ -55,6 +57,7 @@ impl Default for Settings {
             sorted_set_packed_members_max: 128,
             sorted_set_packed_value_bytes_max: 64,
             hyperloglog_sparse_bytes_max: 3000,
+            compress: true,
             text_bytes_max: 512 << 20,
             policy: Policy::Never,
             policy_samples: 5,

@@ -224,11 +224,8 @@ pub(crate) fn dump_body(payload: &[u8]) -> Result<&[u8], DumpError> {
     let (body, footer) =
         payload.len().checked_sub(DUMP_FOOTER).map(|at| payload.split_at(at)).ok_or(DumpError::Footer)?;
     let [low, high, checksum @ ..] = footer else { return Err(DumpError::Footer) };
-    let checksum = checksum.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
     let version = u16::from_le_bytes([*low, *high]);
-    let summed = &payload[..payload.len() - size_of::<u64>()];
-    // As in Redis: 0 is not looked at.
-    let is_right = checksum == Some(0) || checksum == Some(Checksum::of(summed));
+    let is_right = checksum == Checksum::of(&payload[..payload.len() - size_of::<u64>()]).to_le_bytes();
     if version > VERSION_MAX || !is_right {
         return Err(DumpError::Footer);
     }
