@@ -36,4 +36,18 @@ macro_rules! groups {
     };
 }
 
-groups![strings, keys, hashes, lists, sets, sorted_sets, bits, hyperloglog, geo, sort, transactions, server,];
+groups![
+    strings,
+    keys,
+    hashes,
+    lists,
+    sets,
+    sorted_sets,
+    bits,
+    hyperloglog,
+    geo,
+    sort,
+    dump,
+    transactions,
+    server,
+];

@@ -7,6 +7,7 @@ use super::question::{Compare, Question};
 use super::source::{Row, Words};
 
 pub mod bits;
+pub mod dump;
 pub mod geo;
 pub mod hashes;
 pub mod hyperloglog;
@@ -35,6 +36,7 @@ pub const ALL: &[&Group] = &[
     &sets::GROUP,
     &sorted_sets::GROUP,
     &bits::GROUP,
+    &dump::GROUP,
     &hyperloglog::GROUP,
     &geo::GROUP,
     &sort::GROUP,
