@@ -1,12 +1,13 @@
 //! Replication: the decisions of both ends, without sockets, clocks or keys.
 //!
 //! A primary's changes are one stream of bytes with an offset, Redis's PSYNC2. [`history`] says whose stream a node holds and
-//! whether another node's place in it is a place in this one; The
-//! sending end is `primary`, the receiving end [`replica`].
+//! whether another node's place in it is a place in this one;
+//! [`primary`] is the sending end, [`replica`] the receiving one.
 //!
 //! Time is a [`std::time::Duration`] since any fixed moment, by a clock that never goes back.
 
 pub mod history;
+pub mod primary;
 pub mod replica;
 
 pub use history::{HistoryId, Lineage, Offset, Range, Refusal};
