@@ -168,7 +168,8 @@ pub enum Effect {
         link: LinkId,
         from: Offset,
     },
-    /// It needs everything: begin a snapshot if one can be begun, else it is said again in a while.
+    /// It needs everything: begin a snapshot; if none can be begun, let it see that somebody is here, and this is said
+    /// again in a while.
     Synchronise {
         link: LinkId,
         because: Option<Refusal>,
@@ -460,10 +461,7 @@ impl Primary {
                 effects.push(Effect::Cut { link, why: Cut::Silent });
             }
             match replica.stage {
-                Stage::Waiting => {
-                    effects.push(Effect::KeepAlive { link });
-                    effects.push(Effect::Synchronise { link, because: None });
-                }
+                Stage::Waiting => effects.push(Effect::Synchronise { link, because: None }),
                 Stage::Filing => effects.push(Effect::KeepAlive { link }),
                 Stage::Sending | Stage::Loading | Stage::Online | Stage::Cut => {}
             }

@@ -1,0 +1,368 @@
+//! The sending end: does what [`slotway_cluster::replication::primary`] decides, and tells it what happens.
+//!
+//! It holds what the decisions do not need: the attached connections ([`Link`], each served by its own task in
+//! [`super::link`]) and the bytes that go into the stream beside what is fed, PING and REPLCONF GETACK. Those go there
+//! only between units, behind all that was executed.
+
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    fmt,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use slotway_cluster::replication::{
+    HistoryId, Offset, Refusal,
+    primary::{Cut, Effect, Event, Limit, LinkId, Primary as Machine, Replica, Rules, WaiterId, Wanted},
+};
+use slotway_config::{Key, Settings};
+use tokio::sync::Notify;
+
+use super::introduction::{Asked, Introduction};
+use crate::{
+    client::{Blocked, Client, ClientId, Fate},
+    condition::Trouble,
+    feed::{Listener, Position},
+    identity,
+    node::Node,
+    thread::Thread,
+};
+
+const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
+const GETACK: &[u8] = b"*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n";
+
+/// The sending end of a node.
+#[derive(Debug)]
+pub(crate) struct Primary {
+    machine: Machine,
+    links: BTreeMap<LinkId, Rc<Link>>,
+    /// What goes into the stream at the end of the turn.
+    asides: Vec<&'static [u8]>,
+    /// Rings when the machine is to be asked earlier than was said.
+    alarm: Rc<Notify>,
+    began: Instant,
+}
+
+/// One attached connection, known to its task and to the node.
+pub(crate) struct Link {
+    pub(crate) id: LinkId,
+    pub(crate) client: Rc<Client>,
+    pub(crate) introduction: Introduction,
+    /// What its task is to do next.
+    pub(crate) order: Cell<Order>,
+}
+
+/// What a link's task is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Order {
+    #[default]
+    None,
+    Synchronise,
+    /// Let the replica see that somebody is here.
+    KeepAlive,
+    /// Go on from here.
+    Resume(Offset),
+}
+
+impl Primary {
+    pub(crate) fn new(settings: &Settings) -> Primary {
+        Primary {
+            machine: Machine::new(rules(settings)),
+            links: BTreeMap::new(),
+            asides: Vec::new(),
+            alarm: Rc::default(),
+            began: read_clock(),
+        }
+    }
+
+    /// By the machine's clock.
+    pub(crate) fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Attached replicas, in the order in which they connected.
+    pub(crate) fn replicas(&self) -> impl Iterator<Item = (&Replica, &Link)> {
+        let known = |replica: &'_ Replica| Some((replica, &**self.links.get(&replica.link)?));
+        self.machine.replicas().iter().filter_map(known)
+    }
+
+    pub(crate) fn replica(&self, link: LinkId) -> Option<&Replica> {
+        self.machine.replicas().iter().find(|replica| replica.link == link)
+    }
+
+    pub(crate) fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    #[inline]
+    pub(crate) fn has_asides(&self) -> bool {
+        !self.asides.is_empty()
+    }
+
+    /// A replica's socket took the stream up to `offset`.
+    pub(crate) fn took(&mut self, link: LinkId, offset: Offset) {
+        self.machine.took(link, offset);
+    }
+}
+
+impl Node {
+    /// The stream's next whole units: kept for the replicas, and their tasks woken.
+    pub(crate) fn feed_replicas(&mut self, units: &[u8]) {
+        if self.replication.backlog.is_some() {
+            self.replication.append(units);
+            self.stream_grew();
+        }
+    }
+
+    /// What goes into the stream beside what is fed.
+    pub(crate) fn feed_asides(&mut self) {
+        for bytes in std::mem::take(&mut self.replication.primary.asides) {
+            self.replication.append(bytes);
+        }
+        self.stream_grew();
+    }
+
+    fn stream_grew(&mut self) {
+        let primary = &mut self.replication.primary;
+        let effects = primary.machine.grew(self.replication.offset, primary.now());
+        primary.links.values().for_each(|link| link.client.wake());
+        self.perform(effects);
+        self.trim_backlog();
+    }
+
+    fn trim_backlog(&mut self) {
+        let size_bytes = self.settings.bytes(Key::ReplBacklogSize);
+        let needed_from = self.replication.primary.machine.needed_from();
+        if let Some(backlog) = &mut self.replication.backlog {
+            backlog.trim(size_bytes, needed_from);
+        }
+    }
+
+    /// Makes a replica's link of a client that said PSYNC or SYNC. None: it said neither.
+    pub(crate) fn attach_replica(&mut self, client: &Rc<Client>) -> Option<Rc<Link>> {
+        let introduction = client.introduction.take().map(|said| *said)?;
+        let asked = introduction.asked?;
+        let wanted = match asked {
+            Asked::Sync => Wanted::Everything,
+            Asked::Psync(wanted) => wanted,
+        };
+        let id = LinkId(client.id.0);
+        let (name, acks) = (introduction.name(&client.peer), introduction.acks());
+        let link = Rc::new(Link { id, client: Rc::clone(client), introduction, order: Cell::default() });
+        let replication = &mut self.replication;
+        replication.primary.links.insert(id, Rc::clone(&link));
+        let backlog = replication.backlog.as_ref().map(|backlog| backlog.range());
+        let lineage = replication.lineage.clone();
+        self.tell_primary(Event::Attached { link: id, name, acks, wanted, lineage: &lineage, backlog });
+        Some(link)
+    }
+
+    /// Its connection has ended.
+    pub(crate) fn detach_replica(&mut self, link: LinkId) {
+        self.replication.primary.links.remove(&link);
+        self.tell_primary(Event::Gone { link });
+        self.trim_backlog();
+    }
+
+    /// There is a stream from here on: a replica is to be sent everything.
+    pub(crate) fn begin_stream(&mut self) {
+        if self.replication.backlog.is_none() {
+            // What this node wrote while nobody listened has no place in any history.
+            self.replication.begin_anew(HistoryId::from_random(identity::random()));
+            self.replication.keep_backlog();
+            tracing::info!(history = %self.replication.lineage.present(), "a replica came: the backlog begins");
+        }
+        if !self.keyspace.feed.listens(Listener::Backlog) {
+            self.keyspace.feed.listen(Listener::Backlog);
+        }
+    }
+
+    /// Closes all links of replicas: the stream they follow is another from here on, or has another name, which they learn
+    /// when they come back.
+    pub(crate) fn cut_replicas(&mut self) {
+        for link in self.replication.primary.links.values() {
+            link.client.decide(Fate::CloseNow);
+        }
+    }
+
+    /// Something happened that the sending end has to know.
+    pub(crate) fn tell_primary(&mut self, event: Event<'_>) {
+        let primary = &mut self.replication.primary;
+        let before = primary.machine.wake_at();
+        let effects = primary.machine.on(event, primary.now());
+        if primary.machine.wake_at().is_some_and(|at| before.is_none_or(|before| at < before)) {
+            primary.alarm.notify_one();
+        }
+        self.perform(effects);
+    }
+
+    /// The settings have changed.
+    pub(crate) fn follow_replication_settings(&mut self) {
+        let primary = &mut self.replication.primary;
+        let effects = primary.machine.follow(rules(&self.settings), primary.now());
+        primary.alarm.notify_one();
+        self.perform(effects);
+        self.trim_backlog();
+    }
+
+    /// Answers all who are in WAIT as things stand.
+    pub(crate) fn give_up_waits(&mut self) {
+        let effects = self.replication.primary.machine.give_up_waits();
+        self.perform(effects);
+    }
+
+    /// The node stops: replicas are asked how far they are, and have until the end of `shutdown-timeout` to hold everything.
+    pub(crate) fn ask_for_last_acks(&mut self) {
+        let primary = &mut self.replication.primary;
+        if self.replication.backlog.is_some() && !primary.links.is_empty() {
+            primary.asides.push(GETACK);
+        }
+    }
+
+    /// The stream's offset behind everything that was fed up to `position`, once it is handed on.
+    pub(crate) fn offset_at(&self, position: Position) -> Offset {
+        let (taken, offset) = (self.keyspace.feed.taken(), self.replication.offset);
+        Offset((offset.0 + position.0).saturating_sub(taken.0))
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Resume { link, from } => {
+                    self.statistics.syncs.partial += 1;
+                    self.order(link, Order::Resume(from));
+                }
+                Effect::Synchronise { link, because } => {
+                    self.report_refusal(link, because);
+                    self.order(link, Order::Synchronise);
+                }
+                Effect::KeepAlive { link } => self.order(link, Order::KeepAlive),
+                Effect::Cut { link, why } => self.cut(link, why),
+                Effect::Ping => self.replication.primary.asides.push(PING),
+                Effect::AskForAcks => self.ask_for_acks(),
+                Effect::Answer { waiter, replicas } => {
+                    if let Some(client) = self.clients.get(ClientId(waiter.0)) {
+                        client.blocked.set(Blocked::Answered(replicas));
+                        client.wake();
+                    }
+                }
+                Effect::FreeBacklog => self.free_backlog(),
+                Effect::TooFewReplicas(true) => self.condition.note(Trouble::TooFewReplicas),
+                Effect::TooFewReplicas(false) => self.condition.forget(&Trouble::TooFewReplicas),
+            }
+        }
+    }
+
+    fn order(&self, link: LinkId, order: Order) {
+        if let Some(link) = self.replication.primary.links.get(&link) {
+            link.order.set(order);
+            link.client.wake();
+        }
+    }
+
+    /// Once for all that wait in this turn.
+    fn ask_for_acks(&mut self) {
+        let asides = &mut self.replication.primary.asides;
+        if !asides.contains(&GETACK) {
+            asides.push(GETACK);
+        }
+    }
+
+    fn report_refusal(&mut self, link: LinkId, because: Option<Refusal>) {
+        let Some(because) = because else { return };
+        self.statistics.syncs.refused += 1;
+        tracing::info!(id = link.0, ?because, "a replica cannot go on where it stopped");
+    }
+
+    fn cut(&mut self, link: LinkId, why: Cut) {
+        let Some(link) = self.replication.primary.links.get(&link) else { return };
+        let (peer, id) = (&link.client.peer, link.id.0);
+        match why {
+            Cut::Silent => tracing::warn!(%peer, id, "giving up a replica that was silent for repl-timeout"),
+            Cut::TooSlow { waiting_bytes } => {
+                self.statistics.cut_for_output += 1;
+                tracing::warn!(
+                    %peer, id, waiting_bytes,
+                    "closing a replica that reached client-output-buffer-limit"
+                );
+            }
+        }
+        link.client.decide(Fate::CloseNow);
+    }
+
+    fn free_backlog(&mut self) {
+        self.keyspace.feed.leave(Listener::Backlog);
+        self.replication.backlog = None;
+        // What is written from here on is not counted, so the offsets of this name end here.
+        self.replication.begin_anew(HistoryId::from_random(identity::random()));
+        tracing::info!("the backlog is freed: no replica for repl-backlog-ttl");
+    }
+
+    fn tick_primary(&mut self) {
+        let primary = &mut self.replication.primary;
+        let effects = primary.machine.tick(primary.now());
+        self.perform(effects);
+        self.trim_backlog();
+    }
+}
+
+/// Asks the machine when it wants to be asked, until its owner aborts it.
+pub(crate) async fn run(thread: Rc<Thread>) {
+    let alarm = Rc::clone(&thread.node.borrow().replication.primary.alarm);
+    loop {
+        let rest = {
+            let primary = &thread.node.borrow().replication.primary;
+            primary.machine.wake_at().map(|at| at.saturating_sub(primary.now()))
+        };
+        match rest {
+            Some(rest) => {
+                // Either will do: that it is time, or that it is time earlier.
+                let _ = tokio::time::timeout(rest, alarm.notified()).await;
+            }
+            None => alarm.notified().await,
+        }
+        let node = &mut *thread.node.borrow_mut();
+        node.tick_primary();
+        thread.deliver(node);
+    }
+}
+
+/// The client as one that waits.
+pub(crate) fn waiter(client: &Client) -> WaiterId {
+    WaiterId(client.id.0)
+}
+
+fn rules(settings: &Settings) -> Rules {
+    let number = |key| u64::try_from(settings.integer(key)).unwrap_or(0);
+    let seconds = |key| Duration::from_secs(number(key));
+    let replica = settings.output_limits().replica;
+    let hard_bytes = match replica.hard_bytes {
+        0 => 0,
+        // As in Redis: the backlog is kept anyway, so being behind by less costs nothing.
+        bytes => bytes.max(settings.bytes(Key::ReplBacklogSize)),
+    };
+    Rules {
+        ping_period: seconds(Key::ReplPingReplicaPeriod),
+        timeout: seconds(Key::ReplTimeout),
+        backlog_ttl: Some(seconds(Key::ReplBacklogTtl)).filter(|ttl| !ttl.is_zero()),
+        replicas_min: settings.count(Key::MinReplicasToWrite),
+        lag_seconds_max: number(Key::MinReplicasMaxLag),
+        waiting: Limit {
+            hard_bytes,
+            soft_bytes: replica.soft_bytes,
+            soft_time: Duration::from_secs(replica.soft_seconds),
+        },
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a shell: reads the clock for the machine")]
+fn read_clock() -> Instant {
+    Instant::now()
+}
