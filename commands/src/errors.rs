@@ -86,6 +86,8 @@ pub const NOSCRIPT: &str = "NOSCRIPT No matching script. Please use EVAL.";
 // Blocking.
 pub const TIMEOUT_NOT_FLOAT: &str = "ERR timeout is not a float or out of range";
 pub const TIMEOUT_NOT_INTEGER: &str = "ERR timeout is not an integer or out of range";
+pub const WAIT_ON_REPLICA: &str = "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured to \
+     be writable (which is not the default) writes to replicas are just local and are not propagated.";
 pub const TIMEOUT_NEGATIVE: &str = "ERR timeout is negative";
 pub const PAUSE_MODE: &str = "ERR CLIENT PAUSE mode must be WRITE or ALL";
 pub const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";

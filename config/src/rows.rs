@@ -280,9 +280,9 @@ MaxmemoryPolicy "maxmemory-policy" [Redis N Live Acts], "noeviction", POLICIES,
     "What is removed when maxmemory is reached";
 MaxmemorySamples "maxmemory-samples" [Redis N Live Acts], "5", int(1, I32),
     "Keys looked at to find one to evict";
-MinReplicasMaxLag "min-replicas-max-lag" [Redis N Live Accepted], "10", COUNT,
+MinReplicasMaxLag "min-replicas-max-lag" [Redis N Live Acts], "10", COUNT,
     "Seconds of silence after which a replica no longer counts";
-MinReplicasToWrite "min-replicas-to-write" [Redis N Live Accepted], "0", COUNT,
+MinReplicasToWrite "min-replicas-to-write" [Redis N Live Acts], "0", COUNT,
     "Replicas without which writes are refused";
 NoAppendfsyncOnRewrite "no-appendfsync-on-rewrite" [Redis N Live Accepted], "no", FLAG,
     "Do not force data to disk while a save or rewrite runs";
@@ -316,23 +316,23 @@ Rdbchecksum "rdbchecksum" [Redis N AtStart Accepted], "yes", FLAG,
     "End a snapshot with a checksum";
 Rdbcompression "rdbcompression" [Redis N Live Acts], "yes", FLAG,
     "Compress strings in a snapshot and in DUMP";
-ReplBacklogSize "repl-backlog-size" [Redis N Live Accepted], "1048576", Kind::BytesRaised { floor: 16_384 },
+ReplBacklogSize "repl-backlog-size" [Redis N Live Acts], "1048576", Kind::BytesRaised { floor: 16_384 },
     "Bytes of the history that a replica can catch up from";
-ReplBacklogTtl "repl-backlog-ttl" [Redis N Live Accepted], "3600", int(0, I64),
+ReplBacklogTtl "repl-backlog-ttl" [Redis N Live Acts], "3600", int(0, I64),
     "Seconds after the last replica left until the history is freed; 0: never";
-ReplDisableTcpNodelay "repl-disable-tcp-nodelay" [Redis N Live Accepted], "no", FLAG,
+ReplDisableTcpNodelay "repl-disable-tcp-nodelay" [Redis N Live Acts], "no", FLAG,
     "Collect small packets towards replicas";
 ReplDisklessLoad "repl-diskless-load" [Redis N Live Accepted], "disabled", choice(&["disabled", "on-empty-db", "swapdb"]),
     "Whether a replica loads a full synchronisation without a file";
-ReplDisklessSync "repl-diskless-sync" [Redis N Live Accepted], "yes", FLAG,
+ReplDisklessSync "repl-diskless-sync" [Redis N Live Acts], "yes", FLAG,
     "Send a full synchronisation without a file";
 ReplDisklessSyncDelay "repl-diskless-sync-delay" [Redis N Live Accepted], "5", COUNT,
     "Seconds to wait for more replicas before a full synchronisation";
 ReplDisklessSyncMaxReplicas "repl-diskless-sync-max-replicas" [Redis N Live Accepted], "0", COUNT,
     "Replicas at which it starts without waiting; 0: always wait";
-ReplPingReplicaPeriod "repl-ping-replica-period" [Redis N Live Accepted], "10", int(1, I32),
+ReplPingReplicaPeriod "repl-ping-replica-period" [Redis N Live Acts], "10", int(1, I32),
     "Seconds between two pings to replicas";
-ReplTimeout "repl-timeout" [Redis N Live Accepted], "60", int(1, I32),
+ReplTimeout "repl-timeout" [Redis N Live Acts], "60", int(1, I32),
     "Seconds of silence after which a replication link is given up";
 ReplicaAnnounceIp "replica-announce-ip" [Redis N Live Accepted], "", TEXT,
     "Address that a replica tells its primary";

@@ -17,7 +17,10 @@ use slotway_commands::Id;
 use slotway_link::End;
 use slotway_resp::Version;
 
-use crate::{call::Millis, keyspace::Keyspace, membership::Reads, transaction::Transaction};
+use crate::{
+    call::Millis, feed::Position, keyspace::Keyspace, membership::Reads, replication::Introduction,
+    transaction::Transaction,
+};
 
 /// The number that CLIENT ID answers: never used twice in the life of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,12 +65,32 @@ impl Replies {
     }
 }
 
+/// What kind of client it is to CLIENT LIST and to limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    Normal,
+    /// Follows this node's stream.
+    Replica,
+}
+
+/// Whether its next request waits for what others do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blocked {
+    No,
+    /// In WAIT, which stands unread at the front of what came.
+    Waiting,
+    /// It may go on: so many replicas.
+    Answered(usize),
+}
+
 /// How long the connection goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Open,
     /// Until what has already arrived is executed and answered: the node is stopping.
     Finish,
+    /// As a client until the replies written so far are sent, then as a replica's link: PSYNC.
+    Departs,
     /// Until the replies written so far are sent: QUIT, a broken protocol, CLIENT KILL of itself.
     CloseAfterReply,
     /// No byte longer: CLIENT KILL, a limit.
@@ -87,6 +110,12 @@ pub(crate) struct Client {
     pub(crate) standing: Cell<Standing>,
     pub(crate) replies: Cell<Replies>,
     pub(crate) fate: Cell<Fate>,
+    pub(crate) class: Cell<Class>,
+    pub(crate) blocked: Cell<Blocked>,
+    /// Everything fed up to here it may have seen; kept while somebody listens.
+    pub(crate) seen: Cell<Position>,
+    /// What it says of itself with REPLCONF, and what it asks for.
+    pub(crate) introduction: RefCell<Option<Box<Introduction>>>,
     pub(crate) no_evict: Cell<bool>,
     pub(crate) no_touch: Cell<bool>,
     pub(crate) reads: Cell<Reads>,
@@ -127,6 +156,10 @@ impl Client {
             standing: Cell::new(Standing::User),
             replies: Cell::new(Replies::On),
             fate: Cell::new(Fate::Open),
+            class: Cell::new(Class::Normal),
+            blocked: Cell::new(Blocked::No),
+            seen: Cell::default(),
+            introduction: RefCell::default(),
             no_evict: Cell::new(false),
             no_touch: Cell::new(false),
             reads: Cell::default(),
@@ -174,7 +207,8 @@ impl Client {
         let current = self.fate.get();
         let stronger = match fate {
             Fate::Open => false,
-            Fate::Finish => current == Fate::Open,
+            Fate::Departs => current == Fate::Open,
+            Fate::Finish => matches!(current, Fate::Open | Fate::Departs),
             Fate::CloseAfterReply => current != Fate::CloseNow,
             Fate::CloseNow => true,
         };
@@ -269,21 +303,29 @@ impl Client {
         }
     }
 
-    /// Redis's letters: in a transaction `x`, a watched key has changed `d`, closing after the reply `c`, closing now
+    /// Its next request waits for something else than its bytes.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.is_paused.get() || self.blocked.get() == Blocked::Waiting
+    }
+
+    /// Redis's letters: a replica `S`, in a transaction `x`, a watched key has changed `d`, closing after the reply `c`, closing now
     /// `A`, not evicted `e`, does not touch keys `T`, nothing special `N`.
     fn flags(&self, keyspace: &Keyspace) -> String {
         let mut flags = String::new();
+        if self.class.get() == Class::Replica {
+            flags.push('S');
+        }
         if self.transaction.is_open() {
             flags.push('x');
         }
         if self.transaction.has_seen_change(keyspace) {
             flags.push('d');
         }
-        if self.is_paused.get() {
+        if self.is_blocked() {
             flags.push('b');
         }
         match self.fate.get() {
-            Fate::Open | Fate::Finish => {}
+            Fate::Open | Fate::Finish | Fate::Departs => {}
             Fate::CloseAfterReply => flags.push('c'),
             Fate::CloseNow => flags.push('A'),
         }
@@ -339,8 +381,8 @@ impl Clients {
 
     /// Counts what a client's buffers hold now, for [`Clients::evict`].
     pub(crate) fn count(&mut self, client: &Client) {
-        let is_member = client.standing.get() == Standing::Member;
-        let bytes = if is_member || client.fate.get() == Fate::CloseNow { 0 } else { client.memory_bytes() };
+        let is_spared = client.standing.get() == Standing::Member || client.class.get() == Class::Replica;
+        let bytes = if is_spared || client.fate.get() == Fate::CloseNow { 0 } else { client.memory_bytes() };
         self.bytes = self.bytes - client.counted_bytes.replace(bytes) + bytes;
     }
 
@@ -350,7 +392,7 @@ impl Clients {
     }
 
     /// Counts all anew and closes those with the largest buffers until the others hold no more than `bytes_max`
-    /// (`maxmemory-clients`). Spared are those that asked for it, and members, whose links serve many. Returns how many
+    /// (`maxmemory-clients`). Spared are those that asked for it, members, whose links serve many, and replicas, which have a limit of their own. Returns how many
     /// were closed.
     pub(crate) fn evict(&mut self, bytes_max: usize) -> u64 {
         let mut clients: Vec<Rc<Client>> = self.by_id.values().map(Rc::clone).collect();

@@ -15,6 +15,8 @@ pub(crate) enum Trouble {
     SnapshotFailed,
     /// The append-only file could not be written; the system's words for it.
     LogFailed(String),
+    /// Fewer replicas than `min-replicas-to-write` were heard of within `min-replicas-max-lag`.
+    TooFewReplicas,
     /// The data are being read from disk.
     Loading,
 }
@@ -36,6 +38,7 @@ impl Trouble {
             Trouble::LogFailed(why) => {
                 (writes() || row.id == Id::Ping).then(|| errors::log_failed(why).into())
             }
+            Trouble::TooFewReplicas => writes().then(|| errors::NOREPLICAS.into()),
             Trouble::Loading => {
                 let needs_data =
                     !row.flags.has(Flag::Loading) || executes(Flag::Write) || executes(Flag::Readonly);

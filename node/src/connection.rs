@@ -22,16 +22,18 @@ use std::{
     task::{Context, Poll},
 };
 
+use slotway_cluster::replication::primary::Event;
 use slotway_resp::{ProtocolError, write};
 use tokio::net::TcpStream;
 
 use crate::{
     call::Millis,
-    client::{Client, Fate},
+    client::{Blocked, Client, Fate},
     desk::INPUT_BYTES,
     feed::Position,
     node::Node,
     output::{Output, is_over_limit},
+    replication::{self, Handed},
     splices::Splice,
     thread::Thread,
 };
@@ -88,6 +90,8 @@ enum End {
     Cut,
     OutputLimit,
     InputLimit,
+    /// It goes on as a replica's link.
+    Departs,
 }
 
 /// Serves the client until it goes or is to be closed.
@@ -96,8 +100,16 @@ pub(crate) async fn run(connection: Connection, thread: Rc<Thread>) {
     let connection = Rc::new(RefCell::new(connection));
     let end = poll_fn(|context| poll(&connection, &thread, context)).await;
     connection.borrow().report(&end);
+    if let (End::Departs, Ok(connection)) = (end, Rc::try_unwrap(connection)) {
+        let Connection { stream, rest, .. } = connection.into_inner();
+        let unread = rest.map_or_else(Vec::new, |rest| rest.bytes);
+        replication::link::serve(Handed { stream, client: Rc::clone(&client), unread }, &thread).await;
+    }
     let node = &mut *thread.node.borrow_mut();
     client.transaction.discard(&mut node.keyspace);
+    if client.blocked.get() == Blocked::Waiting {
+        node.tell_primary(Event::Leaves { waiter: replication::waiter(&client) });
+    }
     node.clients.remove(client.id);
 }
 
@@ -151,11 +163,17 @@ impl Connection {
                 return Ok(Step::Worked);
             }
         }
+        if fate == Fate::Departs {
+            return if self.output.is_empty() { Err(End::Departs) } else { Ok(Step::Sleep) };
+        }
         if fate == Fate::CloseAfterReply {
             return if self.output.is_empty() { Err(End::Done) } else { Ok(Step::Sleep) };
         }
         if self.output.bytes() > WAITING_BYTES_MAX || self.client.is_paused.get() {
             return Ok(Step::Sleep);
+        }
+        if self.client.blocked.get() == Blocked::Waiting {
+            return self.read_ahead(thread, context);
         }
         match self.read_and_execute(me, thread, context) {
             // A client that sends no more still gets what waits at the gate.
@@ -324,7 +342,7 @@ impl Connection {
     fn report(&self, end: &End) {
         let client = &self.client;
         match end {
-            End::Gone | End::Done | End::Cut => {}
+            End::Gone | End::Done | End::Cut | End::Departs => {}
             End::OutputLimit => tracing::warn!(
                 peer = %client.peer, id = client.id.0, waiting_bytes = self.output.bytes(),
                 "closing a client that reached client-output-buffer-limit"

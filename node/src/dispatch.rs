@@ -19,6 +19,7 @@ use crate::handlers::keys;
 use crate::handlers::latency;
 use crate::handlers::lists;
 use crate::handlers::memory;
+use crate::handlers::replication;
 use crate::handlers::server;
 use crate::handlers::sets;
 use crate::handlers::slowlog;
@@ -255,6 +256,11 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::Geosearchstore => Data(geo::geosearchstore),
         Id::Discard => Server(transactions::discard),
         Id::Exec => Server(transactions::exec),
+        Id::Psync => Server(replication::psync),
+        Id::Replconf => Server(replication::replconf),
+        Id::Role => Server(replication::role),
+        Id::Sync => Server(replication::sync),
+        Id::Wait => Server(replication::wait),
         Id::Multi => Server(transactions::multi),
         Id::Unwatch => Server(transactions::unwatch),
         Id::Watch => Server(transactions::watch),
@@ -357,7 +363,6 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::Object
         | Id::Proxy
         | Id::Psubscribe
-        | Id::Psync
         | Id::Publish
         | Id::Pubsub
         | Id::PubsubChannels
@@ -367,9 +372,7 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::PubsubShardchannels
         | Id::PubsubShardnumsub
         | Id::Punsubscribe
-        | Id::Replconf
         | Id::Replicaof
-        | Id::Role
         | Id::Save
         | Id::Script
         | Id::ScriptDebug
@@ -391,9 +394,7 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::Ssubscribe
         | Id::Subscribe
         | Id::Sunsubscribe
-        | Id::Sync
         | Id::Unsubscribe
-        | Id::Wait
         | Id::Waitaof
         | Id::Xack
         | Id::Xadd

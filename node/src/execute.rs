@@ -12,7 +12,7 @@ use slotway_resp::{Request, write};
 
 use crate::{
     call::{Call, Done, Millis, Refusal},
-    client::{Client, Fate, Replies, Standing},
+    client::{Blocked, Client, Fate, Replies, Standing},
     dispatch::{self, Handler},
     eviction::{self, Outcome},
     handlers,
@@ -66,7 +66,8 @@ pub(crate) fn execute(
         },
         None => refuse(node, client, request, out),
     }
-    if client.replies.get() != Replies::On {
+    // The reply of a client that waits is dropped when it comes.
+    if client.replies.get() != Replies::On && client.blocked.get() == Blocked::No {
         client.drop_unwanted(start, out);
         client.next_reply();
     }
@@ -217,6 +218,7 @@ fn feed(
     }
     if !client.transaction.is_executing() {
         node.keyspace.feed.end_unit();
+        client.seen.set(node.keyspace.feed.position());
     }
 }
 

@@ -131,6 +131,16 @@ impl Feed {
         Position(self.taken + u64::try_from(self.bytes.len()).unwrap_or(0))
     }
 
+    /// Up to here it was handed on.
+    pub(crate) fn taken(&self) -> Position {
+        Position(self.taken)
+    }
+
+    /// Whose changes the stream tells of.
+    pub(crate) fn source(&self) -> Source {
+        self.source
+    }
+
     /// The next unit begins with SELECT, whatever was selected: its reader starts there.
     pub(crate) fn select_anew(&mut self) {
         self.selected = None;

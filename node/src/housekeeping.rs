@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     call::Millis,
-    client::{Client, ClientId, Fate},
+    client::{Class, Client, ClientId, Fate},
     eviction::{self, Outcome},
     latency::Event,
     metrics::Published,
@@ -104,6 +104,9 @@ fn look_after_clients(node: &mut Node, from: ClientId, hz: u32, now: Millis) -> 
     for client in node.clients.from(from).take(share.max(CLIENTS_PER_ROUND_MIN)) {
         looked_at += 1;
         last = Some(client.id);
+        if client.class.get() != Class::Normal {
+            continue;
+        }
         let mut since = client.over_soft_limit.get();
         let over = is_over_limit(node.bounds.output.normal, client.output_bytes.get(), &mut since, now);
         client.over_soft_limit.set(since);

@@ -43,6 +43,7 @@ mod memory;
 mod node;
 mod replication;
 mod slow_log;
+mod snapshot;
 mod statistics;
 mod transaction;
 

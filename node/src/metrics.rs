@@ -5,7 +5,7 @@
 //! [`ROWS`]; the values of a round are published one by one, so two metrics of one scrape may be of neighbouring rounds.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
@@ -18,7 +18,7 @@ use slotway_cluster::{Database, slot::DATABASES};
 use slotway_commands::{Id, table::COMMANDS};
 use slotway_config::Key;
 
-use crate::{call::Millis, node::Node};
+use crate::{call::Millis, node::Node, replication::report};
 
 /// How a number moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,18 +39,20 @@ use Kind::{Counter, Gauge};
 
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
-    Row { name: "redis_blocked_clients", help: "Clients whose command waits", kind: Gauge, value: |node, _| as_u64(node.clients.iter().filter(|client| client.is_paused.get()).count()) },
+    Row { name: "redis_blocked_clients", help: "Clients whose command waits", kind: Gauge, value: |node, _| as_u64(node.clients.iter().filter(|client| client.is_blocked()).count()) },
     Row { name: "redis_client_output_buffer_limit_disconnections_total", help: "Clients closed at client-output-buffer-limit", kind: Counter, value: |node, _| node.statistics.cut_for_output },
     Row { name: "redis_client_query_buffer_limit_disconnections_total", help: "Clients closed at client-query-buffer-limit", kind: Counter, value: |node, _| node.statistics.cut_for_input },
     Row { name: "redis_commands_processed_total", help: "Commands executed", kind: Counter, value: |node, _| node.statistics.commands },
     Row { name: "redis_config_maxclients", help: "The setting maxclients", kind: Gauge, value: |node, _| as_u64(node.bounds.clients_max) },
     Row { name: "redis_connected_clients", help: "Clients connected", kind: Gauge, value: |node, _| as_u64(node.clients.len()) },
+    Row { name: "redis_connected_slaves", help: "Replicas attached", kind: Gauge, value: |node, _| report::connected(node) },
     Row { name: "redis_connections_received_total", help: "Connections accepted", kind: Counter, value: |node, _| node.statistics.connections_received },
     Row { name: "redis_error_replies_total", help: "Error replies sent", kind: Counter, value: |node, _| node.statistics.errors },
     Row { name: "redis_evicted_keys_total", help: "Keys deleted because of maxmemory", kind: Counter, value: |node, _| node.keyspace.stats.evicted },
     Row { name: "redis_expired_keys_total", help: "Keys deleted because their time was up", kind: Counter, value: |node, _| node.keyspace.stats.expired },
     Row { name: "redis_keyspace_hits_total", help: "Look-ups that found a key", kind: Counter, value: |node, _| node.keyspace.stats.hits },
     Row { name: "redis_keyspace_misses_total", help: "Look-ups that found none", kind: Counter, value: |node, _| node.keyspace.stats.misses },
+    Row { name: "redis_master_repl_offset", help: "Bytes of the stream that replicas follow", kind: Gauge, value: |node, _| node.replication.offset.0 },
     Row { name: "redis_memory_max_bytes", help: "The setting maxmemory; 0: no limit", kind: Gauge, value: |node, _| node.settings.bytes(Key::Maxmemory) },
     Row { name: "redis_memory_used_bytes", help: "Memory given out by the allocator", kind: Gauge, value: |node, _| node.memory.last().allocated },
     Row { name: "redis_memory_used_peak_bytes", help: "Its greatest value", kind: Gauge, value: |node, _| node.memory.peak },
@@ -59,6 +61,7 @@ const ROWS: &[Row] = &[
     Row { name: "redis_net_output_bytes_total", help: "Bytes of replies", kind: Counter, value: |node, _| node.statistics.output_bytes },
     Row { name: "redis_rdb_changes_since_last_save", help: "Changes that are in memory only", kind: Gauge, value: |node, _| node.keyspace.stats.changes },
     Row { name: "redis_rejected_connections_total", help: "Connections refused at maxclients", kind: Counter, value: |node, _| node.statistics.connections_rejected },
+    Row { name: "redis_replication_backlog_bytes", help: "Bytes of the stream kept for replicas that come back", kind: Gauge, value: |node, _| node.replication.backlog.as_ref().map_or(0, |backlog| backlog.len()) },
     Row { name: "redis_start_time_seconds", help: "When the process started, seconds since 1970", kind: Gauge, value: |node, _| node.started_at.0 / 1000 },
     Row { name: "redis_up", help: "1 while the node serves", kind: Gauge, value: |_, _| 1 },
     Row { name: "redis_uptime_in_seconds", help: "Seconds since the start", kind: Gauge, value: |node, now| now.0.saturating_sub(node.started_at.0) / 1000 },
@@ -80,6 +83,9 @@ pub(crate) struct Published {
     expiring_keys: [AtomicU64; DATABASE_COUNT],
     /// By [`Id`].
     calls: Vec<AtomicU64>,
+    /// Replicas and how far each is behind. They come and go, so this alone takes a lock, for as long as it takes to
+    /// write a few numbers.
+    lags: Mutex<Vec<(String, u64)>>,
 }
 
 impl Default for Published {
@@ -89,6 +95,7 @@ impl Default for Published {
             keys: Default::default(),
             expiring_keys: Default::default(),
             calls: (0..Id::COUNT).map(|_| AtomicU64::new(0)).collect(),
+            lags: Mutex::default(),
         }
     }
 }
@@ -106,6 +113,9 @@ impl Published {
         for (row, uses) in node.statistics.uses() {
             self.calls[row.id.index()].store(uses.calls, Relaxed);
         }
+        let mut lags = self.lags.lock().unwrap_or_else(PoisonError::into_inner);
+        lags.clear();
+        lags.extend(report::lags(node));
     }
 }
 
@@ -125,6 +135,8 @@ struct NodeCollector {
 
 const KEYS: (&str, &str) = ("redis_db_keys", "Keys of a database");
 const CALLS: (&str, &str) = ("redis_commands_total", "Executions of a command");
+const LAGS: (&str, &str) =
+    ("slotway_node_replication_lag_bytes", "Bytes of the stream that a replica has not acknowledged");
 const EXPIRING_KEYS: (&str, &str) = ("redis_db_keys_expiring", "Keys of a database that have a deadline");
 
 impl NodeCollector {
@@ -139,6 +151,7 @@ impl NodeCollector {
             descriptions.push(describe(name, help, &["db"]));
         }
         descriptions.push(describe(CALLS.0, CALLS.1, &["cmd"]));
+        descriptions.push(describe(LAGS.0, LAGS.1, &["replica"]));
         NodeCollector { published, descriptions }
     }
 }
@@ -165,6 +178,10 @@ impl Collector for NodeCollector {
         let used = calls.filter(|(_, calls)| *calls > 0);
         let metrics = used.map(|(row, calls)| metric(Counter, calls, Some(("cmd", row.name.to_owned()))));
         families.push(family(CALLS, Counter, metrics.collect()));
+        let lags = self.published.lags.lock().unwrap_or_else(PoisonError::into_inner);
+        let metrics =
+            lags.iter().map(|(replica, lag)| metric(Gauge, *lag, Some(("replica", replica.clone()))));
+        families.push(family(LAGS, Gauge, metrics.collect()));
         families
     }
 }
@@ -240,6 +257,10 @@ mod tests {
         let keys = families.iter().find(|family| family.name() == "redis_db_keys").unwrap();
         assert_eq!(keys.get_metric().len(), DATABASE_COUNT);
         assert!(keys.get_metric().iter().any(|metric| metric.get_gauge().get_value() == 42.0));
-        assert_eq!(families.len(), ROWS.len() + 2, "a command that was never called has no line");
+        assert_eq!(
+            families.len(),
+            ROWS.len() + 2,
+            "a command that was never called has no line, nor has a replica"
+        );
     }
 }

@@ -83,6 +83,7 @@ impl Node {
         let placement = membership.adopted().map(|adopted| adopted.topology.placement.clone());
         let placement = placement.unwrap_or_default();
         let keyspace = Keyspace::new(placement, identity.scan_seed, bounds::of_keyspace(&settings));
+        let replication = Replication::new(HistoryId::from_random(identity::random()), &settings);
         let mut node = Node {
             keyspace,
             clients: Clients::default(),
@@ -103,7 +104,7 @@ impl Node {
             persistence: Persistence::new(now),
             exceeded: Exceeded::default(),
             identity,
-            replication: Replication::new(HistoryId::from_random(identity::random())),
+            replication,
             secret,
             port,
             started_at: now,
@@ -202,6 +203,7 @@ impl Node {
     pub(crate) fn settings_changed(&mut self) {
         self.bounds = Bounds::of(&self.settings);
         self.keyspace.configure(bounds::of_keyspace(&self.settings));
+        self.follow_replication_settings();
         aof::adjust(self);
         let level = self.settings.text(Key::Loglevel);
         if let Some(told) = &self.log_level {

@@ -8,15 +8,23 @@ use slotway_cluster::{
     Epoch,
     replication::{HistoryId, Lineage, Offset},
 };
+use slotway_config::Settings;
 
-use self::backlog::Backlog;
+use self::{backlog::Backlog, primary::Primary};
 
-#[allow(dead_code, reason = "its readers and writers come with the next changes")]
 mod backlog;
+
+mod introduction;
+pub(crate) mod link;
+pub(crate) mod primary;
+pub(crate) mod report;
+
+pub(crate) use introduction::{Asked, Introduction};
+pub(crate) use link::Handed;
+pub(crate) use primary::waiter;
 
 /// The stream that this node makes or follows.
 #[derive(Debug)]
-#[allow(dead_code, reason = "its readers and writers come with the next changes")]
 pub(crate) struct Replication {
     /// The stream's names.
     pub(crate) lineage: Lineage,
@@ -25,16 +33,18 @@ pub(crate) struct Replication {
     pub(crate) offset: Offset,
     /// Its last bytes; there are none until somebody wants them.
     pub(crate) backlog: Option<Backlog>,
+    /// The end that sends it to replicas.
+    pub(crate) primary: Primary,
 }
 
-#[allow(dead_code, reason = "its readers and writers come with the next changes")]
 impl Replication {
     /// Of a node that begins a stream of its own.
-    pub(crate) fn new(history: HistoryId) -> Replication {
+    pub(crate) fn new(history: HistoryId, settings: &Settings) -> Replication {
         Replication {
             lineage: Lineage::new(history, Epoch::default(), Offset::default()),
             offset: Offset::default(),
             backlog: None,
+            primary: Primary::new(settings),
         }
     }
 

@@ -25,6 +25,7 @@ use crate::{
     metrics::Published,
     node::{self, Node},
     persistence::aof,
+    replication,
     thread::Thread,
 };
 
@@ -171,6 +172,7 @@ fn run(
         background.spawn_local(aof::run(Rc::clone(&thread)));
         background.spawn_local(housekeeping::run(Rc::clone(&thread), published));
         background.spawn_local(connection::run_waves(Rc::clone(&thread)));
+        background.spawn_local(replication::primary::run(Rc::clone(&thread)));
         tracing::info!(port, "ready to accept connections on port {port}");
         let tasks = serve(Rc::clone(&thread), acceptor, orders, &mut background).await;
         drain(&thread, tasks).await;
@@ -282,6 +284,9 @@ async fn drain(thread: &Rc<Thread>, mut connections: JoinSet<()>) {
     let patience = {
         let node = &mut *thread.node.borrow_mut();
         node.unpause();
+        node.give_up_waits();
+        node.ask_for_last_acks();
+        thread.deliver(node);
         for client in node.clients.iter() {
             client.decide(Fate::Finish);
         }

@@ -27,6 +27,17 @@ pub(crate) struct Uses {
     pub(crate) nanos: u64,
 }
 
+/// How replicas came to follow.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Syncs {
+    /// Were to be sent everything.
+    pub(crate) full: u64,
+    /// Went on where they had stopped.
+    pub(crate) partial: u64,
+    /// Wanted to and could not.
+    pub(crate) refused: u64,
+}
+
 /// All counters since the start, or since CONFIG RESETSTAT.
 #[derive(Debug)]
 pub(crate) struct Statistics {
@@ -43,6 +54,10 @@ pub(crate) struct Statistics {
     pub(crate) cut_for_idling: u64,
     /// Closed because of `maxmemory-clients`.
     pub(crate) evicted_clients: u64,
+    /// Of `output_bytes` and `input_bytes`: to and from replicas.
+    pub(crate) replica_output_bytes: u64,
+    pub(crate) replica_input_bytes: u64,
+    pub(crate) syncs: Syncs,
     pub(crate) broken_protocols: u64,
     pub(crate) denied_logins: u64,
     /// Greatest number of clients' bytes that waited at once for one client.
@@ -72,6 +87,9 @@ impl Statistics {
             cut_for_input: 0,
             cut_for_idling: 0,
             evicted_clients: 0,
+            replica_output_bytes: 0,
+            replica_input_bytes: 0,
+            syncs: Syncs::default(),
             broken_protocols: 0,
             denied_logins: 0,
             output_bytes_peak: 0,

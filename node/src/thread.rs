@@ -15,6 +15,7 @@ const GARBAGE_MAX: usize = 1024;
 /// The same whole units to each listener: one line for each.
 fn hand_on(node: &mut Node, bytes: &[u8]) {
     aof::append(node, bytes);
+    node.feed_replicas(bytes);
     #[cfg(test)]
     node.handed_on.extend_from_slice(bytes);
 }
@@ -58,6 +59,9 @@ impl Thread {
         if let Some(bytes) = node.keyspace.feed.take() {
             hand_on(node, &bytes);
             node.keyspace.feed.give_back(bytes);
+        }
+        if node.replication.primary.has_asides() {
+            node.feed_asides();
         }
     }
 

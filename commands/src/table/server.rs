@@ -125,16 +125,17 @@ pub(crate) const ROWS: &[Command] = &[
     command(Id::ModuleUnload, "module|unload", 3, "4.0.0").flags(&[Admin, Noscript, NoAsyncLoading])
         .proxy(Refused(ONE_NODE)),
     command(Id::Monitor, "monitor", 1, "1.0.0").flags(&[Admin, Noscript, Loading, Stale]).proxy(Leased),
-    command(Id::Psync, "psync", -3, "2.8.0").flags(&[Admin, Noscript, NoAsyncLoading, NoMulti]).proxy(Refused(STREAM)),
+    command(Id::Psync, "psync", -3, "2.8.0").flags(&[Admin, Noscript, NoAsyncLoading, NoMulti]).proxy(Refused(STREAM))
+        .here(),
     command(Id::Replconf, "replconf", -1, "3.0.0").flags(&[Admin, Noscript, Loading, Stale, AllowBusy])
-        .proxy(Refused(STREAM)),
+        .proxy(Refused(STREAM)).here(),
     command(Id::Replicaof, "replicaof", 3, "5.0.0").flags(&[Admin, Noscript, Stale, NoAsyncLoading])
         .proxy(Refused(TOPOLOGY)),
     command(Id::RestoreAsking, "restore-asking", -4, "3.0.0").flags(&[Write, Denyoom, Asking])
         .acl(&[Category::Keyspace, Category::Dangerous]).keys(&[key(1, &[Ow, Update])]).proxy(Refused(ONE_NODE))
         .replay(Kept).here(),
     command(Id::Role, "role", 1, "2.8.12").flags(&[Noscript, Loading, Stale, Fast])
-        .acl(&[Category::Admin, Category::Dangerous]),
+        .acl(&[Category::Admin, Category::Dangerous]).here(),
     command(Id::Save, "save", 1, "1.0.0").flags(&[Admin, Noscript, NoAsyncLoading, NoMulti])
         .proxy(EveryShard(MergeRule::AllOk)),
     command(Id::Shutdown, "shutdown", -1, "1.0.0").flags(&[Admin, Noscript, Loading, Stale, NoMulti, AllowBusy])
@@ -154,6 +155,7 @@ pub(crate) const ROWS: &[Command] = &[
         .proxy(EveryShard(MergeRule::AllOk)).here(),
     command(Id::Swapdb, "swapdb", 3, "4.0.0").flags(&[Write, Fast]).acl(&[Category::Keyspace, Category::Dangerous])
         .proxy(Refused(DATABASES)).replay(Same).here(),
-    command(Id::Sync, "sync", 1, "1.0.0").flags(&[Admin, Noscript, NoAsyncLoading, NoMulti]).proxy(Refused(STREAM)),
+    command(Id::Sync, "sync", 1, "1.0.0").flags(&[Admin, Noscript, NoAsyncLoading, NoMulti]).proxy(Refused(STREAM))
+        .here(),
     command(Id::Time, "time", 1, "2.6.0").flags(&[Loading, Stale, Fast]).tips(&["nondeterministic_output"]).here(),
 ];

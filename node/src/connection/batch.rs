@@ -5,11 +5,11 @@
 //! are asked for at once and arrive together. (Small reads of several clients become a group, too: [`super::wave`].)
 
 use slotway_commands::{Command, Id, keys, lookup, row::Group};
-use slotway_resp::{Parser, ProtocolError, RequestAt};
+use slotway_resp::{Parser, ProtocolError, RequestAt, write};
 
 use crate::{
     call::Millis,
-    client::{Client, Fate, Standing},
+    client::{Blocked, Client, Fate, Standing},
     connection::{TURN_OUTPUT_BYTES, TURN_REQUESTS_MAX},
     desk::{Desk, GROUP, Looked},
     execute::{Found, execute},
@@ -155,6 +155,9 @@ impl Run<'_> {
         output: &mut Vec<u8>,
         first_reply: usize,
     ) -> Flow {
+        if client.blocked.get() != Blocked::No {
+            return go_on(client, output);
+        }
         let row = looked.row;
         if self.node.is_holding() && row.is_some_and(|row| self.node.holds(client, row, self.now)) {
             client.is_paused.set(true);
@@ -169,6 +172,9 @@ impl Run<'_> {
         };
         let request = self.parser.request(self.bytes, looked.at);
         execute(self.node, client, request, Found { row, places }, self.now, output);
+        if client.blocked.get() == Blocked::Waiting {
+            return Flow::Wait;
+        }
         if let Some(row) = row {
             client.last_command.set(Some(row.id));
             self.moved |= moves_keys(row);
@@ -176,10 +182,22 @@ impl Run<'_> {
         if timing::is_stale(self.node) {
             self.now = node::now();
         }
-        let closing = matches!(client.fate.get(), Fate::CloseAfterReply | Fate::CloseNow);
+        let closing = matches!(client.fate.get(), Fate::CloseAfterReply | Fate::CloseNow | Fate::Departs);
         let replies = output.len() - first_reply + self.node.splices.bytes_from(first_reply);
         if closing || replies >= TURN_OUTPUT_BYTES { Flow::Stop } else { Flow::On }
     }
+}
+
+/// The request at the front is the one in which the client was blocked.
+#[cold]
+fn go_on(client: &Client, output: &mut Vec<u8>) -> Flow {
+    let Blocked::Answered(replicas) = client.blocked.get() else { return Flow::Wait };
+    client.blocked.set(Blocked::No);
+    let start = output.len();
+    write::integer(output, i64::try_from(replicas).unwrap_or(i64::MAX));
+    client.drop_unwanted(start, output);
+    client.next_reply();
+    Flow::On
 }
 
 /// Whether keys that were looked up before it may lie elsewhere behind it. An EXEC may have run a SWAPDB; a member may

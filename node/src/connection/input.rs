@@ -37,6 +37,9 @@ const SMALL_READ_BYTES: usize = 2048;
 /// Room that a read finds at least.
 const READ_ROOM_BYTES: usize = INPUT_BYTES / 2;
 
+/// Room that a read behind a waiting request finds at least: most clients send nothing there.
+const READ_AHEAD_BYTES: usize = 256;
+
 /// What has arrived and is not executed yet.
 pub(super) struct Rest {
     pub(super) bytes: Vec<u8>,
@@ -60,6 +63,25 @@ impl Connection {
             }
             rest => self.read_into_shared_buffer(me, thread, context, rest),
         }
+    }
+
+    /// Reads what comes behind a request that waits, so that a client that has gone is seen to have gone.
+    pub(super) fn read_ahead(&mut self, thread: &Thread, context: &mut Context<'_>) -> Result<Step, End> {
+        let Some(rest) = &mut self.rest else { return Ok(Step::Sleep) };
+        loop {
+            rest.bytes.reserve(READ_AHEAD_BYTES);
+            match read(&mut self.stream, thread, context, &mut rest.bytes) {
+                Poll::Pending => break,
+                Poll::Ready(read) => read?,
+            }
+            let node = &mut *thread.node.borrow_mut();
+            if rest.bytes.len() > node.bounds.input_bytes_max {
+                node.statistics.cut_for_input += 1;
+                return Err(End::InputLimit);
+            }
+        }
+        self.client.input_bytes.set(rest.bytes.len());
+        Ok(Step::Sleep)
     }
 
     /// Reads behind the beginning of a large request.

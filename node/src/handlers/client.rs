@@ -8,7 +8,7 @@ use slotway_resp::write;
 use super::connection::{SYNTAX, bad_subcommand, integer};
 use crate::{
     call::{Done, Millis, Refusal},
-    client::{Client, ClientId, Fate, Replies, Standing},
+    client::{Class, Client, ClientId, Fate, Replies, Standing},
     membership::MEMBER,
     pause::Pause,
     server_call::ServerCall,
@@ -38,9 +38,9 @@ pub(crate) fn list(call: &mut ServerCall<'_>) -> Done {
     match request.get(2) {
         None => call.node.clients.iter().for_each(|client| describe(client)),
         Some(option) if option.eq_ignore_ascii_case(b"TYPE") && request.len() == 4 => {
-            if is_normal(request.word(3))? {
-                call.node.clients.iter().for_each(|client| describe(client));
-            }
+            let class = class(request.word(3))?;
+            let of_class = call.node.clients.iter().filter(|client| Some(client.class.get()) == class);
+            of_class.for_each(|client| describe(client));
         }
         Some(option) if option.eq_ignore_ascii_case(b"ID") && request.len() > 3 => {
             let ids = request.words().skip(3).map(|word| client_id(word).ok_or("ERR Invalid client ID"));
@@ -54,11 +54,12 @@ pub(crate) fn list(call: &mut ServerCall<'_>) -> Done {
     Ok(())
 }
 
-/// Whether ordinary clients are of this type; the others do not exist yet.
-fn is_normal(kind: &[u8]) -> Result<bool, Refusal> {
+/// The clients of this type; None: there are none of it.
+fn class(kind: &[u8]) -> Result<Option<Class>, Refusal> {
     match kind.to_ascii_lowercase().as_slice() {
-        b"normal" => Ok(true),
-        b"master" | b"replica" | b"slave" | b"pubsub" => Ok(false),
+        b"normal" => Ok(Some(Class::Normal)),
+        b"replica" | b"slave" => Ok(Some(Class::Replica)),
+        b"master" | b"pubsub" => Ok(None),
         _ => Err(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(kind)).into()),
     }
 }
@@ -214,7 +215,8 @@ struct Filter {
     peer: Option<String>,
     local: Option<String>,
     user: Option<&'static str>,
-    normal: Option<bool>,
+    /// Within: none are of the type that was asked for.
+    class: Option<Option<Class>>,
     /// The client that asks is spared.
     skip_me: bool,
 }
@@ -227,7 +229,7 @@ impl Filter {
             && self
                 .user
                 .is_none_or(|user| client.standing.get() != Standing::Stranger && client.user() == user)
-            && self.normal.unwrap_or(true)
+            && self.class.is_none_or(|class| class == Some(client.class.get()))
             && !(self.skip_me && client.id == me.id)
     }
 }
@@ -258,7 +260,7 @@ fn parse_filter(call: &ServerCall<'_>) -> Result<Filter, Refusal> {
         let text = || String::from_utf8_lossy(value).into_owned();
         match name.to_ascii_lowercase().as_slice() {
             b"id" => filter.id = Some(client_id(value).ok_or("ERR client-id should be greater than 0")?),
-            b"type" => filter.normal = Some(is_normal(value)?),
+            b"type" => filter.class = Some(class(value)?),
             b"addr" => filter.peer = Some(text()),
             b"laddr" => filter.local = Some(text()),
             b"user" => {

@@ -12,6 +12,9 @@ use slotway_cluster::replication::{Offset, Range};
 /// Bytes of a block: what a socket takes at once, more or less.
 const BLOCK_BYTES: usize = 32 * 1024;
 
+/// Memory beyond what is asked for: blocks are kept whole, and one is spare.
+pub(crate) const SLACK_BYTES: u64 = 2 * 32 * 1024;
+
 /// The stream's last bytes.
 #[derive(Debug)]
 pub(crate) struct Backlog {

@@ -34,7 +34,6 @@ use super::{
 use crate::{
     client::{Class, Client, Fate},
     node,
-    output::Output,
     thread::Thread,
 };
 use inbox::{Inbox, Said};
@@ -50,8 +49,6 @@ pub(crate) struct Handed {
     pub(crate) client: Rc<Client>,
     /// What came behind PSYNC.
     pub(crate) unread: Vec<u8>,
-    /// Replies to what came before.
-    pub(crate) output: Output,
 }
 
 /// Why a link ends.
@@ -71,7 +68,7 @@ enum End {
 
 /// Serves a replica until its link ends.
 pub(crate) async fn serve(handed: Handed, thread: &Rc<Thread>) {
-    let Handed { stream, client, unread, output } = handed;
+    let Handed { stream, client, unread } = handed;
     let attached = {
         let node = &mut *thread.node.borrow_mut();
         thread.deliver(node);
@@ -90,7 +87,7 @@ pub(crate) async fn serve(handed: Handed, thread: &Rc<Thread>) {
     let Some(link) = attached else { return };
     tracing::info!(peer = %client.peer, id = client.id.0, asked = ?link.introduction.asked, "a replica asks for the stream");
     let mut served = Served { stream, link, inbox: Inbox::new(unread), sent: Offset::default(), thread };
-    let end = served.run(output).await;
+    let end = served.run().await;
     let link = &served.link;
     match end {
         End::Rogue(words) => {
@@ -116,9 +113,8 @@ struct Served<'t> {
 }
 
 impl Served<'_> {
-    async fn run(&mut self, mut output: Output) -> End {
-        let replies = output.take();
-        match self.bring_up(&replies).await {
+    async fn run(&mut self) -> End {
+        match self.bring_up().await {
             Ok(true) => self.follow().await,
             Ok(false) => End::Done,
             Err(end) => end,
@@ -126,8 +122,7 @@ impl Served<'_> {
     }
 
     /// Everything before the stream. False: the replica wants no stream.
-    async fn bring_up(&mut self, replies: &[u8]) -> Result<bool, End> {
-        self.send(replies).await?;
+    async fn bring_up(&mut self) -> Result<bool, End> {
         if let Order::Resume(from) = self.link.order.take() {
             let text = {
                 let lineage = &self.thread.node.borrow().replication.lineage;
@@ -265,12 +260,13 @@ impl Served<'_> {
     /// Whether it has told that it holds everything, or will tell nothing and was sent everything.
     fn holds_all(&self) -> bool {
         let replication = &self.thread.node.borrow().replication;
-        let held = replication.primary.replica(self.link.id).map_or(replication.offset, |replica| {
-            match self.link.introduction.asked {
-                Some(Asked::Sync) => replica.sent,
-                _ => replica.acked,
-            }
-        });
+        let held =
+            replication.primary.replica(self.link.id).map_or(replication.offset, |replica| {
+                match self.link.introduction.asked {
+                    Some(Asked::Sync) => replica.sent,
+                    _ => replica.acked,
+                }
+            });
         held >= replication.offset
     }
 

@@ -82,9 +82,9 @@ impl Primary {
     }
 
     /// Attached replicas, in the order in which they connected.
-    pub(crate) fn replicas(&self) -> impl Iterator<Item = (&Replica, &Link)> {
-        let known = |replica: &'_ Replica| Some((replica, &**self.links.get(&replica.link)?));
-        self.machine.replicas().iter().filter_map(known)
+    pub(crate) fn replicas(&self) -> impl Iterator<Item = (&Replica, &Link)> + Clone {
+        let known = self.machine.replicas().iter();
+        known.filter_map(|replica| Some((replica, &**self.links.get(&replica.link)?)))
     }
 
     pub(crate) fn replica(&self, link: LinkId) -> Option<&Replica> {
@@ -155,6 +155,9 @@ impl Node {
         let backlog = replication.backlog.as_ref().map(|backlog| backlog.range());
         let lineage = replication.lineage.clone();
         self.tell_primary(Event::Attached { link: id, name, acks, wanted, lineage: &lineage, backlog });
+        if link.order.get() == Order::Synchronise {
+            self.statistics.syncs.full += 1;
+        }
         Some(link)
     }
 

@@ -1,13 +1,20 @@
 //! What each field of INFO is on this node.
 
-use std::fs;
+use std::{fs, rc::Rc};
 
 use slotway_cluster::{Database, slot::DATABASES};
 use slotway_commands::info::{REDIS_VERSION, human};
 use slotway_config::Key;
 
 use crate::{
-    call::Millis, handlers::latency, memory::Reading, node::Node, persistence::aof, statistics::Uses,
+    call::Millis,
+    client::{Class, Client},
+    handlers::latency,
+    memory::Reading,
+    node::Node,
+    persistence::aof,
+    replication::report,
+    statistics::Uses,
 };
 
 /// Fields of things that this version does not have, or that are not in use: Redis's value for "none".
@@ -40,11 +47,8 @@ const NOT_IN_USE: &[(&str, &str)] = &[
     ("lazyfree_pending_objects", "0"),
     ("lazyfreed_objects", "0"),
     ("loading", "0"),
-    ("mem_clients_slaves", "0"),
     ("mem_cluster_links", "0"),
     ("mem_not_counted_for_evict", "0"),
-    ("mem_replication_backlog", "0"),
-    ("mem_total_replication_buffers", "0"),
     ("migrate_cached_sockets", "0"),
     ("module_fork_in_progress", "0"),
     ("module_fork_last_cow_size", "0"),
@@ -68,15 +72,10 @@ const NOT_IN_USE: &[(&str, &str)] = &[
     ("reply_buffer_expands", "0"),
     ("reply_buffer_shrinks", "0"),
     ("slave_expires_tracked_keys", "0"),
-    ("sync_full", "0"),
-    ("sync_partial_err", "0"),
-    ("sync_partial_ok", "0"),
     ("total_active_defrag_time", "0"),
     ("total_blocking_keys", "0"),
     ("total_blocking_keys_on_nokey", "0"),
     ("total_forks", "0"),
-    ("total_net_repl_input_bytes", "0"),
-    ("total_net_repl_output_bytes", "0"),
     ("tracking_clients", "0"),
     ("tracking_total_items", "0"),
     ("tracking_total_keys", "0"),
@@ -114,7 +113,7 @@ pub(super) struct Facts<'a> {
 impl<'a> Facts<'a> {
     pub(super) fn gather(node: &'a mut Node, now: Millis) -> Facts<'a> {
         let memory = node.memory.read();
-        let clients = || node.clients.iter();
+        let clients = || node.clients.iter().filter(|client| client.class.get() == Class::Normal);
         let bytes: usize = clients().map(|client| client.memory_bytes()).sum();
         Facts {
             now,
@@ -161,6 +160,7 @@ impl<'a> Facts<'a> {
                 let timed = statistics.uses().filter_map(|(row, _)| Some((row.id, statistics.histogram(row.id)?)));
                 timed.map(|(id, histogram)| latency::percentiles(id, histogram, percentiles)).collect()
             }
+            "slave*" => report::replicas(self.node),
             "errorstat_*" => {
                 let counts = self.node.statistics.errors_by_code();
                 counts.map(|(code, count)| (format!("errorstat_{code}"), format!("count={count}"))).collect()
@@ -172,6 +172,10 @@ impl<'a> Facts<'a> {
             }
             _ => Vec::new(),
         }
+    }
+
+    fn of_class(&self, class: Class) -> impl Iterator<Item = &Rc<Client>> {
+        self.node.clients.iter().filter(move |client| client.class.get() == class)
     }
 
     /// None: no keys.
@@ -220,9 +224,9 @@ impl<'a> Facts<'a> {
 
     fn clients(&self, name: &str) -> Option<String> {
         Some(match name {
-            "connected_clients" => self.node.clients.len().to_string(),
+            "connected_clients" => self.of_class(Class::Normal).count().to_string(),
             "blocked_clients" => {
-                self.node.clients.iter().filter(|client| client.is_paused.get()).count().to_string()
+                self.node.clients.iter().filter(|client| client.is_blocked()).count().to_string()
             }
             "maxclients" => self.node.bounds.clients_max.to_string(),
             "client_recent_max_input_buffer" => self.input_bytes_max.to_string(),
@@ -319,15 +323,7 @@ impl<'a> Facts<'a> {
             "master_host" => address?.0.to_owned(),
             "master_port" => address?.1.to_owned(),
             "master_link_status" if primary.is_some() => "down".into(),
-            "connected_slaves" => "0".into(),
-            "master_failover_state" => "no-failover".into(),
-            "master_replid" => self.node.replication.lineage.present().to_string(),
-            "master_replid2" => "0".repeat(40),
-            "master_repl_offset" => self.node.replication.offset.to_string(),
-            "repl_backlog_active" | "repl_backlog_first_byte_offset" | "repl_backlog_histlen" => "0".into(),
-            "second_repl_offset" => "-1".into(),
-            "repl_backlog_size" => self.node.settings.show(Key::ReplBacklogSize),
-            _ => return None,
+            _ => return report::field(self.node, name),
         })
     }
 

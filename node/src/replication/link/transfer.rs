@@ -89,19 +89,17 @@ impl Served<'_> {
     async fn send_marked(&mut self, snapshot: Snapshot, head: String) -> Result<(), End> {
         let mark = HistoryId::from_random(identity::random()).to_string();
         let head = format!("{head}$EOF:{mark}\r\n");
-        let (sink, mut pieces) = mpsc::channel(QUEUE_PIECES);
-        let thread = self.thread;
-        let sends = async {
-            self.send(head.as_bytes()).await?;
+        let (sink, mut pieces) = mpsc::channel::<Vec<u8>>(QUEUE_PIECES);
+        let (thread, this) = (self.thread, &mut *self);
+        let sends = async move {
+            this.send(head.as_bytes()).await?;
             while let Some(piece) = pieces.recv().await {
-                self.send(&piece).await?;
+                this.send(&piece).await?;
             }
-            // Otherwise a snapshot would be made that nobody takes.
-            pieces.close();
             Ok(())
         };
-        // The end of the one is the end of the other: whichever fails closes the queue between them.
-        let (taken, sent) = tokio::join!(snapshot.run(thread, sink), hold(sends));
+        // Each holds its end of the queue between them, so whichever fails ends the other.
+        let (taken, sent) = tokio::join!(snapshot.run(thread, sink), sends);
         sent?;
         taken.map_err(no_snapshot)?;
         self.send(mark.as_bytes()).await
@@ -112,17 +110,17 @@ impl Served<'_> {
         let path = self.file_path();
         let mut file = open_unnamed(path).await.map_err(no_file)?;
         let (sink, mut pieces) = mpsc::channel::<Vec<u8>>(QUEUE_PIECES);
-        let thread = self.thread;
-        let writes = async {
+        let (thread, this, into) = (self.thread, &mut *self, &mut file);
+        let writes = async move {
             let mut bytes = 0;
-            while let Some(piece) = self.next_or_keep_alive(&mut pieces).await? {
-                file.write_all(&piece).await.map_err(no_file)?;
+            while let Some(piece) = this.next_or_keep_alive(&mut pieces).await? {
+                into.write_all(&piece).await.map_err(no_file)?;
                 bytes += piece.len();
             }
-            file.rewind().await.map_err(no_file)?;
+            into.rewind().await.map_err(no_file)?;
             Ok(bytes)
         };
-        let (taken, written) = tokio::join!(snapshot.run(thread, sink), hold(writes));
+        let (taken, written) = tokio::join!(snapshot.run(thread, sink), writes);
         let bytes = written?;
         taken.map_err(no_snapshot)?;
         self.tell(Event::Moved { link: self.link.id });
@@ -158,11 +156,6 @@ impl Served<'_> {
     }
 }
 
-/// Drops what `future` holds when it is through, and not when those beside it are.
-async fn hold<T>(future: impl Future<Output = T>) -> T {
-    future.await
-}
-
 /// A file that goes with whoever holds it open.
 async fn open_unnamed(path: PathBuf) -> io::Result<File> {
     let file = File::options().read(true).write(true).create_new(true).open(&path).await?;
@@ -177,6 +170,8 @@ fn no_file(error: io::Error) -> End {
 fn no_snapshot(broken: Broken) -> End {
     End::NoSnapshot(match broken {
         Broken::SinkGone => "nobody takes it any more".to_owned(),
-        Broken::TooMuchSetAside => "clients overwrite more than snapshot-memory-max holds until it is sent".to_owned(),
+        Broken::TooMuchSetAside => {
+            "clients overwrite more than snapshot-memory-max holds until it is sent".to_owned()
+        }
     })
 }
