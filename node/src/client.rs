@@ -12,14 +12,13 @@ use std::{
     task::Waker,
 };
 
-use slotway_cluster::Database;
+use slotway_cluster::{Database, replication::Offset};
 use slotway_commands::Id;
 use slotway_link::End;
 use slotway_resp::Version;
 
 use crate::{
-    call::Millis, feed::Position, keyspace::Keyspace, membership::Reads, replication::Introduction,
-    transaction::Transaction,
+    call::Millis, keyspace::Keyspace, membership::Reads, replication::Introduction, transaction::Transaction,
 };
 
 /// The number that CLIENT ID answers: never used twice in the life of a process.
@@ -112,8 +111,8 @@ pub(crate) struct Client {
     pub(crate) fate: Cell<Fate>,
     pub(crate) class: Cell<Class>,
     pub(crate) blocked: Cell<Blocked>,
-    /// Everything fed up to here it may have seen; kept while somebody listens.
-    pub(crate) seen: Cell<Position>,
+    /// How far the stream had come when its last request had run; kept while somebody listens.
+    pub(crate) seen: Cell<Offset>,
     /// What it says of itself with REPLCONF, and what it asks for.
     pub(crate) introduction: RefCell<Option<Box<Introduction>>>,
     pub(crate) no_evict: Cell<bool>,

@@ -218,7 +218,7 @@ fn feed(
     }
     if !client.transaction.is_executing() {
         node.keyspace.feed.end_unit();
-        client.seen.set(node.keyspace.feed.position());
+        client.seen.set(node.executed_offset());
     }
 }
 

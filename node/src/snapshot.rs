@@ -1,21 +1,56 @@
-//! placeholder until the real one arrives
-use crate::{node::Node, thread::Thread};
+//! One snapshot: a walk over the keyspace, as a whole RDB stream, into whatever takes it.
 use tokio::sync::mpsc;
+
+use crate::{
+    keyspace::{Progress, Scope, WalkId},
+    node::{self, Node},
+    rdb::{self, Checksum, write},
+    thread::Thread,
+};
 pub(crate) const QUEUE_PIECES: usize = 8;
 pub(crate) enum Aim {
     Replica,
 }
+#[allow(dead_code, reason = "temporary")]
 pub(crate) enum Broken {
     SinkGone,
     TooMuchSetAside,
 }
 pub(crate) struct Taken;
-pub(crate) struct Snapshot;
-impl Snapshot {
-    pub(crate) fn begin(_: &mut Node, _: Aim, _: &[(&str, &[u8])]) -> Option<Snapshot> {
-        None
+pub(crate) struct Snapshot {
+    walk: WalkId,
+    head: Vec<u8>,
+    checksum: Checksum,
+}
+struct Leave<'t>(&'t Thread, WalkId);
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.node.borrow_mut().keyspace.end_walk(self.1);
     }
-    pub(crate) async fn run(self, _: &Thread, _: mpsc::Sender<Vec<u8>>) -> Result<Taken, Broken> {
-        Err(Broken::SinkGone)
+}
+impl Snapshot {
+    pub(crate) fn begin(node: &mut Node, _: Aim, facts: &[(&str, &[u8])]) -> Option<Snapshot> {
+        let form = rdb::Form::new(true, &node.keyspace.settings, node::now());
+        let walk = node.keyspace.begin_walk(Scope::All, form)?;
+        let mut head = Vec::new();
+        write::header(&mut head, facts);
+        Some(Snapshot { walk, head, checksum: Checksum::new() })
+    }
+    pub(crate) async fn run(self, thread: &Thread, sink: mpsc::Sender<Vec<u8>>) -> Result<Taken, Broken> {
+        let Snapshot { walk, head, mut checksum } = self;
+        let _leave = Leave(thread, walk);
+        let mut piece = head;
+        loop {
+            let Ok(place) = sink.reserve().await else { return Err(Broken::SinkGone) };
+            let progress = thread.node.borrow_mut().keyspace.walk(walk, &mut piece, 64 * 1024);
+            checksum.update(&piece);
+            if progress == Progress::Ended {
+                write::end(&mut piece, Some(checksum));
+                place.send(piece);
+                return Ok(Taken);
+            }
+            place.send(std::mem::take(&mut piece));
+            tokio::task::yield_now().await;
+        }
     }
 }

@@ -120,10 +120,10 @@ pub(crate) fn wait(call: &mut ServerCall<'_>) -> Done {
     let millis = u64::try_from(millis).map_err(|_| errors::TIMEOUT_NEGATIVE)?;
     let client = call.client;
     let is_executing = client.transaction.is_executing();
-    let offset = call.node.offset_at(match client.standing.get() {
-        Standing::Member if !is_executing => call.node.keyspace.feed.position(),
+    let offset = match client.standing.get() {
+        Standing::Member if !is_executing => call.node.executed_offset(),
         Standing::Member | Standing::User | Standing::Stranger => client.seen.get(),
-    });
+    };
     let holders = call.node.replication.primary.machine().holders(offset);
     if holders >= wanted || is_executing {
         write::integer(call.out, i64::try_from(holders).unwrap_or(i64::MAX));

@@ -23,7 +23,7 @@ use super::introduction::{Asked, Introduction};
 use crate::{
     client::{Blocked, Client, ClientId, Fate},
     condition::Trouble,
-    feed::{Listener, Position},
+    feed::Listener,
     identity,
     node::Node,
     thread::Thread,
@@ -183,6 +183,7 @@ impl Node {
 
     /// Closes all links of replicas: the stream they follow is another from here on, or has another name, which they learn
     /// when they come back.
+    #[allow(dead_code, reason = "comes into use with REPLICAOF")]
     pub(crate) fn cut_replicas(&mut self) {
         for link in self.replication.primary.links.values() {
             link.client.decide(Fate::CloseNow);
@@ -223,10 +224,12 @@ impl Node {
         }
     }
 
-    /// The stream's offset behind everything that was fed up to `position`, once it is handed on.
-    pub(crate) fn offset_at(&self, position: Position) -> Offset {
-        let (taken, offset) = (self.keyspace.feed.taken(), self.replication.offset);
-        Offset((offset.0 + position.0).saturating_sub(taken.0))
+    /// The stream's offset behind everything executed so far, once it is handed on: also what waits for the end of the turn
+    /// goes there before anything else does.
+    #[inline]
+    pub(crate) fn executed_offset(&self) -> Offset {
+        let feed = &self.keyspace.feed;
+        Offset(self.replication.offset.0 + (feed.position().0 - feed.taken().0))
     }
 
     fn perform(&mut self, effects: Vec<Effect>) {
