@@ -30,7 +30,7 @@ impl Drop for Leave<'_> {
 }
 impl Snapshot {
     pub(crate) fn begin(node: &mut Node, _: Aim, facts: &[(&str, &[u8])]) -> Option<Snapshot> {
-        let form = rdb::Form::new(true, &node.keyspace.settings, node::now());
+        let form = rdb::Form::new(&node.keyspace.settings, node::now());
         let walk = node.keyspace.begin_walk(Scope::All, form)?;
         let mut head = Vec::new();
         write::header(&mut head, facts);
