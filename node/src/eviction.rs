@@ -70,9 +70,14 @@ pub(crate) fn make_room(node: &mut Node, now: Millis) -> Outcome {
 
 fn is_above(node: &Node, now: Millis) -> bool {
     let limit = node.bounds.memory_bytes_max;
-    limit != 0
-        && node.pause.is_over(now)
-        && node.memory.used().saturating_sub(node.keyspace.garbage_bytes()) > limit
+    limit != 0 && node.pause.is_over(now) && counted(node) > limit
+}
+
+/// Memory in use, without what is about to be freed anyway, and what walks have set aside: an eviction adds to that, and
+/// would lead to the next.
+fn counted(node: &Node) -> u64 {
+    let uncounted = node.keyspace.garbage_bytes().saturating_add(node.keyspace.walk_bytes());
+    node.memory.used().saturating_sub(uncounted)
 }
 
 #[cold]

@@ -119,6 +119,8 @@ pub(crate) struct Keyspace {
     /// What keys past their deadline are to the request that runs.
     pub(crate) expired: Expired,
     seed: Seed,
+    /// In front of what they walk through: dropped first, so that nothing is set aside for them then.
+    walks: Walks,
     /// One per database, in order.
     contents: Vec<Contents>,
     random: Random,
@@ -126,7 +128,6 @@ pub(crate) struct Keyspace {
     /// For commands on several sets.
     pub(crate) index_room: set::IndexRoom,
     watches: Watches,
-    walks: Walks,
     /// The buffer of the large request that is being executed: see [`Keyspace::lend`].
     lent: Option<Arc<Vec<u8>>>,
     /// Where each run of slots that this node answers for ends: see [`scan`].

@@ -6,6 +6,7 @@ use slotway_cluster::slot::SLOTS;
 use slotway_cluster::{Database, Slot};
 
 use super::entry::Entry;
+use super::object;
 use super::part::NEVER;
 use super::seed::{Random, Seed};
 use super::table::{Merging, Table};
@@ -47,6 +48,9 @@ const LOOKS_PER_SAMPLE: usize = 8;
 
 /// Tables that are looked into to tell what all of them take.
 const OVERHEAD_LOOKS: usize = 16;
+
+/// Keys that are looked at to tell what all of them take.
+const VALUE_LOOKS: usize = 32;
 
 const GROUP_SLOTS: usize = 128;
 const GROUPS: usize = SLOTS as usize / GROUP_SLOTS;
@@ -323,6 +327,17 @@ impl Contents {
         });
         let parts = all.sum::<usize>() / OVERHEAD_LOOKS;
         Overhead { tables: self.tables().count() * per_table + parts, deadlines: self.wheel.bytes() }
+    }
+
+    /// About how many bytes keys and values take, judged by a few.
+    pub(super) fn value_bytes(&self, random: &mut Random) -> usize {
+        let (mut looked_at, mut bytes) = (0, 0);
+        self.sample(random, VALUE_LOOKS, &mut |_, entry| {
+            looked_at += 1;
+            bytes += object::bytes(entry, VALUE_LOOKS);
+        });
+        let keys = usize::try_from(self.keys).unwrap_or(usize::MAX);
+        usize::checked_div(bytes, looked_at).unwrap_or(0).saturating_mul(keys)
     }
 
     /// A key chosen by chance, each about equally likely.

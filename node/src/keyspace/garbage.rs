@@ -40,9 +40,14 @@ impl Garbage {
 
     pub(super) fn add_object(&mut self, mut object: Box<Object>) {
         if is_frozen(&mut object) {
+            let bytes = object.bytes(SAMPLES);
             match &mut *object {
                 Object::List(list) => list.hand_over(),
-                _ => return self.frozen.push(*object),
+                other => {
+                    let frozen = other.frozen_mut().and_then(|frozen| frozen.as_ref());
+                    frozen.iter().flat_map(|handles| handles.iter()).for_each(|one| one.keep_alone(bytes));
+                    return self.frozen.push(*object);
+                }
             }
         }
         if object.is_slow_to_drop() {

@@ -68,9 +68,16 @@ impl Keyspace {
         walks.go_on(id, contents, seed, garbage, out, bytes)
     }
 
-    /// About how much memory a walk keeps from being freed, beside the keyspace. Lists share what they have not changed.
+    /// About how much memory a walk keeps from being freed. Lists share what they have not changed: what of a list has
+    /// changed is not counted, but a list that was deleted is.
     pub(crate) fn set_aside_bytes(&self, id: WalkId) -> usize {
         self.walks.set_aside_bytes(id)
+    }
+
+    /// About what all walks together have set aside: it goes with them, whatever is evicted.
+    #[inline]
+    pub(crate) fn walk_bytes(&self) -> u64 {
+        if self.walks.is_on() { u64::try_from(self.walks.bytes()).unwrap_or(u64::MAX) } else { 0 }
     }
 
     /// To be called at a walk's end, or to give it up.

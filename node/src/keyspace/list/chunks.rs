@@ -88,7 +88,10 @@ impl Chunks {
 
     /// Gives the chunks to the walks that are not through with them, before the list is dropped.
     pub(in crate::keyspace) fn hand_over(&mut self) {
-        let mut handles = self.frozen.take().map(|handles| handles.take()).unwrap_or_default();
+        let Some(handles) = self.frozen.take() else { return };
+        let bytes = self.bytes(CHUNKS_LOOKED_AT);
+        handles.iter().for_each(|handle| handle.keep_alone(bytes));
+        let mut handles = handles.take();
         let last = handles.pop();
         for handle in handles {
             handle.keep_chunks(|from| self.chunks.iter_mut().skip(from).map(Chunk::share).collect());
@@ -308,6 +311,9 @@ impl Drop for Chunks {
         self.hand_over();
     }
 }
+
+/// A list's size is judged by so many chunks.
+const CHUNKS_LOOKED_AT: usize = 5;
 
 /// Redis merges no chunks after removals, and calls a list of two small ones a quicklist: so two stay two.
 const CHUNKS_KEPT: usize = 2;

@@ -36,6 +36,8 @@ pub(in crate::keyspace) struct Rest {
     pub(super) elements: VecDeque<Entry>,
     /// The chunks of a list that has changed, in order.
     pub(super) chunks: VecDeque<Chunk>,
+    /// Bytes of the collection itself, if nobody but walks has it any more.
+    alone_bytes: usize,
     held: Arc<Held>,
     seed: Seed,
 }
@@ -71,6 +73,7 @@ impl Handle {
             from: Some(0),
             elements: VecDeque::new(),
             chunks: VecDeque::new(),
+            alone_bytes: 0,
             held: Arc::clone(held),
             seed,
         };
@@ -82,12 +85,25 @@ impl Handle {
         self.rest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The collection was deleted: it is kept for the walk alone.
+    pub(in crate::keyspace) fn keep_alone(&self, bytes: usize) {
+        let mut rest = self.rest();
+        rest.alone_bytes += bytes;
+        rest.held.add(bytes);
+    }
+
     /// Keeps the chunks of a list from the one on that the walk has not taken yet.
     pub(in crate::keyspace) fn keep_chunks(&self, share: impl FnOnce(usize) -> VecDeque<Chunk>) {
         let mut rest = self.rest();
         if let Some(from) = rest.from.take() {
             rest.chunks = share(usize::try_from(from).unwrap_or(usize::MAX));
         }
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        self.held.give_back(self.alone_bytes);
     }
 }
 
@@ -107,6 +123,10 @@ impl Handles {
                 *frozen = None;
             }
         }
+    }
+
+    pub(in crate::keyspace) fn iter(&self) -> impl Iterator<Item = &Handle> {
+        self.0.iter()
     }
 
     pub(in crate::keyspace) fn ids(&self) -> impl Iterator<Item = FreezeId> {
@@ -137,7 +157,9 @@ impl Handles {
         start: u64,
         elements: impl Iterator<Item = &'e Entry> + Clone,
     ) {
-        for handle in self.0.iter().filter(|handle| version < handle.id.0) {
+        // Those whose walk is gone, as when the keyspace is dropped, need nothing.
+        let is_told = |handle: &&Handle| version < handle.id.0 && Arc::strong_count(&handle.rest) > 1;
+        for handle in self.0.iter().filter(is_told) {
             let mut rest = handle.rest();
             if rest.from.is_some_and(|from| from <= start) {
                 elements.clone().for_each(|element| rest.keep(element));
@@ -154,13 +176,13 @@ impl Handles {
 impl Rest {
     pub(super) fn keep(&mut self, element: &Entry) {
         let copy = object::copy(element).expect("an element is a string");
-        self.held.add(copy.allocated());
+        self.held.add(copy.allocated() + size_of::<Entry>());
         self.elements.push_back(copy);
     }
 
     pub(super) fn take_element(&mut self) -> Option<Entry> {
         let element = self.elements.pop_front()?;
-        self.held.give_back(element.allocated());
+        self.held.give_back(element.allocated() + size_of::<Entry>());
         Some(element)
     }
 }

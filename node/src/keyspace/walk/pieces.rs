@@ -9,7 +9,7 @@ use slotway_cluster::{Database, Slot};
 
 use super::Progress;
 use super::frozen::{FreezeId, Rest};
-use super::walks::{Estate, Position, Waiting, Walk};
+use super::walks::{COPY_BYTES, Estate, Position, Waiting, Walk};
 use crate::keyspace::contents::Contents;
 use crate::keyspace::entry::{Entry, Form, Value};
 use crate::keyspace::garbage::Garbage;
@@ -145,7 +145,7 @@ impl Pieces<'_> {
     /// Writes a key that was set aside.
     fn copied(&mut self, mut entry: Entry) {
         let form = self.walk.form;
-        self.walk.held.give_back(entry.allocated());
+        self.walk.held.give_back(entry.allocated() + COPY_BYTES);
         let Value::Object(Object::Text(text)) = entry.value() else {
             return write::record(self.out, &entry, form);
         };

@@ -28,7 +28,7 @@ use crate::keyspace::garbage::Garbage;
 use crate::keyspace::long_text::LongText;
 use crate::keyspace::object::{self, Object};
 use crate::keyspace::part::Part;
-use crate::keyspace::seed::Seed;
+use crate::keyspace::seed::{Random, Seed};
 use crate::keyspace::{Key, Place};
 use crate::rdb::Form;
 use crate::rdb::write::Kind;
@@ -46,9 +46,15 @@ pub(in crate::keyspace) struct Walks {
 #[derive(Default)]
 pub(super) struct Estate {
     /// Databases that were flushed.
-    detached: BTreeMap<DetachedId, Contents>,
+    detached: BTreeMap<DetachedId, Detached>,
     /// Collections, each by the first of its freezings.
     orphans: BTreeMap<FreezeId, Object>,
+}
+
+struct Detached {
+    contents: Contents,
+    /// About how many its keys and values are.
+    bytes: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,6 +123,9 @@ pub(super) enum Waiting {
     Collection(FreezeId),
 }
 
+/// What a copy takes beside its entry.
+pub(super) const COPY_BYTES: usize = size_of::<(Database, Waiting)>();
+
 /// A collection that a walk is not through with.
 pub(super) struct Frozen {
     pub(super) kind: Kind,
@@ -174,8 +183,16 @@ impl Walks {
     pub(super) fn set_aside_bytes(&self, id: WalkId) -> usize {
         self.index(id).map_or(0, |index| {
             let walk = &self.running[index];
-            walk.held.bytes().saturating_add(walk.texts.alone_bytes)
+            let detached = self.estate.detached.iter();
+            let needed = detached.filter(|(id, _)| walk.needs(Source::Detached(**id)));
+            walk.bytes() + needed.map(|(_, detached)| detached.bytes).sum::<usize>()
         })
+    }
+
+    /// What all walks together have set aside.
+    pub(in crate::keyspace) fn bytes(&self) -> usize {
+        let detached = self.estate.detached.values().map(|detached| detached.bytes);
+        self.running.iter().map(Walk::bytes).chain(detached).sum()
     }
 
     pub(super) fn go_on(
@@ -303,7 +320,8 @@ impl Walks {
         }
         match new {
             Source::Detached(id) if is_needed => {
-                self.estate.detached.insert(id, contents);
+                let bytes = contents.value_bytes(&mut Random::new(self.clock));
+                self.estate.detached.insert(id, Detached { contents, bytes });
                 None
             }
             _ => Some(contents),
@@ -315,8 +333,8 @@ impl Walks {
         let Walks { running, estate, .. } = self;
         let is_over = |id: &DetachedId| !running.iter().any(|walk| walk.needs(Source::Detached(*id)));
         let over: Vec<DetachedId> = estate.detached.keys().copied().filter(is_over).collect();
-        for contents in over.into_iter().filter_map(|id| estate.detached.remove(&id)) {
-            garbage.add_contents(contents);
+        for detached in over.into_iter().filter_map(|id| estate.detached.remove(&id)) {
+            garbage.add_contents(detached.contents);
         }
     }
 
@@ -337,6 +355,10 @@ impl Walk {
     fn number_of(&self, database: Database) -> Option<Database> {
         let number = self.sources.iter().position(|source| *source == Source::At(database))?;
         u8::try_from(number).ok().map(Database)
+    }
+
+    fn bytes(&self) -> usize {
+        self.held.bytes().saturating_add(self.texts.alone_bytes)
     }
 
     pub(super) fn has_version(&self, version: u64) -> bool {
@@ -376,7 +398,7 @@ impl Walk {
         seed: &Seed,
     ) {
         if let Some(copy) = object::copy(entry) {
-            self.held.add(copy.allocated());
+            self.held.add(copy.allocated() + COPY_BYTES);
             self.texts.count += usize::from(copy.form() == entry::Form::Object);
             self.waiting.push_back((database, Waiting::Copy(copy)));
             return;
@@ -405,7 +427,7 @@ impl Estate {
     ) -> Option<&'c mut Contents> {
         match source {
             Source::At(database) => contents.get_mut(usize::from(database.0)),
-            Source::Detached(id) => self.detached.get_mut(&id),
+            Source::Detached(id) => self.detached.get_mut(&id).map(|detached| &mut detached.contents),
         }
     }
 

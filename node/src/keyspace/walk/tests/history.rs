@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::keyspace::eviction::{Among, Order, Policy};
+use crate::keyspace::load::Record;
 use crate::keyspace::seed::Random;
 
 /// What goes on in a history.
@@ -156,7 +157,8 @@ impl History {
     /// Something that concerns many keys.
     fn sweep(&mut self) {
         let (one, other) = (self.database(), self.database());
-        match self.random.index(10) {
+        match self.random.index(12) {
+            10 => self.load(),
             0 => _ = run(&mut self.keyspace, one, self.now, &["FLUSHDB"]),
             1 if self.random.index(3) == 0 => _ = run(&mut self.keyspace, one, self.now, &["FLUSHALL"]),
             1..4 => {
@@ -176,6 +178,16 @@ impl History {
                 self.now.0 += u64::try_from(self.random.index(2000)).unwrap();
                 self.keyspace.expire_cycle(self.now, 1 + self.random.index(500));
             }
+        }
+    }
+
+    /// As a file or another server would bring keys.
+    fn load(&mut self) {
+        for _ in 0..self.random.index(100) {
+            let (database, key, text) = (self.database(), self.key(), self.number(100));
+            let entry = Entry::with_text(key.as_bytes(), text.as_bytes());
+            let record = Record::new(database, entry, None, &self.keyspace.seed());
+            self.keyspace.load(record, self.now);
         }
     }
 
