@@ -342,7 +342,7 @@ ReplicaAnnounced "replica-announced" [Redis N Live Accepted], "yes", FLAG,
     "Whether Sentinel tells clients of this replica";
 ReplicaIgnoreDiskWriteErrors "replica-ignore-disk-write-errors" [Redis N Live Accepted], "no", FLAG,
     "A replica goes on when it cannot write to disk";
-ReplicaIgnoreMaxmemory "replica-ignore-maxmemory" [Redis N Live Accepted], "yes", FLAG,
+ReplicaIgnoreMaxmemory "replica-ignore-maxmemory" [Redis N Live Acts], "yes", FLAG,
     "A replica evicts nothing by itself";
 ReplicaLazyFlush "replica-lazy-flush" [Redis N Live Accepted], "no", FLAG,
     "A replica frees old data on another thread before a full synchronisation";

@@ -29,6 +29,8 @@ pub(crate) struct Bounds {
     pub(crate) password_set: bool,
     /// `maxmemory`; 0: no limit.
     pub(crate) memory_bytes_max: u64,
+    /// `replica-ignore-maxmemory`
+    pub(crate) replicas_keep_all: bool,
     /// How long one command may spend on eviction; None: as long as it takes.
     pub(crate) eviction_time_max: Option<Duration>,
     /// What all clients' buffers may hold together; 0: no limit.
@@ -68,6 +70,7 @@ impl Bounds {
             input_bytes_max: bytes(settings, Key::ClientQueryBufferLimit),
             output: settings.output_limits(),
             memory_bytes_max: settings.bytes(Key::Maxmemory),
+            replicas_keep_all: settings.flag(Key::ReplicaIgnoreMaxmemory),
             eviction_time_max: eviction_time(settings.integer(Key::MaxmemoryEvictionTenacity)),
             clients_bytes_max: clients_bytes(settings),
             slow_nanos,

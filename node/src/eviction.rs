@@ -70,7 +70,10 @@ pub(crate) fn make_room(node: &mut Node, now: Millis) -> Outcome {
 
 fn is_above(node: &Node, now: Millis) -> bool {
     let limit = node.bounds.memory_bytes_max;
-    limit != 0 && node.pause.is_over(now) && counted(node) > limit
+    limit != 0
+        && node.pause.is_over(now)
+        && !(node.keyspace.is_led() && node.bounds.replicas_keep_all)
+        && counted(node) > limit
 }
 
 /// Memory in use, without what is about to be freed anyway, and what walks have set aside: an eviction adds to that, and

@@ -33,9 +33,14 @@ pub(crate) struct Cycle {
 }
 
 impl Keyspace {
+    /// Somebody else decides what is deleted: a primary, or the log that is read.
+    pub(crate) fn is_led(&self) -> bool {
+        self.expired != Expired::Deleted
+    }
+
     /// Deletes what is past its deadline, looking at about `entries` entries at most. On a replica nothing is.
     pub(crate) fn expire_cycle(&mut self, now: Millis, entries: usize) -> Cycle {
-        if self.expired != Expired::Deleted {
+        if self.is_led() {
             return Cycle { expired: 0, more: false };
         }
         let Keyspace { settings, contents, garbage, watches, walks, seed, stats, feed, expire_first, .. } =
@@ -113,7 +118,7 @@ impl Keyspace {
 
     /// Deletes and counts an expired key found by chance: see [`Keyspace::random_key`]. False: it stays.
     pub(super) fn delete_found(&mut self, database: Database, key: &[u8]) -> bool {
-        if self.expired != Expired::Deleted {
+        if self.is_led() {
             return false;
         }
         let key = self.key(database, key);
@@ -121,3 +126,6 @@ impl Keyspace {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,6 +64,12 @@ impl Alone {
         self.node.keyspace.expired = Expired::Hidden;
     }
 
+    /// It is a primary again.
+    pub fn lead(&mut self) {
+        self.node.keyspace.feed.draw_from(Source::Own);
+        self.node.keyspace.expired = Expired::Deleted;
+    }
+
     /// Runs what a primary was fed. What failed there in its midst fails here where it did there.
     pub fn apply(&mut self, stream: &[u8], now_ms: u64) {
         let (mut parser, mut rest) = (Parser::default(), stream);
@@ -75,6 +81,11 @@ impl Alone {
             parser.rebase();
         }
         self.node.keyspace.expired = Expired::Hidden;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn node(&mut self) -> &mut Node {
+        &mut self.node
     }
 
     /// Deletes all that has expired.
