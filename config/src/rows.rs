@@ -137,7 +137,7 @@ BgsaveCpulist "bgsave_cpulist" [Redis N AtStart Accepted], "", TEXT,
     "CPUs for background saves";
 Bind "bind" [Program NPU AtStart Acts], "127.0.0.1", Kind::Words { max: 16 },
     "Addresses to listen on; with - before it an address may be missing on this machine; * is all";
-BindSourceAddr "bind-source-addr" [Redis N Live Accepted], "", TEXT,
+BindSourceAddr "bind-source-addr" [Redis N Live Acts], "", TEXT,
     "Address that outgoing connections come from";
 BioCpulist "bio_cpulist" [Redis N AtStart Accepted], "", TEXT,
     "CPUs for background threads";
@@ -264,9 +264,9 @@ Loglevel "loglevel" [Program NPU Live Acts], "notice", choice(&["debug", "verbos
     "How much is logged";
 LuaEnableDeprecatedApi "lua-enable-deprecated-api" [Redis N HiddenAtStart Accepted], "no", FLAG,
     "Let scripts use what Lua no longer recommends";
-Masterauth "masterauth" [Redis N Live Accepted], "", SECRET,
+Masterauth "masterauth" [Redis N Live Acts], "", SECRET,
     "Password towards the primary";
-Masteruser "masteruser" [Redis N Live Accepted], "", TEXT,
+Masteruser "masteruser" [Redis N Live Acts], "", TEXT,
     "User towards the primary";
 Maxclients "maxclients" [Limits NP Live Acts], "10000", int(1, u32::MAX as i64),
     "Clients that may be connected at once";
@@ -299,7 +299,7 @@ Port "port" [Program NPU AtStart Acts], "6379", PORT,
 ProcTitleTemplate "proc-title-template" [Redis N Live Accepted], "{title} {listen-addr} {server-mode}",
     Kind::Text(TextRule::ProcTitle),
     "How the process is called in ps";
-PropagationErrorBehavior "propagation-error-behavior" [Redis N Live Accepted], "ignore",
+PropagationErrorBehavior "propagation-error-behavior" [Redis N Live Acts], "ignore",
     choice(&["ignore", "panic", "panic-on-replicas"]),
     "What a replica does when a command of its primary fails";
 ProtectedMode "protected-mode" [Program NPU Live Acts], "yes", FLAG,
@@ -323,7 +323,7 @@ ReplBacklogTtl "repl-backlog-ttl" [Redis N Live Acts], "3600", int(0, I64),
 ReplDisableTcpNodelay "repl-disable-tcp-nodelay" [Redis N Live Acts], "no", FLAG,
     "Collect small packets towards replicas";
 ReplDisklessLoad "repl-diskless-load" [Redis N Live Accepted], "disabled", choice(&["disabled", "on-empty-db", "swapdb"]),
-    "Whether a replica loads a full synchronisation without a file";
+    "Whether a replica loads a full synchronisation without a file; Slotway always does, beside its old data";
 ReplDisklessSync "repl-diskless-sync" [Redis N Live Acts], "yes", FLAG,
     "Send a full synchronisation without a file";
 ReplDisklessSyncDelay "repl-diskless-sync-delay" [Redis N Live Accepted], "5", COUNT,
@@ -334,25 +334,25 @@ ReplPingReplicaPeriod "repl-ping-replica-period" [Redis N Live Acts], "10", int(
     "Seconds between two pings to replicas";
 ReplTimeout "repl-timeout" [Redis N Live Acts], "60", int(1, I32),
     "Seconds of silence after which a replication link is given up";
-ReplicaAnnounceIp "replica-announce-ip" [Redis N Live Accepted], "", TEXT,
+ReplicaAnnounceIp "replica-announce-ip" [Redis N Live Acts], "", TEXT,
     "Address that a replica tells its primary";
-ReplicaAnnouncePort "replica-announce-port" [Redis N Live Accepted], "0", PORT,
+ReplicaAnnouncePort "replica-announce-port" [Redis N Live Acts], "0", PORT,
     "Port that a replica tells its primary; 0: the real one";
-ReplicaAnnounced "replica-announced" [Redis N Live Accepted], "yes", FLAG,
+ReplicaAnnounced "replica-announced" [Redis N Live Acts], "yes", FLAG,
     "Whether Sentinel tells clients of this replica";
 ReplicaIgnoreDiskWriteErrors "replica-ignore-disk-write-errors" [Redis N Live Accepted], "no", FLAG,
     "A replica goes on when it cannot write to disk";
 ReplicaIgnoreMaxmemory "replica-ignore-maxmemory" [Redis N Live Acts], "yes", FLAG,
     "A replica evicts nothing by itself";
 ReplicaLazyFlush "replica-lazy-flush" [Redis N Live Accepted], "no", FLAG,
-    "A replica frees old data on another thread before a full synchronisation";
-ReplicaPriority "replica-priority" [Redis N Live Accepted], "100", COUNT,
+    "A replica frees old data on another thread before a full synchronisation; Slotway always does, behind it";
+ReplicaPriority "replica-priority" [Redis N Live Acts], "100", COUNT,
     "Lower is promoted first; 0: never";
-ReplicaReadOnly "replica-read-only" [Redis N Live Accepted], "yes", FLAG,
+ReplicaReadOnly "replica-read-only" [Redis N Live Acts], "yes", FLAG,
     "A replica refuses writes of clients";
-ReplicaServeStaleData "replica-serve-stale-data" [Redis N Live Accepted], "yes", FLAG,
+ReplicaServeStaleData "replica-serve-stale-data" [Redis N Live Acts], "yes", FLAG,
     "A replica answers while it has lost its primary";
-Replicaof "replicaof" [Redis N AtStart Accepted], "", Kind::ReplicaOf,
+Replicaof "replicaof" [Redis N AtStart Acts], "", Kind::ReplicaOf,
     "Primary to follow, as host and port";
 Requirepass "requirepass" [Program NPU Live Acts], "", SECRET,
     "Password that clients must give; empty: none";

@@ -88,7 +88,9 @@ impl Bounds {
     pub(crate) fn requests_of(&self, standing: crate::client::Standing) -> Limits {
         match standing {
             crate::client::Standing::Stranger => self.requests.unauthenticated(),
-            crate::client::Standing::User | crate::client::Standing::Member => self.requests,
+            crate::client::Standing::User
+            | crate::client::Standing::Member
+            | crate::client::Standing::Primary => self.requests,
         }
     }
 }

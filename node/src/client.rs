@@ -34,6 +34,8 @@ pub(crate) enum Standing {
     User,
     /// A proxy or another node: gave the members' secret.
     Member,
+    /// Whom this node follows: the connection was made by this end.
+    Primary,
 }
 
 /// Which replies are dropped: what CLIENT REPLY asked for.
@@ -70,6 +72,8 @@ pub(crate) enum Class {
     Normal,
     /// Follows this node's stream.
     Replica,
+    /// Whom this node follows.
+    Primary,
 }
 
 /// Whether its next request waits for what others do.
@@ -246,11 +250,17 @@ impl Client {
         self.name.borrow_mut().clear();
     }
 
+    /// Whether its buffers and its idling are its own business: many depend on it.
+    pub(crate) fn is_spared(&self) -> bool {
+        self.standing.get() == Standing::Member || self.class.get() != Class::Normal
+    }
+
     /// The user name that CLIENT LIST shows.
     pub(crate) fn user(&self) -> &'static str {
         match self.standing.get() {
             Standing::Stranger | Standing::User => "default",
             Standing::Member => crate::membership::MEMBER,
+            Standing::Primary => "(superuser)",
         }
     }
 
@@ -307,12 +317,14 @@ impl Client {
         self.is_paused.get() || self.blocked.get() == Blocked::Waiting
     }
 
-    /// Redis's letters: a replica `S`, in a transaction `x`, a watched key has changed `d`, closing after the reply `c`, closing now
+    /// Redis's letters: a replica `S`, the node's primary `M`, in a transaction `x`, a watched key has changed `d`, closing after the reply `c`, closing now
     /// `A`, not evicted `e`, does not touch keys `T`, nothing special `N`.
     fn flags(&self, keyspace: &Keyspace) -> String {
         let mut flags = String::new();
-        if self.class.get() == Class::Replica {
-            flags.push('S');
+        match self.class.get() {
+            Class::Normal => {}
+            Class::Replica => flags.push('S'),
+            Class::Primary => flags.push('M'),
         }
         if self.transaction.is_open() {
             flags.push('x');
@@ -380,8 +392,8 @@ impl Clients {
 
     /// Counts what a client's buffers hold now, for [`Clients::evict`].
     pub(crate) fn count(&mut self, client: &Client) {
-        let is_spared = client.standing.get() == Standing::Member || client.class.get() == Class::Replica;
-        let bytes = if is_spared || client.fate.get() == Fate::CloseNow { 0 } else { client.memory_bytes() };
+        let bytes =
+            if client.is_spared() || client.fate.get() == Fate::CloseNow { 0 } else { client.memory_bytes() };
         self.bytes = self.bytes - client.counted_bytes.replace(bytes) + bytes;
     }
 

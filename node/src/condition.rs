@@ -15,8 +15,12 @@ pub(crate) enum Trouble {
     SnapshotFailed,
     /// The append-only file could not be written; the system's words for it.
     LogFailed(String),
+    /// It follows a primary, and `replica-read-only` says that only that may change its keys.
+    ReadOnly,
     /// Fewer replicas than `min-replicas-to-write` were heard of within `min-replicas-max-lag`.
     TooFewReplicas,
+    /// It follows a primary and has lost it, and `replica-serve-stale-data` says that nobody is to see what it has.
+    PrimaryLost,
     /// The data are being read from disk.
     Loading,
 }
@@ -39,6 +43,12 @@ impl Trouble {
                 (writes() || row.id == Id::Ping).then(|| errors::log_failed(why).into())
             }
             Trouble::TooFewReplicas => writes().then(|| errors::NOREPLICAS.into()),
+            Trouble::ReadOnly => writes().then(|| errors::READONLY.into()),
+            Trouble::PrimaryLost => {
+                let reads = !row.flags.has(Flag::Stale)
+                    || row.id == Id::Exec && client.transaction.lacks(Flag::Stale);
+                reads.then(|| errors::MASTERDOWN.into())
+            }
             Trouble::Loading => {
                 let needs_data =
                     !row.flags.has(Flag::Loading) || executes(Flag::Write) || executes(Flag::Readonly);
@@ -132,6 +142,28 @@ mod tests {
         check(&condition, &["SET", "k", "v"], Some("MISCONF Redis is configured to save RDB snapshots"));
         check(&condition, &["PING"], Some("MISCONF "));
         check(&condition, &["GET", "k"], None);
+    }
+
+    #[test]
+    fn a_replica_refuses_writes_and_without_its_primary_all_that_would_show_its_keys() {
+        let mut condition = Condition::default();
+        condition.note(Trouble::ReadOnly);
+        for refused in [&["SET", "k", "v"][..], &["FLUSHALL"], &["SORT", "k", "STORE", "l"]] {
+            check(&condition, refused, Some("READONLY "));
+        }
+        for runs in [&["GET", "k"][..], &["PING"], &["CONFIG", "SET", "save", ""]] {
+            check(&condition, runs, None);
+        }
+        condition.note(Trouble::PrimaryLost);
+        check(&condition, &["SET", "k", "v"], Some("READONLY "));
+        for refused in [&["GET", "k"][..], &["PING"], &["DBSIZE"]] {
+            check(&condition, refused, Some("MASTERDOWN "));
+        }
+        for runs in
+            [&["INFO"][..], &["REPLICAOF", "NO", "ONE"], &["CONFIG", "GET", "save"], &["MULTI"], &["EXEC"]]
+        {
+            check(&condition, runs, None);
+        }
     }
 
     #[test]

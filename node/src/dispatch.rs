@@ -19,6 +19,7 @@ use crate::handlers::keys;
 use crate::handlers::latency;
 use crate::handlers::lists;
 use crate::handlers::memory;
+use crate::handlers::replicaof;
 use crate::handlers::replication;
 use crate::handlers::server;
 use crate::handlers::sets;
@@ -276,6 +277,7 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::LatencyHistory => Server(latency::history),
         Id::LatencyLatest => Server(latency::latest),
         Id::LatencyReset => Server(latency::reset),
+        Id::Replicaof | Id::Slaveof => Server(replicaof::replicaof),
         Id::SlowlogGet => Server(slowlog::get),
         Id::ClientHelp | Id::LatencyHelp | Id::MemoryHelp | Id::SlowlogHelp => Server(server::help),
         Id::SlowlogLen => Server(slowlog::len),
@@ -372,7 +374,6 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::PubsubShardchannels
         | Id::PubsubShardnumsub
         | Id::Punsubscribe
-        | Id::Replicaof
         | Id::Save
         | Id::Script
         | Id::ScriptDebug
@@ -381,7 +382,6 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::ScriptHelp
         | Id::ScriptKill
         | Id::ScriptLoad
-        | Id::Slaveof
         | Id::Slotway
         | Id::SlotwayActivate
         | Id::SlotwayFence

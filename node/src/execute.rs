@@ -124,6 +124,19 @@ pub(crate) fn replay(
     }
 }
 
+/// Runs a request that a primary has executed; its reply is for nobody.
+pub(crate) fn apply(
+    node: &mut Node,
+    client: &Client,
+    request: Request<'_>,
+    found: Found<'_>,
+    now: Millis,
+    out: &mut Vec<u8>,
+) -> Done {
+    let Some(row) = found.row else { return Err(text(errors::unknown_command(request).text)) };
+    call(node, &Question { client, request, row, places: found.places, now }, out)
+}
+
 #[inline]
 fn run(node: &mut Node, question: &Question<'_>, out: &mut Vec<u8>) -> Done {
     let Question { client, row, now, .. } = *question;

@@ -76,6 +76,8 @@ pub(crate) struct Feed {
     effects: usize,
     /// The database that a reader of the stream uses at its end; None: it must be told anew.
     selected: Option<Database>,
+    /// What a log that begins in the midst of a primary's stream has to select first.
+    log_selection: Option<Database>,
     /// Bytes taken.
     taken: u64,
 }
@@ -172,14 +174,26 @@ impl Feed {
         }
     }
 
-    /// Passes whole units of a primary's stream on, as they came. `database` is selected behind them.
-    pub(crate) fn relay(&mut self, units: &[u8], database: Database) {
+    /// Passes whole units of a primary's stream on, as they came. `databases` are what is selected before and behind them.
+    pub(crate) fn relay(&mut self, units: &[u8], databases: (Database, Database)) {
         debug_assert!(self.source == Source::Primary && self.effects == 0, "relayed on a replica only");
-        if self.listeners != 0 {
+        if self.listeners != 0 && !units.is_empty() {
+            if self.selected.is_none() {
+                self.log_selection = Some(databases.0);
+            }
             self.bytes.extend_from_slice(units);
             self.unit = self.bytes.len();
-            self.selected = Some(database);
+            self.selected = Some(databases.1);
         }
+    }
+
+    /// A SELECT for the log alone, before what is handed to it next: the primary's stream may not be added to, and does not
+    /// begin where the log does.
+    pub(crate) fn take_log_selection(&mut self) -> Option<Vec<u8>> {
+        let database = self.log_selection.take()?;
+        let mut bytes = Vec::new();
+        write::request(&mut bytes, &["SELECT", itoa::Buffer::new().format(database.0)]);
+        Some(bytes)
     }
 
     /// Writes an effect down, behind those that this unit has. Its words are counted first.

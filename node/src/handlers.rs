@@ -31,3 +31,4 @@ mod double;
 mod help;
 mod long_double;
 mod random;
+pub(crate) mod replicaof;

@@ -133,6 +133,5 @@ fn look_after_clients(node: &mut Node, from: ClientId, hz: u32, now: Millis) -> 
 
 /// Members' links rest between requests and stay.
 fn is_idle(client: &Client, idle_ms_max: u64, now: Millis) -> bool {
-    client.standing.get() != crate::client::Standing::Member
-        && now.0.saturating_sub(client.active.get().0) > idle_ms_max
+    !client.is_spared() && now.0.saturating_sub(client.active.get().0) > idle_ms_max
 }

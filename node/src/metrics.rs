@@ -52,6 +52,8 @@ const ROWS: &[Row] = &[
     Row { name: "redis_expired_keys_total", help: "Keys deleted because their time was up", kind: Counter, value: |node, _| node.keyspace.stats.expired },
     Row { name: "redis_keyspace_hits_total", help: "Look-ups that found a key", kind: Counter, value: |node, _| node.keyspace.stats.hits },
     Row { name: "redis_keyspace_misses_total", help: "Look-ups that found none", kind: Counter, value: |node, _| node.keyspace.stats.misses },
+    Row { name: "redis_master_last_io_seconds", help: "Seconds since the primary last sent something; 0 on a primary", kind: Gauge, value: |node, _| node.seconds_since_primary() },
+    Row { name: "redis_master_link_up", help: "1 while this replica follows its primary's stream", kind: Gauge, value: |node, _| u64::from(node.following.is_connected()) },
     Row { name: "redis_master_repl_offset", help: "Bytes of the stream that replicas follow", kind: Gauge, value: |node, _| node.replication.offset.0 },
     Row { name: "redis_memory_max_bytes", help: "The setting maxmemory; 0: no limit", kind: Gauge, value: |node, _| node.settings.bytes(Key::Maxmemory) },
     Row { name: "redis_memory_used_bytes", help: "Memory given out by the allocator", kind: Gauge, value: |node, _| node.memory.last().allocated },

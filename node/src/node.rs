@@ -23,7 +23,7 @@ use crate::{
     output::AT_ONCE,
     pause::{self, Congested, Congestion, Pause},
     persistence::{Persistence, aof},
-    replication::Replication,
+    replication::{Replication, replica::Following},
     slow_log::SlowLog,
     splices::Splices,
     statistics::Statistics,
@@ -56,6 +56,8 @@ pub(crate) struct Node {
     pub(crate) persistence: Persistence,
     /// Where replies wait for what they tell of to be certain.
     pub(crate) gate: Gate,
+    /// Whom it follows.
+    pub(crate) following: Following,
     /// How long memory was above `maxmemory`.
     pub(crate) exceeded: Exceeded,
     pub(crate) identity: Identity,
@@ -84,6 +86,7 @@ impl Node {
         let placement = placement.unwrap_or_default();
         let keyspace = Keyspace::new(placement, identity.scan_seed, bounds::of_keyspace(&settings));
         let replication = Replication::new(HistoryId::from_random(identity::random()), &settings);
+        let following = Following::new(&settings);
         let mut node = Node {
             keyspace,
             clients: Clients::default(),
@@ -102,6 +105,7 @@ impl Node {
             condition: Condition::default(),
             gate: Gate::default(),
             persistence: Persistence::new(now),
+            following,
             exceeded: Exceeded::default(),
             identity,
             replication,
@@ -114,6 +118,7 @@ impl Node {
             #[cfg(test)]
             handed_on: Vec::new(),
         };
+        node.take_role();
         node.serve_owned_slots();
         node
     }
@@ -122,6 +127,7 @@ impl Node {
     pub(crate) fn serve_owned_slots(&mut self) {
         if let Some(adopted) = self.membership.adopted() {
             self.keyspace.serve(|slot| adopted.owns(slot));
+            self.follow_topology();
         }
     }
 
@@ -197,6 +203,9 @@ impl Node {
         self.keyspace = Keyspace::new(placement, self.identity.scan_seed, self.keyspace.settings);
         self.keyspace.stats = stats;
         self.keyspace.feed = feed;
+        // What is being loaded would be laid out by the old one.
+        self.following.begin_anew();
+        self.take_role();
     }
 
     /// Puts changed settings into effect.
@@ -205,6 +214,7 @@ impl Node {
         self.keyspace.configure(bounds::of_keyspace(&self.settings));
         self.follow_replication_settings();
         aof::adjust(self);
+        self.heed_following();
         let level = self.settings.text(Key::Loglevel);
         if let Some(told) = &self.log_level {
             told.send_if_modified(|known| {

@@ -13,6 +13,7 @@ use slotway_config::Settings;
 use self::{backlog::Backlog, primary::Primary};
 
 mod backlog;
+pub(crate) mod replica;
 
 mod introduction;
 pub(crate) mod link;

@@ -168,11 +168,14 @@ fn run(
         let thread = Rc::new(thread);
         thread.node.borrow_mut().memory.note_startup();
         aof::load::start(&thread, Arc::default()).await.map_err(io::Error::other)?;
+        // Loading is nobody's role.
+        thread.node.borrow_mut().take_role();
         let mut background = JoinSet::new();
         background.spawn_local(aof::run(Rc::clone(&thread)));
         background.spawn_local(housekeeping::run(Rc::clone(&thread), published));
         background.spawn_local(connection::run_waves(Rc::clone(&thread)));
         background.spawn_local(replication::primary::run(Rc::clone(&thread)));
+        background.spawn_local(replication::replica::run(Rc::clone(&thread)));
         tracing::info!(port, "ready to accept connections on port {port}");
         let tasks = serve(Rc::clone(&thread), acceptor, orders, &mut background).await;
         drain(&thread, tasks).await;

@@ -14,7 +14,13 @@ const GARBAGE_MAX: usize = 1024;
 
 /// The same whole units to each listener: one line for each.
 fn hand_on(node: &mut Node, bytes: &[u8]) {
-    aof::append(node, bytes);
+    match node.keyspace.feed.take_log_selection() {
+        Some(mut selection) => {
+            selection.extend_from_slice(bytes);
+            aof::append(node, &selection);
+        }
+        None => aof::append(node, bytes),
+    }
     node.feed_replicas(bytes);
     #[cfg(test)]
     node.handed_on.extend_from_slice(bytes);

@@ -48,6 +48,8 @@ pub(crate) struct Transaction {
     requests: Cell<usize>,
     /// What holds for one of them at least.
     flags: Cell<Flags>,
+    /// What holds for all of them.
+    common: Cell<Flags>,
     /// Their bytes, one behind the other.
     queue: RefCell<Vec<u8>>,
     watches: RefCell<HashSet<Watch>>,
@@ -91,6 +93,11 @@ impl Transaction {
         self.is_open() && self.flags.get().has(flag)
     }
 
+    /// Whether a queued request's command does not have this flag.
+    pub(crate) fn lacks(&self, flag: Flag) -> bool {
+        self.is_open() && !self.common.get().has(flag)
+    }
+
     /// Requests queued.
     pub(crate) fn requests(&self) -> usize {
         self.requests.get()
@@ -110,6 +117,7 @@ impl Transaction {
     pub(crate) fn begin(&self, database: Database) {
         self.phase.set(Phase::Queueing);
         self.flags.set(Flags::NONE);
+        self.common.set(Flags::ALL);
         self.database.set(database);
     }
 
@@ -126,6 +134,7 @@ impl Transaction {
         request.write(&mut queue);
         self.requests.set(self.requests.get() + 1);
         self.flags.set(self.flags.get().union(row.flags));
+        self.common.set(self.common.get().intersection(row.flags));
         self.database.set(database_behind(row, request, self.database.get()));
     }
 

@@ -102,6 +102,7 @@ pub struct Flags(u32);
 
 impl Flags {
     pub const NONE: Flags = Flags(0);
+    pub const ALL: Flags = Flags(u32::MAX);
 
     pub const fn of(flags: &[Flag]) -> Flags {
         let mut set = Flags::NONE;
@@ -121,6 +122,11 @@ impl Flags {
     #[must_use]
     pub const fn union(self, others: Flags) -> Flags {
         Flags(self.0 | others.0)
+    }
+
+    #[must_use]
+    pub const fn intersection(self, others: Flags) -> Flags {
+        Flags(self.0 & others.0)
     }
 
     pub const fn has(self, flag: Flag) -> bool {

@@ -130,7 +130,7 @@ pub(crate) const ROWS: &[Command] = &[
     command(Id::Replconf, "replconf", -1, "3.0.0").flags(&[Admin, Noscript, Loading, Stale, AllowBusy])
         .proxy(Refused(STREAM)).here(),
     command(Id::Replicaof, "replicaof", 3, "5.0.0").flags(&[Admin, Noscript, Stale, NoAsyncLoading])
-        .proxy(Refused(TOPOLOGY)),
+        .proxy(Refused(TOPOLOGY)).here(),
     command(Id::RestoreAsking, "restore-asking", -4, "3.0.0").flags(&[Write, Denyoom, Asking])
         .acl(&[Category::Keyspace, Category::Dangerous]).keys(&[key(1, &[Ow, Update])]).proxy(Refused(ONE_NODE))
         .replay(Kept).here(),
@@ -141,7 +141,7 @@ pub(crate) const ROWS: &[Command] = &[
     command(Id::Shutdown, "shutdown", -1, "1.0.0").flags(&[Admin, Noscript, Loading, Stale, NoMulti, AllowBusy])
         .proxy(Refused(PROCESS)).here(),
     command(Id::Slaveof, "slaveof", 3, "1.0.0").flags(&[Admin, Noscript, Stale, NoAsyncLoading]).deprecated("5.0.0")
-        .proxy(Refused(TOPOLOGY)),
+        .proxy(Refused(TOPOLOGY)).here(),
     command(Id::Slowlog, "slowlog", -2, "2.2.12").here(),
     command(Id::SlowlogGet, "slowlog|get", -2, "2.2.12").flags(&[Admin, Loading, Stale])
         .tips(&["request_policy:all_nodes", "nondeterministic_output"])

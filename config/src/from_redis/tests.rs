@@ -31,7 +31,7 @@ fn words_are_cut_as_redis_cuts_them() {
 #[test]
 fn what_is_made_of_a_file_loads_and_means_the_same() {
     let text = "# comment\ndir DIR\nport 7777\nMaxMemory 100mb\nmaxmemory-policy allkeys-lru\nrequirepass \"a \\\"b\\\"\"\nsave 60 5\nsave 10 7\n\
-        client-output-buffer-limit normal 10mb 1mb 5\nclient-output-buffer-limit pubsub 1mb 1mb 5\nslave-read-only no\n\
+        client-output-buffer-limit normal 10mb 1mb 5\nclient-output-buffer-limit pubsub 1mb 1mb 5\nslave-read-only no\nactiverehashing no\n\
         include DIR/more.conf\nreplicaof no one\nport 7778\ndaemonize no\n";
     let conf = read_text(text).unwrap();
     assert_eq!(refused(&conf), [""; 0]);
@@ -45,7 +45,7 @@ fn what_is_made_of_a_file_loads_and_means_the_same() {
     assert_eq!((shown(Key::Save).as_str(), shown(Key::Timeout).as_str()), ("60 5 10 7", "30"));
     let limits = "normal 10485760 1048576 5 slave 268435456 67108864 60 pubsub 1048576 1048576 5";
     assert_eq!(shown(Key::ClientOutputBufferLimit), limits);
-    assert!(conf.to_string().contains("replica-read-only = false  # no effect"), "{conf}");
+    assert!(conf.to_string().contains("activerehashing = false  # no effect"), "{conf}");
 }
 
 #[test]

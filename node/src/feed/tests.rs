@@ -156,9 +156,14 @@ fn a_replica_passes_its_primarys_bytes_on_and_tells_nothing_itself() {
     let mut feed = listened_to();
     feed.draw_from(Source::Primary);
     assert!(!feed.is_on() && feed.listens(Listener::Log));
-    feed.relay(b"*1\r\n$4\r\nPING\r\n", ONE);
+    feed.relay(b"*1\r\n$4\r\nPING\r\n", (ZERO, ONE));
     assert_eq!((feed.position(), feed.selected()), (Position(14), Some(ONE)));
     assert_eq!(feed.take().unwrap(), b"*1\r\n$4\r\nPING\r\n");
+    // The log alone learns where it begins.
+    assert_eq!(feed.take_log_selection().map(|bytes| commands(&bytes)), Some(vec!["SELECT 0".to_owned()]));
+    feed.relay(b"*1\r\n$4\r\nPING\r\n", (ONE, ONE));
+    assert_eq!(feed.take_log_selection(), None);
+    feed.take();
     // Promoted.
     feed.draw_from(Source::Own);
     run(&mut feed, ONE, &["SET", "a", "1"]);
@@ -168,6 +173,6 @@ fn a_replica_passes_its_primarys_bytes_on_and_tells_nothing_itself() {
     feed.leave(Listener::Log);
     feed.draw_from(Source::Primary);
     let before = feed.position();
-    feed.relay(b"*1\r\n$4\r\nPING\r\n", ONE);
+    feed.relay(b"*1\r\n$4\r\nPING\r\n", (ZERO, ONE));
     assert_eq!((feed.position(), feed.take()), (before, None));
 }

@@ -59,7 +59,8 @@ fn class(kind: &[u8]) -> Result<Option<Class>, Refusal> {
     match kind.to_ascii_lowercase().as_slice() {
         b"normal" => Ok(Some(Class::Normal)),
         b"replica" | b"slave" => Ok(Some(Class::Replica)),
-        b"master" | b"pubsub" => Ok(None),
+        b"master" => Ok(Some(Class::Primary)),
+        b"pubsub" => Ok(None),
         _ => Err(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(kind)).into()),
     }
 }

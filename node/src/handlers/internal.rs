@@ -21,7 +21,7 @@ pub(crate) fn proxy(call: &mut ServerCall<'_>) -> Done {
 fn only_members(call: &ServerCall<'_>) -> Result<(), Refusal> {
     match call.client.standing.get() {
         Standing::Member => Ok(()),
-        Standing::User | Standing::Stranger => {
+        Standing::User | Standing::Stranger | Standing::Primary => {
             Err("NOPERM SLOTWAY is spoken among members only: AUTH slotway <the cluster's secret>".into())
         }
     }

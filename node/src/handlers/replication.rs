@@ -100,6 +100,10 @@ pub(crate) fn sync(call: &mut ServerCall<'_>) -> Done {
 }
 
 fn ask(call: &mut ServerCall<'_>, asked: Asked) -> Done {
+    // What it holds may be older than what the asking one has.
+    if call.node.following.primary().is_some() && !call.node.following.is_connected() {
+        return Err("NOMASTERLINK Can't SYNC while not connected with my master".into());
+    }
     let client = call.client;
     let mut introduction: Box<Introduction> = client.introduction.take().unwrap_or_default();
     introduction.asked = Some(asked);
@@ -122,7 +126,7 @@ pub(crate) fn wait(call: &mut ServerCall<'_>) -> Done {
     let is_executing = client.transaction.is_executing();
     let offset = match client.standing.get() {
         Standing::Member if !is_executing => call.node.executed_offset(),
-        Standing::Member | Standing::User | Standing::Stranger => client.seen.get(),
+        Standing::Member | Standing::User | Standing::Stranger | Standing::Primary => client.seen.get(),
     };
     let holders = call.node.replication.primary.machine().holders(offset);
     if holders >= wanted || is_executing {
@@ -138,6 +142,9 @@ pub(crate) fn wait(call: &mut ServerCall<'_>) -> Done {
 
 /// `ROLE`
 pub(crate) fn role(call: &mut ServerCall<'_>) -> Done {
+    if call.node.write_replica_role(call.out) {
+        return Ok(());
+    }
     let replication = &call.node.replication;
     write::array(call.out, 3);
     write::bulk(call.out, b"master");

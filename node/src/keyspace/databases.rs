@@ -59,6 +59,31 @@ impl Keyspace {
         (0..DATABASES).map(|number| self.flush(Database(number))).sum()
     }
 
+    /// Puts the contents of another keyspace with the same seed in place of all that is here. Walks go on in the old ones.
+    pub(crate) fn take_contents_of(&mut self, fresh: Keyspace) {
+        let mut watches = std::mem::take(&mut self.watches);
+        for (database, new) in (0..DATABASES).map(Database).zip(fresh.contents) {
+            watches.note_where(database, |key| self.has(database, key));
+            let old = std::mem::replace(self.contents_mut(database), new);
+            // An empty one, too: what is new is not for the walks that run.
+            if let Some(old) = self.walks.detach(database, old) {
+                self.garbage.add_contents(old);
+            }
+            watches.note_where(database, |key| self.has(database, key));
+        }
+        self.watches = watches;
+        self.pool.clear();
+        self.note_version();
+    }
+
+    /// Makes garbage of another keyspace.
+    pub(crate) fn throw_away(&mut self, mut other: Keyspace) {
+        other.flush_all();
+        if let Some(garbage) = other.garbage.take() {
+            self.garbage.add_all(garbage);
+        }
+    }
+
     /// Exchanges two databases.
     pub(crate) fn swap(&mut self, one: Database, other: Database) {
         if one == other {

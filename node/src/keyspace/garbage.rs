@@ -71,6 +71,15 @@ impl Garbage {
         std::mem::take(&mut self.frozen)
     }
 
+    pub(super) fn add_all(&mut self, other: Garbage) {
+        let Garbage { entries, objects, contents, frozen, bytes } = other;
+        self.entries.extend(entries);
+        self.objects.extend(objects);
+        self.contents.extend(contents);
+        self.frozen.extend(frozen);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
     fn count(&mut self, object: &Object) {
         self.bytes = self.bytes.saturating_add(u64::try_from(object.bytes(SAMPLES)).unwrap_or(u64::MAX));
     }

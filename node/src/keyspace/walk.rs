@@ -127,7 +127,7 @@ impl Keyspace {
     }
 
     /// Tells the databases which version parts have that are made from now on.
-    fn note_version(&mut self) {
+    pub(super) fn note_version(&mut self) {
         let version = self.walks.version();
         self.contents.iter_mut().for_each(|contents| contents.set_version(version));
     }

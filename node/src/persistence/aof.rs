@@ -280,6 +280,19 @@ fn turn_off(node: &mut Node) {
     node.gate.open();
 }
 
+/// All keys are others now, and no change led to them: the log begins anew with a base that is still to be made. Until then
+/// a start reads the old one.
+pub(crate) fn begin_anew(node: &mut Node) {
+    if node.persistence.log.writing().is_none() {
+        return;
+    }
+    turn_off(node);
+    if let Err(error) = turn_on(node) {
+        tracing::error!(%error, "the append-only file cannot be begun anew");
+        node.condition.note(Trouble::LogFailed(error.to_string()));
+    }
+}
+
 /// Settings, or what else runs on the disk, may have changed.
 pub(crate) fn adjust(node: &mut Node) {
     let manner = manner(node);

@@ -183,7 +183,6 @@ impl Node {
 
     /// Closes all links of replicas: the stream they follow is another from here on, or has another name, which they learn
     /// when they come back.
-    #[allow(dead_code, reason = "comes into use with REPLICAOF")]
     pub(crate) fn cut_replicas(&mut self) {
         for link in self.replication.primary.links.values() {
             link.client.decide(Fate::CloseNow);
@@ -245,6 +244,9 @@ impl Node {
                 }
                 Effect::KeepAlive { link } => self.order(link, Order::KeepAlive),
                 Effect::Cut { link, why } => self.cut(link, why),
+                // A replica's stream is its primary's: nothing is added to it, and its end is kept.
+                Effect::Ping | Effect::AskForAcks | Effect::FreeBacklog
+                    if self.following.primary().is_some() => {}
                 Effect::Ping => self.replication.primary.asides.push(PING),
                 Effect::AskForAcks => self.ask_for_acks(),
                 Effect::Answer { waiter, replicas } => {

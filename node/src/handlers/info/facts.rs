@@ -2,7 +2,7 @@
 
 use std::{fs, rc::Rc};
 
-use slotway_cluster::{Database, slot::DATABASES};
+use slotway_cluster::{Database, replication::HistoryId, slot::DATABASES};
 use slotway_commands::info::{REDIS_VERSION, human};
 use slotway_config::Key;
 
@@ -80,7 +80,6 @@ const NOT_IN_USE: &[(&str, &str)] = &[
     ("tracking_total_items", "0"),
     ("tracking_total_keys", "0"),
     ("tracking_total_prefixes", "0"),
-    ("unexpected_error_replies", "0"),
     ("used_cpu_sys_children", "0.000000"),
     ("used_cpu_user_children", "0.000000"),
     ("used_memory_functions", "0"),
@@ -170,6 +169,7 @@ impl<'a> Facts<'a> {
                 let hosts: Vec<String> = bind.iter().map(|bind| format!("bind={}", bind.host)).collect();
                 vec![("listener0".into(), format!("name=tcp,{},port={}", hosts.join(","), self.node.port))]
             }
+            "master_sync_*" => self.node.sync_facts(),
             _ => Vec::new(),
         }
     }
@@ -298,6 +298,8 @@ impl<'a> Facts<'a> {
             "evicted_keys" => keyspace.evicted.to_string(),
             "total_eviction_exceeded_time" => self.node.exceeded.total().as_millis().to_string(),
             "current_eviction_exceeded_time" => self.node.exceeded.now().as_millis().to_string(),
+            "total_net_repl_input_bytes" => self.node.following.read_bytes.to_string(),
+            "unexpected_error_replies" => self.node.following.unexpected_errors.to_string(),
             "keyspace_hits" => keyspace.hits.to_string(),
             "keyspace_misses" => keyspace.misses.to_string(),
             "total_error_replies" => statistics.errors.to_string(),
@@ -311,18 +313,14 @@ impl<'a> Facts<'a> {
     }
 
     fn replication(&self, name: &str) -> Option<String> {
+        if let Some(value) = self.node.replica_fact(name) {
+            return Some(value);
+        }
         let adopted = self.node.membership.adopted();
-        let primary = adopted.filter(|adopted| !adopted.is_primary()).and_then(|adopted| {
-            let shard = adopted.shard()?;
-            adopted.topology.node(&shard.primary)
-        });
-        let address = primary.and_then(|node| node.addr.rsplit_once(':'));
+        let is_replica =
+            self.node.following.primary().is_some() || adopted.is_some_and(|adopted| !adopted.is_primary());
         Some(match name {
-            "role" if primary.is_some() => "slave".into(),
-            "role" => "master".into(),
-            "master_host" => address?.0.to_owned(),
-            "master_port" => address?.1.to_owned(),
-            "master_link_status" if primary.is_some() => "down".into(),
+            "role" => if is_replica { "slave" } else { "master" }.into(),
             _ => return report::field(self.node, name),
         })
     }
