@@ -109,29 +109,29 @@ Activerehashing "activerehashing" [Redis N Live Accepted], "yes", FLAG,
     "Grow tables in idle time; Slotway's tables grow in small parts and need no help";
 AlwaysShowLogo "always-show-logo" [Redis N AtStart Accepted], "no", FLAG,
     "Print a picture at start";
-AofDisableAutoGc "aof-disable-auto-gc" [Redis N Live Accepted], "no", FLAG,
+AofDisableAutoGc "aof-disable-auto-gc" [Redis N Live Acts], "no", FLAG,
     "Keep append-only files that are no longer needed";
-AofLoadTruncated "aof-load-truncated" [Redis N Live Accepted], "yes", FLAG,
+AofLoadTruncated "aof-load-truncated" [Redis N Live Acts], "yes", FLAG,
     "Start although the append-only file ends in half a command";
-AofRewriteIncrementalFsync "aof-rewrite-incremental-fsync" [Redis N Live Accepted], "yes", FLAG,
+AofRewriteIncrementalFsync "aof-rewrite-incremental-fsync" [Redis N Live Acts], "yes", FLAG,
     "Sync to disk in steps while the append-only file is rewritten";
-AofTimestampEnabled "aof-timestamp-enabled" [Redis N Live Accepted], "no", FLAG,
+AofTimestampEnabled "aof-timestamp-enabled" [Redis N Live Acts], "no", FLAG,
     "Note the time in the append-only file, to restore to a moment";
 AofUseRdbPreamble "aof-use-rdb-preamble" [Redis N Live Accepted], "yes", FLAG,
     "A rewritten append-only file begins with a snapshot";
 AofRewriteCpulist "aof_rewrite_cpulist" [Redis N AtStart Accepted], "", TEXT,
     "CPUs for the rewrite of the append-only file";
-Appenddirname "appenddirname" [Redis N AtStart Accepted], "appendonlydir", Kind::Text(TextRule::DirNameGiven),
+Appenddirname "appenddirname" [Redis N AtStart Acts], "appendonlydir", Kind::Text(TextRule::DirNameGiven),
     "Directory of the append-only files, inside dir";
-Appendfilename "appendfilename" [Redis N AtStart Accepted], "appendonly.aof", Kind::Text(TextRule::FileNameGiven),
+Appendfilename "appendfilename" [Redis N AtStart Acts], "appendonly.aof", Kind::Text(TextRule::FileNameGiven),
     "First part of the names of the append-only files";
-Appendfsync "appendfsync" [Redis N Live Accepted], "everysec", choice(&["everysec", "always", "no"]),
+Appendfsync "appendfsync" [Redis N Live Acts], "everysec", choice(&["everysec", "always", "no"]),
     "When written data is forced to disk";
-Appendonly "appendonly" [Redis NU Live Accepted], "no", FLAG,
+Appendonly "appendonly" [Redis NU Live Acts], "no", FLAG,
     "Log every write to disk";
-AutoAofRewriteMinSize "auto-aof-rewrite-min-size" [Redis N Live Accepted], "67108864", SIZE,
+AutoAofRewriteMinSize "auto-aof-rewrite-min-size" [Redis N Live Acts], "67108864", SIZE,
     "Size from which the append-only file is rewritten by itself";
-AutoAofRewritePercentage "auto-aof-rewrite-percentage" [Redis N Live Accepted], "100", COUNT,
+AutoAofRewritePercentage "auto-aof-rewrite-percentage" [Redis N Live Acts], "100", COUNT,
     "Growth in percent after which it is rewritten by itself; 0: never";
 BgsaveCpulist "bgsave_cpulist" [Redis N AtStart Accepted], "", TEXT,
     "CPUs for background saves";
@@ -284,7 +284,7 @@ MinReplicasMaxLag "min-replicas-max-lag" [Redis N Live Acts], "10", COUNT,
     "Seconds of silence after which a replica no longer counts";
 MinReplicasToWrite "min-replicas-to-write" [Redis N Live Acts], "0", COUNT,
     "Replicas without which writes are refused";
-NoAppendfsyncOnRewrite "no-appendfsync-on-rewrite" [Redis N Live Accepted], "no", FLAG,
+NoAppendfsyncOnRewrite "no-appendfsync-on-rewrite" [Redis N Live Acts], "no", FLAG,
     "Do not force data to disk while a save or rewrite runs";
 NotifyKeyspaceEvents "notify-keyspace-events" [Redis N Live Accepted], "", Kind::KeyspaceEvents,
     "Which changes of keys are published";

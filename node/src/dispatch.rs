@@ -3,6 +3,7 @@
 use slotway_commands::Id;
 
 use crate::call::{Call, Done};
+use crate::handlers::append_only;
 use crate::handlers::bits;
 use crate::handlers::client;
 use crate::handlers::cluster;
@@ -160,6 +161,7 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::Shutdown => Server(server::shutdown),
         Id::Time => Server(server::time),
         Id::Info => Server(info::info),
+        Id::Bgrewriteaof => Server(append_only::bgrewriteaof),
         Id::ConfigGet => Server(config::get),
         Id::ConfigHelp => Server(config::help),
         Id::ConfigResetstat => Server(config::resetstat),
@@ -303,7 +305,6 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::AclSetuser
         | Id::AclUsers
         | Id::AclWhoami
-        | Id::Bgrewriteaof
         | Id::Bgsave
         | Id::Blmove
         | Id::Blmpop

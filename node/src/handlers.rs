@@ -11,6 +11,7 @@ pub(crate) mod sort;
 pub(crate) mod sorted_sets;
 pub(crate) mod strings;
 
+pub(crate) mod append_only;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod command;

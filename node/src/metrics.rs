@@ -39,6 +39,10 @@ use Kind::{Counter, Gauge};
 
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
+    Row { name: "redis_aof_base_size_bytes", help: "Bytes of the append-only files when they were last begun anew", kind: Gauge, value: |node, _| node.persistence.log.rewrites.base_bytes },
+    Row { name: "redis_aof_current_size_bytes", help: "Bytes of the append-only files", kind: Gauge, value: |node, _| node.persistence.log.facts().current_bytes },
+    Row { name: "redis_aof_enabled", help: "1 while changes are logged", kind: Gauge, value: |node, _| u64::from(node.persistence.log.facts().is_enabled) },
+    Row { name: "redis_aof_rewrite_in_progress", help: "1 while the append-only files are written anew", kind: Gauge, value: |node, _| u64::from(node.persistence.log.rewrites.is_running()) },
     Row { name: "redis_blocked_clients", help: "Clients whose command waits", kind: Gauge, value: |node, _| as_u64(node.clients.iter().filter(|client| client.is_blocked()).count()) },
     Row { name: "redis_client_output_buffer_limit_disconnections_total", help: "Clients closed at client-output-buffer-limit", kind: Counter, value: |node, _| node.statistics.cut_for_output },
     Row { name: "redis_client_query_buffer_limit_disconnections_total", help: "Clients closed at client-query-buffer-limit", kind: Counter, value: |node, _| node.statistics.cut_for_input },
@@ -71,6 +75,10 @@ const ROWS: &[Row] = &[
     Row { name: "slotway_node_denied_logins_total", help: "Wrong passwords", kind: Counter, value: |node, _| node.statistics.denied_logins },
     Row { name: "slotway_node_epoch", help: "Epoch of the node's shard; 0 without a cluster", kind: Gauge, value: |node, _| epoch(node) },
     Row { name: "slotway_node_idle_disconnections_total", help: "Clients closed at timeout", kind: Counter, value: |node, _| node.statistics.cut_for_idling },
+    Row { name: "slotway_node_log_delayed_syncs_total", help: "Syncs of the append-only file that took two seconds or longer", kind: Counter, value: |node, _| node.persistence.log.facts().delayed_syncs },
+    Row { name: "slotway_node_log_failing", help: "1 while the append-only file cannot be written", kind: Gauge, value: |node, _| u64::from(node.persistence.log.facts().has_failed) },
+    Row { name: "slotway_node_log_queue_bytes", help: "Bytes that wait to be written to the append-only file", kind: Gauge, value: |node, _| node.persistence.log.facts().buffer_bytes },
+    Row { name: "slotway_node_log_syncs_total", help: "Syncs of the append-only file", kind: Counter, value: |node, _| node.persistence.log.facts().syncs },
     Row { name: "slotway_node_topology_version", help: "Version of the topology the node follows; 0 without one", kind: Gauge, value: |node, _| node.membership.adopted().map_or(0, |adopted| adopted.topology.version) },
 ];
 

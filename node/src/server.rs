@@ -172,6 +172,7 @@ fn run(
         thread.node.borrow_mut().take_role();
         let mut background = JoinSet::new();
         background.spawn_local(aof::run(Rc::clone(&thread)));
+        background.spawn_local(aof::rewrite::run(Rc::clone(&thread)));
         background.spawn_local(housekeeping::run(Rc::clone(&thread), published));
         background.spawn_local(connection::run_waves(Rc::clone(&thread)));
         background.spawn_local(replication::primary::run(Rc::clone(&thread)));

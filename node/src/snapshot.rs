@@ -10,13 +10,18 @@ use crate::{
 pub(crate) const QUEUE_PIECES: usize = 8;
 pub(crate) enum Aim {
     Replica,
+    Disk,
 }
-#[allow(dead_code, reason = "temporary")]
+#[derive(Debug)]
 pub(crate) enum Broken {
     SinkGone,
     TooMuchSetAside,
 }
-pub(crate) struct Taken;
+#[derive(Default)]
+pub(crate) struct Taken {
+    pub(crate) bytes: u64,
+    pub(crate) set_aside_bytes_max: usize,
+}
 pub(crate) struct Snapshot {
     walk: WalkId,
     head: Vec<u8>,
@@ -29,6 +34,9 @@ impl Drop for Leave<'_> {
     }
 }
 impl Snapshot {
+    pub(crate) fn give_up(self, node: &mut Node) {
+        node.keyspace.end_walk(self.walk);
+    }
     pub(crate) fn begin(node: &mut Node, _: Aim, facts: &[(&str, &[u8])]) -> Option<Snapshot> {
         let form = rdb::Form::new(&node.keyspace.settings, node::now());
         let walk = node.keyspace.begin_walk(Scope::All, form)?;
@@ -40,15 +48,18 @@ impl Snapshot {
         let Snapshot { walk, head, mut checksum } = self;
         let _leave = Leave(thread, walk);
         let mut piece = head;
+        let mut taken = Taken::default();
         loop {
             let Ok(place) = sink.reserve().await else { return Err(Broken::SinkGone) };
             let progress = thread.node.borrow_mut().keyspace.walk(walk, &mut piece, 64 * 1024);
             checksum.update(&piece);
             if progress == Progress::Ended {
                 write::end(&mut piece, Some(checksum));
+                taken.bytes += piece.len() as u64;
                 place.send(piece);
-                return Ok(Taken);
+                return Ok(taken);
             }
+            taken.bytes += piece.len() as u64;
             place.send(std::mem::take(&mut piece));
             tokio::task::yield_now().await;
         }

@@ -20,7 +20,6 @@ mod split;
 mod transaction;
 
 mod follow;
-mod lane;
 mod lease;
 mod link;
 mod read_from;

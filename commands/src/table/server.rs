@@ -39,7 +39,7 @@ pub(crate) const ROWS: &[Command] = &[
     command(Id::AclUsers, "acl|users", 2, "6.0.0").flags(&[Admin, Noscript, Loading, Stale]),
     command(Id::AclWhoami, "acl|whoami", 2, "6.0.0").flags(&[Noscript, Loading, Stale]),
     command(Id::Bgrewriteaof, "bgrewriteaof", 1, "1.0.0").flags(&[Admin, Noscript, NoAsyncLoading])
-        .proxy(EveryShard(MergeRule::First)),
+        .proxy(EveryShard(MergeRule::First)).here(),
     command(Id::Bgsave, "bgsave", -1, "1.0.0").flags(&[Admin, Noscript, NoAsyncLoading])
         .proxy(EveryShard(MergeRule::First)),
     command(Id::Command, "command", -1, "2.8.13").flags(&[Loading, Stale]).acl(&[Category::Connection])

@@ -24,22 +24,22 @@ const SOCKET_BYTES: usize = 128 * 1024;
 const LARGE_BYTES: usize = 6 * TURN_OUTPUT_BYTES;
 
 /// A node without its server: the test connects the clients.
-struct Hall {
-    thread: Rc<Thread>,
-    tasks: JoinSet<()>,
+pub(crate) struct Hall {
+    pub(crate) thread: Rc<Thread>,
+    pub(crate) tasks: JoinSet<()>,
     listener: TcpListener,
 }
 
 /// The other end of a connection.
-struct Peer {
-    stream: std::net::TcpStream,
-    client: Rc<Client>,
-    received: Vec<u8>,
-    is_closed: bool,
+pub(crate) struct Peer {
+    pub(crate) stream: std::net::TcpStream,
+    pub(crate) client: Rc<Client>,
+    pub(crate) received: Vec<u8>,
+    pub(crate) is_closed: bool,
 }
 
 /// Runs a test beside a node, on one thread.
-fn in_hall(test: impl AsyncFnOnce(&mut Hall)) {
+pub(crate) fn in_hall(test: impl AsyncFnOnce(&mut Hall)) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
@@ -59,7 +59,7 @@ fn in_hall(test: impl AsyncFnOnce(&mut Hall)) {
 }
 
 impl Hall {
-    fn connect(&mut self) -> Peer {
+    pub(crate) fn connect(&mut self) -> Peer {
         let stream = std::net::TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
         let (accepted, peer) = self.listener.accept().unwrap();
         SockRef::from(&stream).set_recv_buffer_size(SOCKET_BYTES).unwrap();
@@ -78,12 +78,12 @@ impl Hall {
     }
 
     /// Lets the runtime look at all sockets and run what is ready.
-    async fn turn(&self) {
+    pub(crate) async fn turn(&self) {
         tokio::task::yield_now().await;
     }
 
     /// Turns until it is so; fails at the deadline.
-    async fn until(&self, what: &str, mut condition: impl FnMut() -> bool) {
+    pub(crate) async fn until(&self, what: &str, mut condition: impl FnMut() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !condition() {
             assert!(Instant::now() < deadline, "not in time: {what}");
@@ -92,7 +92,7 @@ impl Hall {
     }
 
     /// Has the peers connected and asleep, so that what they send next meets in a wave.
-    async fn peers<const N: usize>(&mut self) -> [Peer; N] {
+    pub(crate) async fn peers<const N: usize>(&mut self) -> [Peer; N] {
         let mut peers = [(); N].map(|()| self.connect());
         for peer in &mut peers {
             peer.send(b"PING\r\n");
@@ -101,7 +101,7 @@ impl Hall {
         peers
     }
 
-    async fn expect(&self, peer: &mut Peer, expected: &str) {
+    pub(crate) async fn expect(&self, peer: &mut Peer, expected: &str) {
         self.until(&format!("{expected:?}"), || {
             peer.receive();
             peer.received.len() >= expected.len()
@@ -117,7 +117,7 @@ impl Hall {
         self.expect(peer, &format!(":{LARGE_BYTES}\r\n")).await;
     }
 
-    async fn expect_end(&self, peer: &mut Peer) {
+    pub(crate) async fn expect_end(&self, peer: &mut Peer) {
         self.until("the connection ends", || {
             peer.receive();
             peer.is_closed
@@ -127,12 +127,23 @@ impl Hall {
 }
 
 impl Peer {
-    fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
     }
 
+    /// As [`Peer::send`], for more than the socket takes at once.
+    pub(crate) async fn send_all(&mut self, hall: &Hall, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            match self.stream.write(bytes) {
+                Ok(len) => bytes = &bytes[len..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => hall.turn().await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
     /// Takes what has come.
-    fn receive(&mut self) {
+    pub(crate) fn receive(&mut self) {
         let mut piece = [0; 64 * 1024];
         loop {
             match self.stream.read(&mut piece) {

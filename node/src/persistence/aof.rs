@@ -37,6 +37,7 @@ mod line;
 pub(crate) mod load;
 mod manifest;
 pub(crate) mod report;
+pub(crate) mod rewrite;
 mod rewrites;
 #[cfg(test)]
 pub(crate) mod simulated;
@@ -67,8 +68,10 @@ pub(crate) struct Log {
     is_full: bool,
     /// Threads that write the last of a log that was turned off.
     ending: Vec<JoinHandle<()>>,
-    /// Rung when the log is turned on or off, or a rewrite is wanted.
-    pub(crate) changed: Arc<Notify>,
+    /// Rung when the log is turned on or off.
+    changed: Arc<Notify>,
+    /// Rung when a rewrite is to begin.
+    wanted: Arc<Notify>,
 }
 
 enum State {
@@ -105,6 +108,7 @@ impl Default for Log {
             is_full: false,
             ending: Vec::new(),
             changed: Arc::default(),
+            wanted: Arc::default(),
         }
     }
 }
@@ -192,7 +196,7 @@ impl Log {
             self.ending.push(writing.thread);
         }
         self.ending.retain(|thread| !thread.is_finished());
-        self.changed.notify_waiters();
+        self.changed.notify_one();
     }
 
     /// The node stops: what is to be waited for.
@@ -257,7 +261,8 @@ fn turn_on(node: &mut Node) -> std::io::Result<()> {
     log.state = State::Starting(log.write_to(file, 0, position, manner)?);
     log.closed_bytes = 0;
     log.rewrites.schedule();
-    log.changed.notify_waiters();
+    log.changed.notify_one();
+    log.wanted.notify_one();
     node.keyspace.feed.listen(Listener::Log);
     node.keyspace.feed.select_anew();
     Ok(())
@@ -383,3 +388,6 @@ pub(crate) async fn run(thread: Rc<Thread>) {
         hear(&mut thread.node.borrow_mut());
     }
 }
+
+#[cfg(test)]
+mod tests;

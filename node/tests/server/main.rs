@@ -4,6 +4,7 @@
 
 mod support;
 
+mod append_only;
 mod bits;
 mod clients;
 mod cluster;

@@ -13,6 +13,7 @@ use std::{
 use slotway_config::NodeConfig;
 use slotway_node::Running;
 use slotway_resp::{Frame, Limits, write};
+use tempfile::TempDir;
 
 /// How long anything may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -198,14 +199,23 @@ pub(crate) fn text(frame: &Frame) -> String {
 pub(crate) struct Redis {
     child: Child,
     dir: PathBuf,
+    /// Goes with the server.
+    own: Option<TempDir>,
     /// Kept open, lest the server write into a closed pipe.
     _log: BufReader<ChildStdout>,
 }
 
 impl Redis {
     pub(crate) fn start(flags: &[&str]) -> Redis {
-        let dir = std::env::temp_dir().join(fresh_dir().file_name().unwrap());
-        std::fs::create_dir_all(&dir).unwrap();
+        let own = tempfile::tempdir().unwrap();
+        let mut redis = Redis::start_in(own.path(), flags);
+        redis.own = Some(own);
+        redis
+    }
+
+    /// In a directory that has perhaps been used before, with a path short enough for a socket.
+    pub(crate) fn start_in(dir: &Path, flags: &[&str]) -> Redis {
+        let dir = dir.to_owned();
         let mut child = Command::new("redis-server")
             .args(["--port", "0", "--unixsocket", "redis.sock", "--save", "", "--daemonize", "no"])
             .args(flags)
@@ -218,7 +228,7 @@ impl Redis {
         while !said.contains("ready to accept connections at") {
             assert!(log.read_line(&mut said).unwrap() > 0, "redis-server ended: {said}");
         }
-        Redis { child, dir, _log: log }
+        Redis { child, dir, own: None, _log: log }
     }
 
     pub(crate) fn client(&self) -> Client<UnixStream> {
@@ -230,6 +240,5 @@ impl Drop for Redis {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.dir);
     }
 }

@@ -31,7 +31,6 @@ mod order;
 mod clients;
 mod cluster;
 mod input;
-mod lanes;
 mod large;
 mod large_leaving;
 mod large_redirected;

@@ -122,6 +122,7 @@ pub(crate) async fn load(thread: &Thread, progress: Arc<Progress>) -> Result<Opt
     };
     let reading = tokio::task::spawn_blocking(move || reader.run());
     let mut room = Room::new();
+    let stats = thread.node.borrow().keyspace.stats;
     thread.node.borrow_mut().keyspace.expired = Expired::Present;
     let mut outcome = Ok(());
     while let Some(piece) = received.recv().await {
@@ -143,7 +144,12 @@ pub(crate) async fn load(thread: &Thread, progress: Arc<Progress>) -> Result<Opt
         }
         tokio::task::yield_now().await;
     }
-    thread.node.borrow_mut().keyspace.expired = Expired::default();
+    {
+        let keyspace = &mut thread.node.borrow_mut().keyspace;
+        keyspace.expired = Expired::default();
+        // What was read changes nothing and asks for nothing.
+        keyspace.stats = stats;
+    }
     reading.await.map_err(|_| LoadError::Panic)?;
     outcome?;
     // A tail may have been cut off.

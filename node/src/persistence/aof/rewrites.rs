@@ -83,6 +83,12 @@ impl Rewrites {
         self.is_scheduled = true;
     }
 
+    /// As [`Rewrites::schedule`], by somebody who knows: earlier failures do not delay it.
+    pub(crate) fn ask(&mut self) {
+        self.failures_in_a_row = 0;
+        self.is_scheduled = true;
+    }
+
     /// The one that runs, and the one that is scheduled, are not wanted any more.
     pub(crate) fn cancel(&mut self) {
         self.is_scheduled = false;

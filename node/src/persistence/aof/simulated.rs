@@ -33,6 +33,7 @@ struct State {
     syncs: u64,
     /// Held back: syncs wait until this is given back.
     stalled: bool,
+    stalls_writes: bool,
 }
 
 /// What goes wrong while it is set.
@@ -104,6 +105,17 @@ impl Simulated {
     /// While it is stalled, a sync of a file does not return.
     pub(crate) fn stall(&self, stalled: bool) {
         self.state().stalled = stalled;
+    }
+
+    /// While it is stalled, a write does not return either.
+    pub(crate) fn stall_writes_too(&self) {
+        self.state().stalls_writes = true;
+    }
+
+    fn wait_while_stalled(&self) {
+        while self.state().stalled {
+            std::thread::yield_now();
+        }
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
@@ -284,6 +296,9 @@ impl Read for Open {
 
 impl Write for Open {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.disk.state().stalls_writes {
+            self.disk.wait_while_stalled();
+        }
         self.with(|state, content| {
             let mut taken = bytes.len().min(state.faults.write_bytes_max.unwrap_or(usize::MAX));
             if let Some(room) = &mut state.faults.room_bytes {
@@ -311,9 +326,7 @@ impl Write for Open {
 
 impl DiskFile for Open {
     fn sync(&mut self) -> io::Result<()> {
-        while self.disk.state().stalled {
-            std::thread::yield_now();
-        }
+        self.disk.wait_while_stalled();
         self.with(|state, content| {
             state.operate()?;
             if state.faults.syncs_fail {

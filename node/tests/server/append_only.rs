@@ -1,0 +1,198 @@
+//! The append-only log as its users see it: after a restart everything is there, and a redis-server reads our directory as we
+//! read its.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use slotway_resp::Frame;
+
+use crate::support::{Client, Redis, Socket, TestNode, bulk, ok, text, wait_until};
+
+const ON: (&str, &str) = ("appendonly", "yes");
+
+/// Changes of every kind, in several databases, and as transactions.
+const CHANGES: &[&str] = &[
+    "SET text value",
+    "APPEND text more",
+    "SETRANGE text 3 XYZ",
+    "INCRBY number 41",
+    "INCRBYFLOAT float 1.5",
+    "SET later x EX 10000",
+    "EXPIRE text 100000",
+    "SETEX gone 1 x",
+    "RPUSH list a b c d",
+    "LPOP list",
+    "HSET hash f 1 g 2",
+    "HINCRBYFLOAT hash f 0.25",
+    "SADD set a b c 1 2 3",
+    "SPOP set 2",
+    "ZADD sorted 1 a 2 b 3 c",
+    "ZPOPMIN sorted",
+    "PFADD hll a b c",
+    "SETBIT bits 100 1",
+    "GEOADD geo 13.361389 38.115556 Palermo",
+    "SELECT 5",
+    "SET elsewhere 1",
+    "MOVE elsewhere 6",
+    "MULTI",
+    "SET in transaction",
+    "SELECT 7",
+    "RPUSH in:7 a b",
+    "EXEC",
+    "SELECT 0",
+    "RENAME number renamed",
+    "COPY hash copied DB 9",
+    "DEL list",
+    "RPUSH list x y z",
+];
+
+fn change<S: Socket>(client: &mut Client<S>) {
+    for line in CHANGES {
+        let reply = client.say(line);
+        assert!(reply.as_error().is_none(), "{line}: {reply:?}");
+    }
+}
+
+/// All keys with their values and deadlines, by database and name.
+fn dump<S: Socket>(client: &mut Client<S>) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for database in 0..16 {
+        assert_eq!(client.say(&format!("SELECT {database}")), ok());
+        let keys = client.say("KEYS *").into_array().unwrap();
+        for key in keys.iter().map(text) {
+            let kind = text(&client.call(&["TYPE", &key]));
+            let ask: &[&str] = match kind.as_str() {
+                "string" => &["GET", &key],
+                "list" => &["LRANGE", &key, "0", "-1"],
+                "hash" => &["HGETALL", &key],
+                "set" => &["SMEMBERS", &key],
+                "zset" => &["ZRANGE", &key, "0", "-1", "WITHSCORES"],
+                other => panic!("{other}"),
+            };
+            let mut value = match client.call(ask) {
+                Frame::Array(items) => items.iter().map(|item| format!("{item:?}")).collect(),
+                other => vec![format!("{other:?}")],
+            };
+            if matches!(kind.as_str(), "set" | "hash") {
+                value.sort();
+            }
+            let deadline = client.call(&["PEXPIRETIME", &key]);
+            all.insert(format!("{database} {key}"), format!("{kind} {value:?} {deadline:?}"));
+        }
+    }
+    assert_eq!(client.say("SELECT 0"), ok());
+    all
+}
+
+/// What is there once the key that lives for a second is gone.
+fn settled<S: Socket>(client: &mut Client<S>) -> BTreeMap<String, String> {
+    wait_until("it expires", || client.say("EXISTS gone") == Frame::Integer(0));
+    let all = dump(client);
+    assert_eq!(all.len(), 15, "{all:?}");
+    all
+}
+
+/// redis-check-aof's verdict on the log in `dir`.
+fn check(dir: &Path) -> String {
+    let manifest = dir.join("appendonlydir/appendonly.aof.manifest");
+    let output =
+        Command::new("redis-check-aof").arg(manifest).output().expect("redis-check-aof must be installed");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+fn increment(dir: &Path, seq: u32) -> PathBuf {
+    dir.join(format!("appendonlydir/appendonly.aof.{seq}.incr.aof"))
+}
+
+/// What a field of INFO persistence says.
+fn info<S: Socket>(client: &mut Client<S>, field: &str) -> String {
+    let info = text(&client.say("INFO persistence"));
+    let line = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("no {field} in {info}")).to_owned()
+}
+
+#[test]
+fn what_was_written_is_there_after_a_restart_and_a_redis_server_reads_it() {
+    let own = tempfile::tempdir().unwrap();
+    let dir = own.path();
+    let mut node = TestNode::start_in(dir, &[ON]);
+    change(&mut node.client());
+    let before = settled(&mut node.client());
+    node.stop();
+    let mut node = TestNode::start_in(dir, &[ON]);
+    assert_eq!(dump(&mut node.client()), before);
+    assert_eq!(node.client().say("SET second life"), ok());
+    let before = dump(&mut node.client());
+    node.stop();
+    assert!(check(dir).contains("All AOF files and manifest are valid"));
+    let redis = Redis::start_in(dir, &["--appendonly", "yes"]);
+    assert_eq!(dump(&mut redis.client()), before);
+}
+
+#[test]
+fn a_log_of_redis_is_read_and_gone_on_with() {
+    let own = tempfile::tempdir().unwrap();
+    let dir = own.path();
+    let before = {
+        let redis = Redis::start_in(dir, &["--appendonly", "yes", "--aof-timestamp-enabled", "yes"]);
+        let mut client = redis.client();
+        for line in CHANGES {
+            client.say(line);
+        }
+        client.say("BGREWRITEAOF");
+        wait_until("it is rewritten", || {
+            info(&mut client, "aof_rewrites") == "1" && info(&mut client, "aof_rewrite_in_progress") == "0"
+        });
+        client.say("SET behind it");
+        client.say("DEL behind");
+        client.say("HSET hash h 3");
+        settled(&mut client)
+    };
+    let mut node = TestNode::start_in(dir, &[ON]);
+    assert_eq!(dump(&mut node.client()), before);
+    assert_eq!(node.client().say("SET ours 1"), ok());
+    node.stop();
+    check(dir);
+    let redis = Redis::start_in(dir, &["--appendonly", "yes"]);
+    assert_eq!(redis.client().say("GET ours"), bulk("1"));
+}
+
+#[test]
+fn a_log_that_ends_in_half_a_command_is_cut_and_one_that_is_wrong_in_the_middle_is_refused() {
+    let own = tempfile::tempdir().unwrap();
+    let dir = own.path();
+    let mut node = TestNode::start_in(dir, &[ON]);
+    assert_eq!(node.client().say("SET k whole"), ok());
+    node.stop();
+    let whole = fs::read(increment(dir, 1)).unwrap();
+    fs::write(increment(dir, 1), [&whole, &b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$4\r\nha"[..]].concat()).unwrap();
+    let mut node = TestNode::start_in(dir, &[ON]);
+    assert_eq!(node.client().say("GET k"), bulk("whole"));
+    assert_eq!(node.client().say("DBSIZE"), Frame::Integer(1));
+    node.stop();
+    assert_eq!(fs::read(increment(dir, 1)).unwrap(), whole, "cut behind the last whole command");
+    check(dir);
+}
+
+#[test]
+fn info_has_the_fields_of_redis_in_its_order() {
+    let (node, redis) = (TestNode::start(&[ON]), Redis::start(&["--appendonly", "yes"]));
+    let fields = |info: Frame| {
+        let names = text(&info)
+            .lines()
+            .filter_map(|line| Some(line.split_once(':')?.0.to_owned()))
+            .collect::<Vec<_>>();
+        names.into_iter().filter(|name| name.starts_with("aof")).collect::<Vec<_>>()
+    };
+    let mut client = node.client();
+    assert_eq!(fields(client.say("INFO persistence")), fields(redis.client().say("INFO persistence")));
+    assert_eq!(info(&mut client, "aof_enabled"), "1");
+    assert_eq!(client.say("SET k v"), ok());
+    wait_until("it is written", || info(&mut client, "aof_current_size") == "50");
+}
