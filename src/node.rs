@@ -8,12 +8,12 @@ use anyhow::Context;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use slotway_admin_api::{Access, Api, NodeSources, Server, Token};
 use slotway_config::{Key, NodeConfig, Program};
-use slotway_node::Running;
+use slotway_node::{Cause, Running};
 
 use crate::{
     flags::{self, Given},
     log,
-    stop::{Asked, Signals},
+    stop::{Asked, Signals, Why},
 };
 
 /// How long HTTP answers under way may take.
@@ -71,8 +71,7 @@ async fn serve(args: &NodeArgs, config: NodeConfig) -> anyhow::Result<()> {
     let running = slotway_node::start(config)?;
     let admin = match admin_sockets {
         Some(listening) => {
-            let ready = Arc::new(|| true);
-            let sources = NodeSources { ready, registry: running.registry() };
+            let sources = NodeSources { ready: Arc::new(running.readiness()), registry: running.registry() };
             let api = Api::of_node(sources, Access { token, body_bytes_max });
             tracing::info!(port = listening.port, "metrics and health on HTTP");
             Some(Server::start(listening.sockets, api).context("cannot start the admin port")?)
@@ -83,7 +82,7 @@ async fn serve(args: &NodeArgs, config: NodeConfig) -> anyhow::Result<()> {
     if let Some(admin) = admin {
         admin.stop(ADMIN_PATIENCE).await;
     }
-    anyhow::ensure!(running.join(), "the keyspace thread ended in a panic");
+    running.join()?;
     Ok(())
 }
 
@@ -99,17 +98,24 @@ async fn wait_for_end(args: &NodeArgs, running: &Running, signals: &mut Signals)
         tokio::select! {
             asked = signals.next() => match asked {
                 Asked::Reload => reload(args, running).await,
+                // A node that cannot save what it has goes on, and may be asked again.
                 Asked::Stop(why) => {
-                    tracing::info!(why, "stopping");
-                    running.stop();
-                    break;
+                    tracing::info!(%why, "stopping");
+                    running.stop(cause(why));
                 }
             },
             Ok(()) = log_level.changed() => log::set_level(&log_level.borrow_and_update()),
             () = running.ended() => return,
         }
     }
-    running.ended().await;
+}
+
+/// What `shutdown-on-sigterm` and `shutdown-on-sigint` tell apart.
+fn cause(why: Why) -> Cause {
+    match why {
+        Why::Interrupt => Cause::Interrupt,
+        Why::Terminate | Why::ParentEnded => Cause::Terminate,
+    }
 }
 
 /// SIGHUP: what is wrong with the settings changes nothing.

@@ -87,7 +87,7 @@ async fn serve(args: &ProxyArgs, config: &ProxyConfig) -> anyhow::Result<()> {
         match signals.next().await {
             Asked::Reload => reload(args, &proxy),
             Asked::Stop(why) => {
-                tracing::info!(why, clients = proxy.clients(), "stopping");
+                tracing::info!(%why, clients = proxy.clients(), "stopping");
                 break;
             }
         }

@@ -37,10 +37,28 @@ enum Parent {
 /// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// Finish what is in flight and end. The text says who asked.
-    Stop(&'static str),
+    /// Finish what is in flight and end.
+    Stop(Why),
     /// SIGHUP: read the settings again.
     Reload,
+}
+
+/// Who asked for the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    Terminate,
+    Interrupt,
+    ParentEnded,
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Why::Terminate => "SIGTERM",
+            Why::Interrupt => "SIGINT",
+            Why::ParentEnded => "the end of slotway up",
+        })
+    }
 }
 
 impl Signals {
@@ -68,10 +86,10 @@ impl Signals {
     /// Waits for the next wish.
     pub(crate) async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => Asked::Stop("SIGTERM"),
-            _ = self.interrupt.recv() => Asked::Stop("SIGINT"),
+            _ = self.terminate.recv() => Asked::Stop(Why::Terminate),
+            _ = self.interrupt.recv() => Asked::Stop(Why::Interrupt),
             _ = self.hangup.recv() => Asked::Reload,
-            _ = self.parent.wait_for(|parent| *parent == Parent::Ended) => Asked::Stop("the end of slotway up"),
+            _ = self.parent.wait_for(|parent| *parent == Parent::Ended) => Asked::Stop(Why::ParentEnded),
         }
     }
 }

@@ -23,7 +23,7 @@ use slotway_config::{Bind, Durability, Key, Program, UpConfig};
 use crate::{
     flags::{self, Given},
     log, proxy,
-    stop::{Asked, Signals},
+    stop::{Asked, Signals, Why},
     table::Colour,
 };
 
@@ -114,7 +114,7 @@ async fn oversee(config: &UpConfig, plan: &Plan, topology: &Topology) -> anyhow:
         never = watch_readiness(config, plan, topology, &board) => match never {},
     };
     if let Ok(why) = &outcome {
-        tracing::info!(why, "stopping: proxies first, then nodes");
+        tracing::info!(%why, "stopping: proxies first, then nodes");
     }
     // A second Ctrl-C does not wait: what still runs is killed as the supervisor is dropped.
     tokio::select! {
@@ -124,7 +124,7 @@ async fn oversee(config: &UpConfig, plan: &Plan, topology: &Topology) -> anyhow:
     outcome.map(drop)
 }
 
-async fn stop_asked(signals: &mut Signals) -> &'static str {
+async fn stop_asked(signals: &mut Signals) -> Why {
     loop {
         if let Asked::Stop(why) = signals.next().await {
             return why;

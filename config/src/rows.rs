@@ -196,7 +196,7 @@ Daemonize "daemonize" [Redis N AtStart FOREGROUND], "no", FLAG,
     "Go to the background";
 Databases "databases" [Redis NP AtStart Acts], "16", int(1, I32),
     "Number of databases that SELECT reaches";
-Dbfilename "dbfilename" [Redis N Protected Accepted], "dump.rdb", Kind::Text(TextRule::FileName),
+Dbfilename "dbfilename" [Redis N Protected Acts], "dump.rdb", Kind::Text(TextRule::FileName),
     "File name of the snapshot, inside dir";
 Dir "dir" [Program NPU Protected Acts], ".", TEXT,
     "Working directory: snapshots, append-only files, node.json, up.json";
@@ -226,7 +226,7 @@ IoThreadsDoReads "io-threads-do-reads" [Redis N AtStart Accepted], "no", FLAG,
     "Read sockets on those threads too";
 JemallocBgThread "jemalloc-bg-thread" [Redis N Live Accepted], "yes", FLAG,
     "Let jemalloc return memory on a thread of its own";
-KeyLoadDelay "key-load-delay" [Redis N Hidden Accepted], "0", int(i32::MIN as i64, I32),
+KeyLoadDelay "key-load-delay" [Redis N Hidden Acts], "0", int(i32::MIN as i64, I32),
     "For tests: microseconds to wait after each key that is loaded";
 LatencyMonitorThreshold "latency-monitor-threshold" [Redis N Live Acts], "0", int(0, I64),
     "Milliseconds from which LATENCY notes an event; 0: off";
@@ -308,11 +308,11 @@ ProtoMaxBulkLen "proto-max-bulk-len" [Limits NP Live Acts], "536870912", size(1 
     "Bytes of the largest single word of a request";
 RdbDelSyncFiles "rdb-del-sync-files" [Redis N Live Accepted], "no", FLAG,
     "Remove snapshots that were made only to synchronise a replica";
-RdbKeySaveDelay "rdb-key-save-delay" [Redis N Hidden Accepted], "0", int(i32::MIN as i64, I32),
+RdbKeySaveDelay "rdb-key-save-delay" [Redis N Hidden Acts], "0", int(i32::MIN as i64, I32),
     "For tests: microseconds to wait after each key that is saved";
-RdbSaveIncrementalFsync "rdb-save-incremental-fsync" [Redis N Live Accepted], "yes", FLAG,
+RdbSaveIncrementalFsync "rdb-save-incremental-fsync" [Redis N Live Acts], "yes", FLAG,
     "Sync to disk in steps while a snapshot is written";
-Rdbchecksum "rdbchecksum" [Redis N AtStart Accepted], "yes", FLAG,
+Rdbchecksum "rdbchecksum" [Redis N AtStart Acts], "yes", FLAG,
     "End a snapshot with a checksum";
 Rdbcompression "rdbcompression" [Redis N Live Acts], "yes", FLAG,
     "Compress strings in a snapshot and in DUMP";
@@ -358,7 +358,7 @@ Requirepass "requirepass" [Program NPU Live Acts], "", SECRET,
     "Password that clients must give; empty: none";
 SanitizeDumpPayload "sanitize-dump-payload" [Redis N Live Accepted], "no", choice(&["no", "yes", "clients"]),
     "Whose dumped values are checked deeply before they are loaded";
-Save "save" [Redis N Live Accepted], "3600 1 300 100 60 10000", Kind::SavePoints,
+Save "save" [Redis N Live Acts], "3600 1 300 100 60 10000", Kind::SavePoints,
     "Save a snapshot after so many seconds if so many keys changed; empty: never";
 ServerCpulist "server_cpulist" [Redis N AtStart Accepted], "", TEXT,
     "CPUs for the main thread";
@@ -370,11 +370,11 @@ SetMaxListpackValue "set-max-listpack-value" [Redis N Live Acts], "64", SIZE,
     "Bytes of the longest member of a packed set";
 SetProcTitle "set-proc-title" [Redis N AtStart Accepted], "yes", FLAG,
     "Show what the process does in ps";
-ShutdownOnSigint "shutdown-on-sigint" [Redis N Live Accepted], "default", ON_SIGNAL,
+ShutdownOnSigint "shutdown-on-sigint" [Redis N Live Acts], "default", ON_SIGNAL,
     "How SIGINT ends the server";
-ShutdownOnSigterm "shutdown-on-sigterm" [Redis N Live Accepted], "default", ON_SIGNAL,
+ShutdownOnSigterm "shutdown-on-sigterm" [Redis N Live Acts], "default", ON_SIGNAL,
     "How SIGTERM ends the server";
-ShutdownTimeout "shutdown-timeout" [Redis NP Live Accepted], "10", COUNT,
+ShutdownTimeout "shutdown-timeout" [Redis NP Live Acts], "10", COUNT,
     "Seconds that the end may wait for what is still in flight";
 SlowlogLogSlowerThan "slowlog-log-slower-than" [Redis N Live Acts], "10000", int(-1, I64),
     "Microseconds from which SLOWLOG notes a command; 0: all, -1: none";
@@ -382,7 +382,7 @@ SlowlogMaxLen "slowlog-max-len" [Redis N Live Acts], "128", int(0, I64),
     "Entries that SLOWLOG keeps";
 SocketMarkId "socket-mark-id" [Redis N AtStart Accepted], "0", int(0, u32::MAX as i64),
     "Mark of the sockets for the packet filter; 0: none";
-StopWritesOnBgsaveError "stop-writes-on-bgsave-error" [Redis N Live Accepted], "yes", FLAG,
+StopWritesOnBgsaveError "stop-writes-on-bgsave-error" [Redis N Live Acts], "yes", FLAG,
     "Refuse writes after a snapshot failed";
 StreamNodeMaxBytes "stream-node-max-bytes" [Redis N Live Accepted], "4096", SIZE,
     "Bytes of one node of a stream; 0: no limit";
@@ -527,6 +527,8 @@ SharedReplyBytesMax "shared-reply-bytes-max" [Limits P Live Acts], "65536", size
     "Bytes up to which a reply is passed on whole; a larger one as it arrives";
 SharedRequestBytesMax "shared-request-bytes-max" [Limits P Live Acts], "65536", size(1024, 1 << 30),
     "Bytes up to which a request travels on a shared link; a larger one on a leased link";
+SnapshotMemoryMax "snapshot-memory-max" [Limits N Live Acts], "268435456", SIZE,
+    "Bytes of old values kept for one snapshot; past it writes wait, or a new replica's snapshot is given up";
 Threads "threads" [Program P AtStart Acts], "0", int(0, 64),
     "Data threads; 0: half of the cores, 1 to 8";
 TransactionBytesMax "transaction-bytes-max" [Limits P Live Acts], "65536", size(1024, 1 << 30),

@@ -20,6 +20,7 @@ use crate::handlers::keys;
 use crate::handlers::latency;
 use crate::handlers::lists;
 use crate::handlers::memory;
+use crate::handlers::persistence;
 use crate::handlers::replicaof;
 use crate::handlers::replication;
 use crate::handlers::server;
@@ -158,6 +159,9 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::ClientSetinfo => Server(client::setinfo),
         Id::ClientSetname => Server(client::setname),
         Id::Debug => Server(debug::debug),
+        Id::Bgsave => Server(persistence::bgsave),
+        Id::Lastsave => Server(persistence::lastsave),
+        Id::Save => Server(persistence::save),
         Id::Shutdown => Server(server::shutdown),
         Id::Time => Server(server::time),
         Id::Info => Server(info::info),
@@ -305,7 +309,6 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::AclSetuser
         | Id::AclUsers
         | Id::AclWhoami
-        | Id::Bgsave
         | Id::Blmove
         | Id::Blmpop
         | Id::Blpop
@@ -353,7 +356,6 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::FunctionLoad
         | Id::FunctionRestore
         | Id::FunctionStats
-        | Id::Lastsave
         | Id::Lolwut
         | Id::Migrate
         | Id::Module
@@ -375,7 +377,6 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::PubsubShardchannels
         | Id::PubsubShardnumsub
         | Id::Punsubscribe
-        | Id::Save
         | Id::Script
         | Id::ScriptDebug
         | Id::ScriptExists

@@ -72,6 +72,7 @@ fn is_above(node: &Node, now: Millis) -> bool {
     let limit = node.bounds.memory_bytes_max;
     limit != 0
         && node.pause.is_over(now)
+        && node.persistence.loading.is_none()
         && !(node.keyspace.is_led() && node.bounds.replicas_keep_all)
         && counted(node) > limit
 }

@@ -1,5 +1,5 @@
 //! What has to be done from time to time, whoever is connected: expired keys, memory above its limit, idle clients, limits that time
-//! decides, rates, published numbers.
+//! decides, rates, save points, published numbers.
 //!
 //! A round runs `hz` times a second. Active expiry works in short pieces with other tasks in between, and stops after
 //! a quarter of the round's time however much is left.
@@ -18,6 +18,7 @@ use crate::{
     metrics::Published,
     node::{self, Node},
     output::is_over_limit,
+    persistence::save,
     thread::Thread,
     timing,
 };
@@ -41,7 +42,8 @@ pub(crate) async fn run(thread: Rc<Thread>, published: Arc<Published>) {
             if !node.pause.is_none() && node.pause.is_over(node::now()) {
                 node.unpause();
             }
-            !node.pause.is_none()
+            // While data are loaded nothing is deleted either: what is there is not all there is.
+            !node.pause.is_none() || node.persistence.loading.is_some()
         };
         if !is_paused && thread.node.borrow().active_expiry {
             expire(&thread, period / 4).await;
@@ -53,6 +55,7 @@ pub(crate) async fn run(thread: Rc<Thread>, published: Arc<Published>) {
         node.evict_clients();
         node.statistics.sample(now);
         node.memory.read();
+        save::run::look(node);
         published.publish(node, now);
     }
 }

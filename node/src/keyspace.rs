@@ -34,8 +34,7 @@ pub(crate) mod sorted_set;
 mod table;
 pub(crate) mod text;
 pub(crate) mod usage;
-#[allow(dead_code, reason = "what saves and replicates is being built on it")]
-mod walk;
+pub(crate) mod walk;
 mod watches;
 mod wheel;
 
@@ -112,6 +111,8 @@ pub(crate) enum Deadline {
 pub(crate) struct Keyspace {
     pub(crate) settings: Settings,
     pub(crate) stats: Stats,
+    /// How often FLUSHALL was said.
+    pub(crate) flushes: u64,
     /// Where changes are told.
     pub(crate) feed: Feed,
     /// That of the settings, unless the client that is served wants its uses of keys not to be noted.
@@ -151,6 +152,7 @@ impl Keyspace {
         Keyspace {
             settings,
             stats: Stats::default(),
+            flushes: 0,
             feed: Feed::default(),
             usage: settings.usage,
             expired: Expired::default(),

@@ -43,17 +43,19 @@ mod memory;
 mod node;
 mod replication;
 mod slow_log;
-mod snapshot;
 mod statistics;
 mod transaction;
 
 mod persistence;
+mod shutdown;
+mod snapshot;
 
 mod advice;
 mod housekeeping;
 mod metrics;
 
-pub use server::{Running, StartError, start};
+pub use server::{EndError, Running, StartError, start};
+pub use shutdown::Cause;
 
 #[cfg(any(test, feature = "measure"))]
 pub mod measure;

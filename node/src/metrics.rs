@@ -6,7 +6,7 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
 use prometheus::{
@@ -18,7 +18,7 @@ use slotway_cluster::{Database, slot::DATABASES};
 use slotway_commands::{Id, table::COMMANDS};
 use slotway_config::Key;
 
-use crate::{call::Millis, node::Node, replication::report};
+use crate::{call::Millis, node::Node, persistence::save::Outcome, replication::report};
 
 /// How a number moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,7 @@ const ROWS: &[Row] = &[
     Row { name: "redis_expired_keys_total", help: "Keys deleted because their time was up", kind: Counter, value: |node, _| node.keyspace.stats.expired },
     Row { name: "redis_keyspace_hits_total", help: "Look-ups that found a key", kind: Counter, value: |node, _| node.keyspace.stats.hits },
     Row { name: "redis_keyspace_misses_total", help: "Look-ups that found none", kind: Counter, value: |node, _| node.keyspace.stats.misses },
+    Row { name: "redis_loading_dump_file", help: "1 while data are loaded", kind: Gauge, value: |node, _| u64::from(node.persistence.loading.is_some()) },
     Row { name: "redis_master_last_io_seconds", help: "Seconds since the primary last sent something; 0 on a primary", kind: Gauge, value: |node, _| node.seconds_since_primary() },
     Row { name: "redis_master_link_up", help: "1 while this replica follows its primary's stream", kind: Gauge, value: |node, _| u64::from(node.following.is_connected()) },
     Row { name: "redis_master_repl_offset", help: "Bytes of the stream that replicas follow", kind: Gauge, value: |node, _| node.replication.offset.0 },
@@ -65,7 +66,13 @@ const ROWS: &[Row] = &[
     Row { name: "redis_memory_used_rss_bytes", help: "Memory backed by pages", kind: Gauge, value: |node, _| node.memory.last().resident },
     Row { name: "redis_net_input_bytes_total", help: "Bytes received from clients", kind: Counter, value: |node, _| node.statistics.input_bytes },
     Row { name: "redis_net_output_bytes_total", help: "Bytes of replies", kind: Counter, value: |node, _| node.statistics.output_bytes },
+    Row { name: "redis_rdb_bgsave_in_progress", help: "1 while a snapshot is being saved", kind: Gauge, value: |node, _| u64::from(node.persistence.saves.present().is_some()) },
     Row { name: "redis_rdb_changes_since_last_save", help: "Changes that are in memory only", kind: Gauge, value: |node, _| node.keyspace.stats.changes },
+    Row { name: "redis_rdb_current_bgsave_duration_sec", help: "Seconds since the present save began; 0 without one", kind: Gauge, value: |node, now| node.persistence.saves.present().map_or(0, |present| now.0.saturating_sub(present.began.0) / 1000) },
+    Row { name: "redis_rdb_last_bgsave_duration_sec", help: "Seconds that the last save took", kind: Gauge, value: |node, _| node.persistence.saves.took_seconds().unwrap_or(0) },
+    Row { name: "redis_rdb_last_bgsave_status", help: "1 if the last save succeeded", kind: Gauge, value: |node, _| u64::from(node.persistence.saves.outcome() == Outcome::Good) },
+    Row { name: "redis_rdb_last_cow_size_bytes", help: "Most bytes of old values that the last save kept", kind: Gauge, value: |node, _| node.persistence.saves.set_aside_bytes_max() },
+    Row { name: "redis_rdb_last_save_timestamp_seconds", help: "When the last save succeeded, seconds since 1970", kind: Gauge, value: |node, _| node.persistence.saves.succeeded().0 / 1000 },
     Row { name: "redis_rejected_connections_total", help: "Connections refused at maxclients", kind: Counter, value: |node, _| node.statistics.connections_rejected },
     Row { name: "redis_replication_backlog_bytes", help: "Bytes of the stream kept for replicas that come back", kind: Gauge, value: |node, _| node.replication.backlog.as_ref().map_or(0, |backlog| backlog.len()) },
     Row { name: "redis_start_time_seconds", help: "When the process started, seconds since 1970", kind: Gauge, value: |node, _| node.started_at.0 / 1000 },
@@ -88,6 +95,7 @@ const DATABASE_COUNT: usize = DATABASES as usize;
 /// The numbers of the last round of housekeeping, for other threads to read.
 #[derive(Debug)]
 pub(crate) struct Published {
+    is_ready: AtomicBool,
     rows: Vec<AtomicU64>,
     keys: [AtomicU64; DATABASE_COUNT],
     expiring_keys: [AtomicU64; DATABASE_COUNT],
@@ -101,6 +109,7 @@ pub(crate) struct Published {
 impl Default for Published {
     fn default() -> Self {
         Published {
+            is_ready: AtomicBool::new(false),
             rows: ROWS.iter().map(|_| AtomicU64::new(0)).collect(),
             keys: Default::default(),
             expiring_keys: Default::default(),
@@ -111,8 +120,19 @@ impl Default for Published {
 }
 
 impl Published {
+    /// Whether the node has its data and serves.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.is_ready.load(Relaxed)
+    }
+
+    /// It has loaded what it had on disk.
+    pub(crate) fn set_ready(&self) {
+        self.is_ready.store(true, Relaxed);
+    }
+
     /// On the keyspace thread.
     pub(crate) fn publish(&self, node: &Node, now: Millis) {
+        self.is_ready.store(node.persistence.loading.is_none(), Relaxed);
         for (cell, row) in self.rows.iter().zip(ROWS) {
             cell.store((row.value)(node, now), Relaxed);
         }

@@ -22,9 +22,10 @@ use crate::{
     memory::Memory,
     output::AT_ONCE,
     pause::{self, Congested, Congestion, Pause},
-    persistence::{Persistence, aof},
+    persistence::{self, Persistence, aof},
     replication::{Replication, replica::Following},
     slow_log::SlowLog,
+    snapshot::Snapshots,
     splices::Splices,
     statistics::Statistics,
     timing::Timing,
@@ -58,6 +59,9 @@ pub(crate) struct Node {
     pub(crate) gate: Gate,
     /// Whom it follows.
     pub(crate) following: Following,
+    pub(crate) snapshots: Snapshots,
+    /// It is ending, and what still changes is to be saved.
+    pub(crate) saves_at_end: bool,
     /// How long memory was above `maxmemory`.
     pub(crate) exceeded: Exceeded,
     pub(crate) identity: Identity,
@@ -106,6 +110,8 @@ impl Node {
             gate: Gate::default(),
             persistence: Persistence::new(now),
             following,
+            snapshots: Snapshots::default(),
+            saves_at_end: false,
             exceeded: Exceeded::default(),
             identity,
             replication,
@@ -198,10 +204,10 @@ impl Node {
     /// Lays the keyspace out anew for another placement. There must be no keys.
     pub(crate) fn place_by(&mut self, placement: Placement) {
         debug_assert_eq!(self.keys(), 0, "keys would be lost");
-        let stats = self.keyspace.stats;
+        let (stats, flushes) = (self.keyspace.stats, self.keyspace.flushes);
         let feed = std::mem::take(&mut self.keyspace.feed);
         self.keyspace = Keyspace::new(placement, self.identity.scan_seed, self.keyspace.settings);
-        self.keyspace.stats = stats;
+        (self.keyspace.stats, self.keyspace.flushes) = (stats, flushes);
         self.keyspace.feed = feed;
         // What is being loaded would be laid out by the old one.
         self.following.begin_anew();
@@ -211,6 +217,7 @@ impl Node {
     /// Puts changed settings into effect.
     pub(crate) fn settings_changed(&mut self) {
         self.bounds = Bounds::of(&self.settings);
+        persistence::settings_changed(self);
         self.keyspace.configure(bounds::of_keyspace(&self.settings));
         self.follow_replication_settings();
         aof::adjust(self);

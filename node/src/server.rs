@@ -3,9 +3,9 @@
 //! [`start`] binds the addresses and reports what is wrong with them before any thread exists; then one thread runs a
 //! current-thread runtime with everything on it: accepting, clients, housekeeping. Others reach it only through
 //! [`Running`]. Stopping is orderly: no new clients, what has arrived is executed and answered, then the thread ends;
-//! every task is owned by the one that waits for it here.
+//! every task is owned by the one that waits for it here. Data on disk are loaded first; meanwhile clients are told to wait.
 
-use std::{fmt, io, os::fd::AsRawFd, rc::Rc, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{fmt, io, os::fd::AsRawFd, pin::pin, rc::Rc, sync::Arc, thread::JoinHandle, time::Duration};
 
 use slotway_config::{Key, NodeConfig, Settings};
 use slotway_link::{Acceptor, BindError, End, Listening};
@@ -24,8 +24,13 @@ use crate::{
     membership::Membership,
     metrics::Published,
     node::{self, Node},
-    persistence::aof,
+    persistence::{
+        aof,
+        loading::{self, LoadError},
+        save,
+    },
     replication,
+    shutdown::{self, Cause, Wish},
     thread::Thread,
 };
 
@@ -56,6 +61,27 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
+/// Why a node that was started has ended, though nobody asked it to.
+#[derive(Debug)]
+pub enum EndError {
+    /// Its data cannot be loaded; says why, and what to do.
+    Data(String),
+    System(io::Error),
+    Panic,
+}
+
+impl fmt::Display for EndError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EndError::Data(text) => f.write_str(text),
+            EndError::System(error) => write!(f, "the keyspace thread cannot run: {error}"),
+            EndError::Panic => f.write_str("the keyspace thread ended in a panic"),
+        }
+    }
+}
+
+impl std::error::Error for EndError {}
+
 /// A node that runs. Dropping it stops it without waiting.
 #[derive(Debug)]
 pub struct Running {
@@ -63,13 +89,13 @@ pub struct Running {
     log_level: watch::Receiver<String>,
     published: Arc<Published>,
     orders: mpsc::Sender<Order>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Result<(), EndError>>>,
 }
 
 /// What another thread asks of the keyspace thread.
 #[derive(Debug)]
 enum Order {
-    Stop,
+    Stop(Cause),
     Adopt(Box<Settings>),
 }
 
@@ -99,9 +125,7 @@ pub fn start(config: NodeConfig) -> Result<Running, StartError> {
             let mut node = Node::new(settings, secret, membership, port);
             node.log_level = Some(log_level_changes);
             node.persistence.log = log;
-            if let Err(error) = run(node, listening, received, for_thread) {
-                tracing::error!(%error, "the keyspace thread cannot run");
-            }
+            run(node, listening, received, for_thread)
         })
         .map_err(StartError::System)?;
     Ok(Running { port, log_level, published, orders, thread: Some(thread) })
@@ -129,10 +153,17 @@ impl Running {
         self.log_level.clone()
     }
 
-    /// Asks it to stop: no new clients, what has arrived is answered. Then wait for [`Running::ended`].
-    pub fn stop(&self) {
+    /// Tells whether the node has its data and serves.
+    pub fn readiness(&self) -> impl Fn() -> bool + Send + Sync + 'static {
+        let published = Arc::clone(&self.published);
+        move || published.is_ready()
+    }
+
+    /// Asks it to stop: no new clients, what has arrived is answered, what is to be saved is saved. Then wait for
+    /// [`Running::ended`]; a node that cannot save goes on.
+    pub fn stop(&self, cause: Cause) {
         // Full: an order to stop is among those that wait, or follows them. Closed: it has ended.
-        let _ = self.orders.try_send(Order::Stop);
+        let _ = self.orders.try_send(Order::Stop(cause));
     }
 
     /// Returns once the node has ended: after [`Running::stop`], or because a client said SHUTDOWN.
@@ -140,15 +171,19 @@ impl Running {
         self.orders.closed().await;
     }
 
-    /// Waits on this thread until the node has ended. False: it ended in a panic.
-    pub fn join(mut self) -> bool {
-        self.thread.take().is_none_or(|thread| thread.join().is_ok())
+    /// Waits on this thread until the node has ended.
+    ///
+    /// # Errors
+    /// Its data could not be loaded, or it ended in a panic.
+    pub fn join(mut self) -> Result<(), EndError> {
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        thread.join().unwrap_or(Err(EndError::Panic))
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.stop();
+        self.stop(Cause::Abandoned);
     }
 }
 
@@ -158,28 +193,26 @@ fn run(
     listening: Listening,
     orders: mpsc::Receiver<Order>,
     published: Arc<Published>,
-) -> io::Result<()> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+) -> Result<(), EndError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+        .map_err(EndError::System)?;
     runtime.block_on(async {
-        let port = listening.port;
-        let acceptor = Acceptor::new(listening)?;
-        let (thread, helper) = Thread::new(node)?;
+        let acceptor = Acceptor::new(listening).map_err(EndError::System)?;
+        let (thread, helper) = Thread::new(node).map_err(EndError::System)?;
         let thread = Rc::new(thread);
         thread.node.borrow_mut().memory.note_startup();
-        aof::load::start(&thread, Arc::default()).await.map_err(io::Error::other)?;
-        // Loading is nobody's role.
-        thread.node.borrow_mut().take_role();
         let mut background = JoinSet::new();
         background.spawn_local(aof::run(Rc::clone(&thread)));
         background.spawn_local(aof::rewrite::run(Rc::clone(&thread)));
-        background.spawn_local(housekeeping::run(Rc::clone(&thread), published));
+        background.spawn_local(housekeeping::run(Rc::clone(&thread), Arc::clone(&published)));
         background.spawn_local(connection::run_waves(Rc::clone(&thread)));
         background.spawn_local(replication::primary::run(Rc::clone(&thread)));
-        background.spawn_local(replication::replica::run(Rc::clone(&thread)));
-        tracing::info!(port, "ready to accept connections on port {port}");
-        let tasks = serve(Rc::clone(&thread), acceptor, orders, &mut background).await;
+        background.spawn_local(save::run::run(Rc::clone(&thread)));
+        let (tasks, outcome) = serve(&thread, acceptor, orders, &mut background, &published).await;
         drain(&thread, tasks).await;
+        shutdown::finish(&mut thread.node.borrow_mut());
         background.abort_all();
         while let Some(ended) = background.join_next().await {
             report(ended);
@@ -202,33 +235,66 @@ fn run(
             tracing::error!("the helper that frees memory has panicked");
         }
         tracing::info!("stopped");
-        Ok(())
+        outcome
     })
 }
 
-/// Accepts and serves until somebody orders a stop. Returns the connections that are left. What runs in the
-/// background ends only in a panic.
+/// Accepts and serves until somebody orders a stop, or the data turn out to be unreadable. Returns the connections that
+/// are left. What runs in the background ends only in a panic.
 async fn serve(
-    thread: Rc<Thread>,
+    thread: &Rc<Thread>,
     mut acceptor: Acceptor,
     mut orders: mpsc::Receiver<Order>,
     background: &mut JoinSet<()>,
-) -> JoinSet<()> {
+    published: &Published,
+) -> (JoinSet<()>, Result<(), EndError>) {
     let mut connections = JoinSet::new();
-    let shutdown = Rc::clone(&thread.node.borrow().stop);
+    let asked = Rc::clone(&thread.node.borrow().stop);
+    let mut loading = pin!(load(thread, published));
+    let mut is_loading = true;
     loop {
         tokio::select! {
-            (stream, peer) = acceptor.accept() => welcome(&thread, &mut connections, stream, peer),
+            (stream, peer) = acceptor.accept() => welcome(thread, &mut connections, stream, peer),
             Some(ended) = connections.join_next() => report(ended),
             Some(ended) = background.join_next() => report(ended),
+            loaded = &mut loading, if is_loading => match loaded {
+                Ok(()) => {
+                    is_loading = false;
+                    // Loading is nobody's role.
+                    thread.node.borrow_mut().take_role();
+                    background.spawn_local(replication::replica::run(Rc::clone(thread)));
+                }
+                Err(error) => return (connections, Err(EndError::Data(error.to_string()))),
+            },
             order = orders.recv() => match order {
                 Some(Order::Adopt(settings)) => adopt(&mut thread.node.borrow_mut(), &settings),
-                Some(Order::Stop) | None => break,
+                Some(Order::Stop(cause)) if !may_stop(thread, cause) => {}
+                Some(Order::Stop(_)) | None => break,
             },
-            () = shutdown.notified() => break,
+            () = asked.notified() => break,
         }
     }
-    connections
+    (connections, Ok(()))
+}
+
+/// Loads what is on disk; then the node is ready.
+async fn load(thread: &Rc<Thread>, published: &Published) -> Result<(), LoadError> {
+    loading::at_start(thread).await?;
+    published.set_ready();
+    let port = thread.node.borrow().port;
+    tracing::info!(port, "ready to accept connections on port {port}");
+    Ok(())
+}
+
+/// Saves what is to be saved. False: that failed, and the node goes on.
+fn may_stop(thread: &Thread, cause: Cause) -> bool {
+    let node = &mut *thread.node.borrow_mut();
+    let wish = Wish::of(cause, node);
+    let prepared = shutdown::prepare(node, wish);
+    if prepared.is_err() {
+        tracing::error!("not stopping: what is only in memory would be lost");
+    }
+    prepared.is_ok()
 }
 
 /// A new connection: counted, refused if there are too many, else given its task.

@@ -7,7 +7,14 @@ use std::{
     thread::JoinHandle,
 };
 
-use crate::{connection::Wave, desk::Desk, keyspace::Garbage, memory::Freed, node::Node, persistence::aof};
+use crate::{
+    connection::Wave,
+    desk::Desk,
+    keyspace::Garbage,
+    memory::Freed,
+    node::Node,
+    persistence::{aof, save},
+};
 
 /// Heaps of garbage that may wait for the helper. Past it the keyspace thread frees them itself.
 const GARBAGE_MAX: usize = 1024;
@@ -54,6 +61,9 @@ impl Thread {
 
     /// Ends a turn: what it deleted is freed on the helper, what it changed is handed to those who listen.
     pub(crate) fn end_turn(&self, node: &mut Node) {
+        if node.keyspace.flushes != node.persistence.flushes {
+            save::run::after_flush(node);
+        }
         if let Some(garbage) = node.keyspace.take_garbage() {
             self.collect(garbage);
         }

@@ -41,7 +41,7 @@ pub(crate) const ROWS: &[Command] = &[
     command(Id::Bgrewriteaof, "bgrewriteaof", 1, "1.0.0").flags(&[Admin, Noscript, NoAsyncLoading])
         .proxy(EveryShard(MergeRule::First)).here(),
     command(Id::Bgsave, "bgsave", -1, "1.0.0").flags(&[Admin, Noscript, NoAsyncLoading])
-        .proxy(EveryShard(MergeRule::First)),
+        .proxy(EveryShard(MergeRule::First)).here(),
     command(Id::Command, "command", -1, "2.8.13").flags(&[Loading, Stale]).acl(&[Category::Connection])
         .tips(&["nondeterministic_output_order"]).here(),
     command(Id::CommandCount, "command|count", 2, "2.8.13").flags(&[Loading, Stale]).acl(&[Category::Connection])
@@ -80,7 +80,7 @@ pub(crate) const ROWS: &[Command] = &[
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]).proxy(Info).here(),
     command(Id::Lastsave, "lastsave", 1, "1.0.0").flags(&[Loading, Stale, Fast])
         .acl(&[Category::Admin, Category::Dangerous]).tips(&["nondeterministic_output"])
-        .proxy(EveryShard(MergeRule::Min)),
+        .proxy(EveryShard(MergeRule::Min)).here(),
     command(Id::Latency, "latency", -2, "2.8.13").here(),
     command(Id::LatencyDoctor, "latency|doctor", 2, "2.8.13").flags(&[Admin, Noscript, Loading, Stale])
         .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"])
@@ -137,7 +137,7 @@ pub(crate) const ROWS: &[Command] = &[
     command(Id::Role, "role", 1, "2.8.12").flags(&[Noscript, Loading, Stale, Fast])
         .acl(&[Category::Admin, Category::Dangerous]).here(),
     command(Id::Save, "save", 1, "1.0.0").flags(&[Admin, Noscript, NoAsyncLoading, NoMulti])
-        .proxy(EveryShard(MergeRule::AllOk)),
+        .proxy(EveryShard(MergeRule::AllOk)).here(),
     command(Id::Shutdown, "shutdown", -1, "1.0.0").flags(&[Admin, Noscript, Loading, Stale, NoMulti, AllowBusy])
         .proxy(Refused(PROCESS)).here(),
     command(Id::Slaveof, "slaveof", 3, "1.0.0").flags(&[Admin, Noscript, Stale, NoAsyncLoading]).deprecated("5.0.0")

@@ -92,6 +92,7 @@ pub(crate) fn resetstat(call: &mut ServerCall<'_>) -> Done {
     (stats.hits, stats.misses, stats.expired, stats.evicted) = (0, 0, 0, 0);
     call.node.persistence.log.rewrites.reset_statistics();
     call.node.exceeded.reset();
+    call.node.persistence.saves.reset_statistics();
     write::simple(call.out, "OK");
     Ok(())
 }

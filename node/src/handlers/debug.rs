@@ -22,6 +22,10 @@ use crate::{
         usage::idle_seconds,
     },
     node::Node,
+    persistence::{
+        loading::{self, Twice},
+        save::run,
+    },
     server_call::ServerCall,
 };
 
@@ -31,6 +35,7 @@ pub(crate) fn debug(call: &mut ServerCall<'_>) -> Done {
     let request = call.request;
     let subcommand = request.word(1);
     match (subcommand.to_ascii_lowercase().as_slice(), request.len()) {
+        (b"reload", _) => reload(call)?,
         (b"sleep", 3) => sleep(request.word(2)),
         (b"set-active-expire", 3) => call.node.active_expiry = request.word(2) != b"0",
         // Elements of every size are packed alike here, so there is nothing to set.
@@ -53,6 +58,36 @@ pub(crate) fn debug(call: &mut ServerCall<'_>) -> Done {
         _ => return Err(bad_subcommand("DEBUG", subcommand)),
     }
     write::simple(call.out, "OK");
+    Ok(())
+}
+
+/// `DEBUG RELOAD [MERGE] [NOFLUSH] [NOSAVE]`: what is there becomes what its file says. Nobody is served meanwhile.
+fn reload(call: &mut ServerCall<'_>) -> Done {
+    let (mut twice, mut saves, mut flushes) = (Twice::Refused, true, true);
+    for word in call.request.words().skip(2) {
+        match word.to_ascii_lowercase().as_slice() {
+            b"merge" => twice = Twice::Replaced,
+            b"nosave" => saves = false,
+            b"noflush" => flushes = false,
+            _ => {
+                return Err("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.".into());
+            }
+        }
+    }
+    if saves {
+        run::save_now(call.node).map_err(|error| {
+            tracing::error!(%error, "DEBUG RELOAD cannot save");
+            "ERR"
+        })?;
+    }
+    if flushes {
+        call.node.keyspace.flush_all();
+    }
+    loading::reload(call.node, twice).map_err(|error| {
+        tracing::error!(%error, "DEBUG RELOAD cannot load");
+        "ERR Error trying to load the RDB dump, check server logs."
+    })?;
+    tracing::warn!(by = call.client.id.0, "the data were reloaded");
     Ok(())
 }
 
@@ -159,6 +194,7 @@ fn help(out: &mut Vec<u8>) {
             ("LISTPACK <key>", "How many bytes a packed value takes."),
             ("OBJECT <key>", "How a value is kept and when it was used."),
             ("QUICKLIST-PACKED-THRESHOLD <size>", "Accepted: elements of all sizes are packed alike."),
+            ("RELOAD [MERGE] [NOFLUSH] [NOSAVE]", "Save everything, forget it, and load it again."),
             ("SET-ACTIVE-EXPIRE (0|1)", "Whether expired keys are deleted before somebody asks for them."),
             ("SLEEP <seconds>", "Serve nobody for this long. Decimals are allowed."),
             ("STRINGMATCH-LEN <pattern> <text>", "Whether a pattern matches."),

@@ -55,6 +55,9 @@ pub(crate) fn topology(call: &mut ServerCall<'_>) -> Done {
     let placement = topology.placement.clone();
     let is_other =
         adopted.map_or_else(Placement::default, |adopted| adopted.topology.placement.clone()) != placement;
+    if is_other && call.node.persistence.loading.is_some() {
+        return Err(errors::LOADING.into());
+    }
     if is_other && call.node.keys() > 0 {
         return Err(
             "ERR invalid topology: its placement is not the one by which this node's keys are laid out"

@@ -2,11 +2,16 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use slotway_commands::{help, lookup};
+use slotway_commands::{errors, help, lookup};
 use slotway_resp::write;
 
 use super::connection::SYNTAX;
-use crate::{call::Done, client::Fate, server_call::ServerCall};
+use crate::{
+    call::Done,
+    client::Fate,
+    server_call::ServerCall,
+    shutdown::{self, Asked, CannotSave},
+};
 
 /// Seconds since 1970 and microseconds within the second.
 pub(crate) fn time(call: &mut ServerCall<'_>) -> Done {
@@ -28,27 +33,12 @@ pub(crate) fn help(call: &mut ServerCall<'_>) -> Done {
 
 /// `SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] [ABORT]`. Not answered: the connection closes when the node ends.
 pub(crate) fn shutdown(call: &mut ServerCall<'_>) -> Done {
-    let (mut save, mut nosave, mut abort, mut others) = (false, false, false, false);
-    for word in call.request.words().skip(1) {
-        match word.to_ascii_lowercase().as_slice() {
-            b"save" => save = true,
-            b"nosave" => nosave = true,
-            b"abort" => abort = true,
-            b"now" | b"force" => others = true,
-            _ => return Err(SYNTAX.into()),
-        }
-    }
-    if (save && nosave) || (abort && (save || nosave || others)) {
-        return Err(SYNTAX.into());
-    }
-    if abort {
-        return Err("ERR No shutdown in progress.".into());
-    }
-    if save {
-        tracing::error!("SHUTDOWN SAVE refused: this version keeps its data in memory only");
-        return Err("ERR Errors trying to SHUTDOWN. Check logs.".into());
-    }
+    let wish = match shutdown::asked(call.request).ok_or(SYNTAX)? {
+        Asked::End(wish) => wish,
+        Asked::Abort => return Err("ERR No shutdown in progress.".into()),
+    };
     tracing::info!(by = call.client.id.0, "a client asked for a shutdown");
+    shutdown::prepare(call.node, wish).map_err(|CannotSave| errors::SHUTDOWN_FAILED)?;
     call.client.decide(Fate::CloseNow);
     call.node.stop.notify_one();
     Ok(())

@@ -49,24 +49,25 @@ impl Record {
 }
 
 impl Keyspace {
-    /// Adds a key as it was elsewhere, also one that is past its deadline; false: it is there already.
-    pub(crate) fn load(&mut self, record: Record, now: Millis) -> bool {
-        let Record { database, mut entry, known, slot, hash } = record;
+    /// Adds a key as it was elsewhere, also one that is past its deadline. A key that is there already comes back.
+    pub(crate) fn load(&mut self, record: Record, now: Millis) -> Result<(), Record> {
+        let Record { database, slot, hash, .. } = record;
         let contents = self.contents(database);
         let slot = match contents.shape() {
             Shape::Spread => slot,
             Shape::Whole => Placement::home(database),
         };
         let place = Place { database, slot, hash };
-        if contents.find(place, entry.key()).is_some() {
-            return false;
+        if contents.find(place, record.entry.key()).is_some() {
+            return Err(record);
         }
+        let Record { mut entry, known, .. } = record;
         if self.walks.is_on() {
             self.set_aside_for(place);
         }
         entry.touch(self.settings.usage.known(known, now));
         self.contents[usize::from(database.0)].insert(&self.seed, place, entry, now);
-        true
+        Ok(())
     }
 }
 

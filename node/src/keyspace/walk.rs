@@ -80,6 +80,11 @@ impl Keyspace {
         if self.walks.is_on() { u64::try_from(self.walks.bytes()).unwrap_or(u64::MAX) } else { 0 }
     }
 
+    /// How many keys a walk has written, or begun to write.
+    pub(crate) fn walked_keys(&self, id: WalkId) -> u64 {
+        self.walks.keys(id)
+    }
+
     /// To be called at a walk's end, or to give it up.
     pub(crate) fn end_walk(&mut self, id: WalkId) {
         self.walks.adopt(&mut self.garbage);

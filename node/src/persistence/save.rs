@@ -1,8 +1,11 @@
 //! Snapshots to disk: when one is due, what became of the last one, and what INFO says of it.
 //!
-//! Decisions only. There is at most one save to disk at a time. A save is
+//! Decisions only; [`run`] does what they say, and [`file`] keeps what is written. There is at most one save to disk at a time. A save is
 //! *due* when a save point says so, or when BGSAVE SCHEDULE asked for it and could not have it at once; after a
 //! failure nothing is tried again for [`RETRY_MS`].
+
+pub(crate) mod file;
+pub(crate) mod run;
 
 use slotway_config::SavePoint;
 
@@ -24,7 +27,9 @@ pub(crate) struct Saves {
     outcome: Outcome,
     /// How long the last one took.
     took_ms: Option<u64>,
-    /// `rdb_saves`: how many were begun.
+    /// How many were begun.
+    begun: u64,
+    /// `rdb_saves`: the same, since CONFIG RESETSTAT.
     count: u64,
     /// Most bytes that the last one had set aside: `rdb_last_cow_size`.
     set_aside_bytes_max: u64,
@@ -33,11 +38,12 @@ pub(crate) struct Saves {
 /// A save that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Present {
+    /// Which of all saves it is.
+    pub(crate) number: u64,
     pub(crate) began: Millis,
     /// What `changes` was then.
     changes: u64,
     pub(crate) keys_total: u64,
-    pub(crate) keys_done: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +55,9 @@ pub(crate) enum Outcome {
 /// How a save came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
-    Saved,
+    Saved {
+        set_aside_bytes_max: u64,
+    },
     Failed,
     /// It was not wanted any more: nothing is learned from that.
     Cancelled,
@@ -64,6 +72,7 @@ impl Saves {
             tried: None,
             outcome: Outcome::Good,
             took_ms: None,
+            begun: 0,
             count: 0,
             set_aside_bytes_max: 0,
         }
@@ -115,36 +124,39 @@ impl Saves {
         Some(format!("{changes} changes in {} seconds", point.seconds))
     }
 
-    /// One begins, of so many keys, when so many changes were counted.
-    pub(crate) fn begin(&mut self, keys_total: u64, changes: u64, now: Millis) {
+    /// One begins, of so many keys, when so many changes were counted. Returns its number.
+    pub(crate) fn begin(&mut self, keys_total: u64, changes: u64, now: Millis) -> u64 {
         self.scheduled = false;
+        self.begun += 1;
         self.count += 1;
         self.tried = Some(now);
-        self.set_aside_bytes_max = 0;
-        self.present = Some(Present { began: now, changes, keys_total, keys_done: 0 });
+        self.present = Some(Present { number: self.begun, began: now, changes, keys_total });
+        self.begun
     }
 
-    /// How far it is.
-    pub(crate) fn progress(&mut self, keys_done: u64, set_aside_bytes: u64) {
-        if let Some(present) = &mut self.present {
-            present.keys_done = keys_done;
-        }
-        self.set_aside_bytes_max = self.set_aside_bytes_max.max(set_aside_bytes);
-    }
-
-    /// It has ended; `changes` is what is not on disk, corrected for what now is.
-    pub(crate) fn end(&mut self, ended: Ended, changes: &mut u64, now: Millis) {
-        let Some(present) = self.present.take() else { return };
+    /// It has ended; `changes` is what is not on disk, corrected for what now is. One that was cancelled before
+    /// may say so again.
+    pub(crate) fn end(&mut self, number: u64, ended: Ended, changes: &mut u64, now: Millis) {
+        let Some(present) = self.present.take_if(|present| present.number == number) else { return };
         match ended {
             Ended::Cancelled => return,
-            Ended::Saved => {
+            Ended::Saved { set_aside_bytes_max } => {
                 *changes = changes.saturating_sub(present.changes);
                 self.succeeded = now;
                 self.outcome = Outcome::Good;
+                self.set_aside_bytes_max = set_aside_bytes_max;
             }
             Ended::Failed => self.outcome = Outcome::Failed,
         }
         self.took_ms = Some(now.0.saturating_sub(present.began.0));
+    }
+
+    /// SAVE succeeded.
+    pub(crate) fn saved_now(&mut self, changes: &mut u64, now: Millis) {
+        self.count += 1;
+        self.succeeded = now;
+        self.outcome = Outcome::Good;
+        *changes = 0;
     }
 
     /// CONFIG RESETSTAT.
@@ -178,19 +190,19 @@ mod tests {
     #[test]
     fn changes_during_a_save_are_still_to_be_saved() {
         let (mut saves, mut changes) = (Saves::new(Millis(0)), 500);
-        saves.begin(10, changes, Millis(61_000));
+        let number = saves.begin(10, changes, Millis(61_000));
         assert!(!is_due(&saves, changes, 10_000), "one at a time");
         changes += 7;
-        saves.end(Ended::Saved, &mut changes, Millis(63_000));
+        saves.end(number, Ended::Saved { set_aside_bytes_max: 9 }, &mut changes, Millis(63_000));
         assert_eq!((changes, saves.succeeded(), saves.took_seconds()), (7, Millis(63_000), Some(2)));
-        assert_eq!((saves.count(), saves.outcome()), (1, Outcome::Good));
+        assert_eq!((saves.count(), saves.outcome(), saves.set_aside_bytes_max()), (1, Outcome::Good, 9));
     }
 
     #[test]
     fn after_a_failure_nothing_is_tried_for_five_seconds() {
         let (mut saves, mut changes) = (Saves::new(Millis(0)), 500);
-        saves.begin(10, changes, Millis(100_000));
-        saves.end(Ended::Failed, &mut changes, Millis(100_500));
+        let number = saves.begin(10, changes, Millis(100_000));
+        saves.end(number, Ended::Failed, &mut changes, Millis(100_500));
         assert_eq!((changes, saves.outcome(), saves.succeeded()), (500, Outcome::Failed, Millis(0)));
         assert!(!is_due(&saves, changes, 105));
         saves.schedule();
@@ -201,10 +213,14 @@ mod tests {
     #[test]
     fn a_cancelled_save_leaves_no_trace() {
         let (mut saves, mut changes) = (Saves::new(Millis(0)), 500);
-        saves.begin(10, changes, Millis(1000));
-        saves.end(Ended::Cancelled, &mut changes, Millis(2000));
+        let number = saves.begin(10, changes, Millis(1000));
+        saves.end(number, Ended::Cancelled, &mut changes, Millis(2000));
         assert_eq!((changes, saves.outcome(), saves.took_seconds()), (500, Outcome::Good, None));
         assert_eq!(saves.present(), None);
+        saves.begin(10, changes, Millis(3000));
+        saves.end(number, Ended::Failed, &mut changes, Millis(4000));
+        assert_eq!(saves.outcome(), Outcome::Good, "nor does it end the next one");
+        assert!(saves.present().is_some());
     }
 
     #[test]
@@ -212,9 +228,9 @@ mod tests {
         let mut saves = Saves::new(Millis(0));
         saves.schedule();
         assert!(saves.due(&[], 0, Millis(1)).is_some());
-        saves.begin(0, 0, Millis(1));
+        let number = saves.begin(0, 0, Millis(1));
         let mut changes = 0;
-        saves.end(Ended::Saved, &mut changes, Millis(2));
+        saves.end(number, Ended::Saved { set_aside_bytes_max: 0 }, &mut changes, Millis(2));
         assert!(saves.due(&[], 0, Millis(3)).is_none(), "once");
     }
 }

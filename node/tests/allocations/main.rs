@@ -17,6 +17,7 @@ use std::{
 };
 
 use slotway_config::NodeConfig;
+use slotway_node::Cause;
 use slotway_resp::write;
 
 /// The system's allocator, counting what the keyspace thread asks of it.
@@ -75,7 +76,11 @@ const KEYS: usize = 1000;
 
 fn start() -> (slotway_node::Running, TcpStream) {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).to_str().unwrap().to_owned();
-    let flags = vec![("port".to_owned(), "0".to_owned()), ("dir".to_owned(), dir)];
+    let flags = vec![
+        ("port".to_owned(), "0".to_owned()),
+        ("dir".to_owned(), dir),
+        ("save".to_owned(), String::new()),
+    ];
     let running = slotway_node::start(NodeConfig::load(None, std::iter::empty(), flags).unwrap()).unwrap();
     let stream = TcpStream::connect(("127.0.0.1", running.port())).unwrap();
     stream.set_nodelay(true).unwrap();
@@ -113,8 +118,8 @@ fn check(what: &str, pipeline: usize, reply_bytes: usize, request: impl Fn(&mut 
     drive(&mut stream, REQUESTS, pipeline, reply_bytes, &request);
     let counted = COUNTED.load(Relaxed) - before;
     assert!(counted <= ALLOWED, "{what}, pipeline {pipeline}: {counted} allocations in {REQUESTS} requests");
-    running.stop();
-    assert!(running.join());
+    running.stop(Cause::Terminate);
+    running.join().unwrap();
 }
 
 fn key_name(key: usize) -> String {
@@ -129,8 +134,8 @@ fn get_and_set_allocate_nothing_once_warm() {
     drive(&mut stream, 100, 1, 64, |batch, key| {
         write::request(batch, &["ECHO", &format!("{key:057}")]);
     });
-    running.stop();
-    assert!(running.join());
+    running.stop(Cause::Terminate);
+    running.join().unwrap();
     assert!(
         COUNTED.load(Relaxed) > before,
         "the counter counts: starting and stopping a connection allocates"

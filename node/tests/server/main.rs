@@ -13,6 +13,7 @@ mod limits;
 mod login;
 mod memory;
 mod oracle;
+mod persistence;
 mod pipelines;
 mod reports;
 mod sorted_sets;

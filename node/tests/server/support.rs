@@ -11,7 +11,7 @@ use std::{
 };
 
 use slotway_config::NodeConfig;
-use slotway_node::Running;
+use slotway_node::{Cause, Running};
 use slotway_resp::{Frame, Limits, write};
 use tempfile::TempDir;
 
@@ -52,8 +52,8 @@ impl TestNode {
     /// Stops it in order and waits.
     pub(crate) fn stop(&mut self) {
         if let Some(running) = self.running.take() {
-            running.stop();
-            assert!(running.join(), "the keyspace thread ended in a panic");
+            running.stop(Cause::Terminate);
+            running.join().unwrap();
         }
     }
 }

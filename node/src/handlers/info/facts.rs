@@ -12,7 +12,7 @@ use crate::{
     handlers::latency,
     memory::Reading,
     node::Node,
-    persistence::aof,
+    persistence::{self, aof},
     replication::report,
     statistics::Uses,
 };
@@ -31,12 +31,6 @@ const NOT_IN_USE: &[(&str, &str)] = &[
     ("clients_in_timeout_table", "0"),
     ("cluster_connections", "0"),
     ("current_active_defrag_time", "0"),
-    ("current_cow_peak", "0"),
-    ("current_cow_size", "0"),
-    ("current_cow_size_age", "0"),
-    ("current_fork_perc", "0.00"),
-    ("current_save_keys_processed", "0"),
-    ("current_save_keys_total", "0"),
     ("dump_payload_sanitizations", "0"),
     ("instantaneous_input_repl_kbps", "0.00"),
     ("instantaneous_output_repl_kbps", "0.00"),
@@ -46,7 +40,6 @@ const NOT_IN_USE: &[(&str, &str)] = &[
     ("latest_fork_usec", "0"),
     ("lazyfree_pending_objects", "0"),
     ("lazyfreed_objects", "0"),
-    ("loading", "0"),
     ("mem_cluster_links", "0"),
     ("mem_not_counted_for_evict", "0"),
     ("migrate_cached_sockets", "0"),
@@ -59,14 +52,6 @@ const NOT_IN_USE: &[(&str, &str)] = &[
     ("pubsub_channels", "0"),
     ("pubsub_patterns", "0"),
     ("pubsubshard_channels", "0"),
-    ("rdb_bgsave_in_progress", "0"),
-    ("rdb_current_bgsave_time_sec", "-1"),
-    ("rdb_last_bgsave_status", "ok"),
-    ("rdb_last_bgsave_time_sec", "-1"),
-    ("rdb_last_cow_size", "0"),
-    ("rdb_last_load_keys_expired", "0"),
-    ("rdb_last_load_keys_loaded", "0"),
-    ("rdb_saves", "0"),
     ("redis_git_dirty", "0"),
     ("redis_git_sha1", "00000000"),
     ("reply_buffer_expands", "0"),
@@ -274,11 +259,7 @@ impl<'a> Facts<'a> {
     }
 
     fn persistence(&self, name: &str) -> Option<String> {
-        Some(match name {
-            "rdb_changes_since_last_save" => self.node.keyspace.stats.changes.to_string(),
-            "rdb_last_save_time" => (self.node.started_at.0 / 1000).to_string(),
-            _ => return None,
-        })
+        persistence::report::field(self.node, name, self.now)
     }
 
     fn stats(&self, name: &str) -> Option<String> {

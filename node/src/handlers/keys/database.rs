@@ -26,6 +26,7 @@ pub(crate) fn flushall(call: &mut Call<'_>) -> Done {
     let keys = call.keyspace.flush_all();
     call.keyspace.changed_databases(keys);
     call.tell_always();
+    call.keyspace.flushes += 1;
     write::simple(call.out, "OK");
     Ok(())
 }

@@ -38,6 +38,8 @@ pub(super) struct UnderWay {
     announced: u32,
     collection: Option<Begun>,
     string: Option<Long>,
+    /// Keys that are written, or begun.
+    pub(super) keys: u64,
 }
 
 struct Begun {
@@ -145,6 +147,7 @@ impl Pieces<'_> {
     /// Writes a key that was set aside.
     fn copied(&mut self, mut entry: Entry) {
         let form = self.walk.form;
+        self.walk.under_way.keys += 1;
         self.walk.held.give_back(entry.allocated() + COPY_BYTES);
         let Value::Object(Object::Text(text)) = entry.value() else {
             return write::record(self.out, &entry, form);
@@ -173,6 +176,7 @@ impl Pieces<'_> {
             count,
             form,
         );
+        self.walk.under_way.keys += 1;
         self.walk.under_way.collection = Some(Begun { id, written: 0 });
     }
 
@@ -232,7 +236,10 @@ impl Pieces<'_> {
                 for entry in part.entries_mut() {
                     match entry.form() {
                         Form::Object => walk.keep(position.database, source, entry, clock, seed),
-                        _ => write::record(out, entry, walk.form),
+                        _ => {
+                            walk.under_way.keys += 1;
+                            write::record(out, entry, walk.form);
+                        }
                     }
                 }
             }

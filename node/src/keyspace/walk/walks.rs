@@ -195,6 +195,10 @@ impl Walks {
         self.running.iter().map(Walk::bytes).chain(detached).sum()
     }
 
+    pub(super) fn keys(&self, id: WalkId) -> u64 {
+        self.index(id).map_or(0, |index| self.running[index].under_way.keys)
+    }
+
     pub(super) fn go_on(
         &mut self,
         id: WalkId,

@@ -14,10 +14,7 @@
 use std::{
     fmt, io,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
 };
 
 use slotway_config::Key;
@@ -35,6 +32,7 @@ use crate::{
     execute::{self, Found},
     keyspace::{Expired, Place, Settings, load::Record, seed::Seed},
     node::{self, Node},
+    persistence::loading::read::Meter,
     rdb::read::{Item, Reader as Snapshot},
     thread::Thread,
 };
@@ -91,13 +89,6 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// How far loading is; read by INFO while it lasts.
-#[derive(Debug, Default)]
-pub(crate) struct Progress {
-    pub(crate) total_bytes: AtomicU64,
-    pub(crate) loaded_bytes: AtomicU64,
-}
-
 /// What the reading thread sends.
 enum Piece {
     Keys(Vec<Record>),
@@ -106,7 +97,7 @@ enum Piece {
 }
 
 /// Loads the log that the node's settings name, if there is one. Returns what its files hold; None: there is none.
-pub(crate) async fn load(thread: &Thread, progress: Arc<Progress>) -> Result<Option<Sizes>, LoadError> {
+pub(crate) async fn load(thread: &Thread, progress: Arc<Meter>) -> Result<Option<Sizes>, LoadError> {
     let Some(store) = thread.node.borrow().persistence.log.store.clone() else { return Ok(None) };
     if store.manifest().files().next().is_none() {
         return Ok(None);
@@ -131,7 +122,7 @@ pub(crate) async fn load(thread: &Thread, progress: Arc<Progress>) -> Result<Opt
                 let (node, now) = (&mut *thread.node.borrow_mut(), node::now());
                 for record in records {
                     // What stands twice in a base that is checked by its sum was twice in the keyspace: it cannot be.
-                    let is_new = node.keyspace.load(record, now);
+                    let is_new = node.keyspace.load(record, now).is_ok();
                     debug_assert!(is_new, "a snapshot holds a key once");
                 }
             }
@@ -157,7 +148,7 @@ pub(crate) async fn load(thread: &Thread, progress: Arc<Progress>) -> Result<Opt
 }
 
 /// The log is read, if the node has one, and goes on behind what was read.
-pub(crate) async fn start(thread: &Thread, progress: Arc<Progress>) -> Result<(), LoadError> {
+pub(crate) async fn start(thread: &Thread, progress: Arc<Meter>) -> Result<(), LoadError> {
     if !thread.node.borrow().settings.flag(Key::Appendonly) {
         return Ok(());
     }
@@ -214,7 +205,7 @@ impl Room {
 struct Reader {
     store: Arc<Store>,
     pieces: mpsc::Sender<Piece>,
-    progress: Arc<Progress>,
+    progress: Arc<Meter>,
     seed: Seed,
     settings: Settings,
     may_cut: bool,

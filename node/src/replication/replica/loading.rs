@@ -91,7 +91,7 @@ impl Loading {
     pub(super) fn insert(&mut self, keys: Vec<Record>, now: Millis) -> Result<(), String> {
         let Some(fresh) = &mut self.fresh else { return Ok(()) };
         for record in keys {
-            if !fresh.load(record, now) {
+            if fresh.load(record, now).is_err() {
                 return Err("a key comes twice".to_owned());
             }
         }

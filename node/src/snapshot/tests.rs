@@ -1,0 +1,1 @@
+//! A snapshot beside clients, in one runtime with them: the test decides what happens between two pieces.
