@@ -233,7 +233,7 @@ macro_rules! groups {
     };
 }
 
-groups![strings, keys, hashes, lists, sets, sorted_sets, bits, hyperloglog, geo, sort, transactions];
+groups![strings, keys, hashes, lists, sets, sorted_sets, bits, hyperloglog, geo, sort, transactions, dump];
 
 /// A primary, a replica that is led by its feed, and one that will be led by all of it at the end.
 struct Led {

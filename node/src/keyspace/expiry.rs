@@ -33,6 +33,12 @@ pub(crate) struct Cycle {
 }
 
 impl Keyspace {
+    /// Whether a new deadline deletes its key at once. What a primary tells is done, however late: that the time has come
+    /// it will tell, too.
+    pub(crate) fn is_past(&self, deadline: Millis, now: Millis) -> bool {
+        deadline <= now && self.expired != Expired::Present
+    }
+
     /// Somebody else decides what is deleted: a primary, or the log that is read.
     pub(crate) fn is_led(&self) -> bool {
         self.expired != Expired::Deleted

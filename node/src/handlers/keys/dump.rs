@@ -44,7 +44,7 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Done {
     let deleted = options.replace && call.keyspace.delete(key, now);
     match deadline {
         // It would have been deleted at once: only what it replaces is.
-        Some(deadline) if deadline <= now => {
+        Some(deadline) if call.keyspace.is_past(deadline, now) => {
             if deleted {
                 call.tell(&[b"DEL", key.bytes]);
                 call.keyspace.changed(key, 1);

@@ -5,7 +5,6 @@ use slotway_resp::write;
 
 use crate::call::{Call, Done, Millis, Refusal};
 use crate::handlers::arguments::{integer, is};
-use crate::keyspace::Expired;
 
 /// Milliseconds per unit of the argument or the answer.
 const SECOND: i64 = 1000;
@@ -57,8 +56,7 @@ fn set_deadline(call: &mut Call<'_>, base: i64, unit: i64, command: &str) -> Don
     let allowed = conditions.allow(entry.deadline(), at);
     if allowed {
         match u64::try_from(at).map(Millis) {
-            // What a primary tells is done, however late: that the time has passed it will tell, too.
-            Ok(at) if at > call.now || call.keyspace.expired == Expired::Present => {
+            Ok(at) if !call.keyspace.is_past(at, call.now) => {
                 call.keyspace.set_deadline(key, Some(at), call.now);
                 // PEXPIREAT says it already.
                 if base != 0 || unit != MILLISECOND {
