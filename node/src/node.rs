@@ -125,6 +125,7 @@ impl Node {
             handed_on: Vec::new(),
         };
         node.take_role();
+        node.follow_replication_settings();
         node.serve_owned_slots();
         node
     }

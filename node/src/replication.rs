@@ -32,6 +32,9 @@ pub(crate) struct Replication {
     /// How far it has come: `master_repl_offset`. Counts only while there is a backlog, as in Redis: a stream that
     /// nobody ever listened to has no bytes.
     pub(crate) offset: Offset,
+    /// How far what was executed here, or by its primary, reaches: [`Replication::offset`] without the pings and questions
+    /// behind it, which nobody waits for.
+    pub(crate) written: Offset,
     /// Its last bytes; there are none until somebody wants them.
     pub(crate) backlog: Option<Backlog>,
     /// The end that sends it to replicas.
@@ -44,6 +47,7 @@ impl Replication {
         Replication {
             lineage: Lineage::new(history, Epoch::default(), Offset::default()),
             offset: Offset::default(),
+            written: Offset::default(),
             backlog: None,
             primary: Primary::new(settings),
         }

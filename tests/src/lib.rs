@@ -12,4 +12,5 @@ pub mod differential;
 pub mod front;
 pub mod in_front;
 pub mod real_cluster;
+pub mod replicas;
 pub mod syscall;

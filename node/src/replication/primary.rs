@@ -111,6 +111,7 @@ impl Node {
     pub(crate) fn feed_replicas(&mut self, units: &[u8]) {
         if self.replication.backlog.is_some() {
             self.replication.append(units);
+            self.replication.written = self.replication.offset;
             self.stream_grew();
         }
     }
@@ -223,12 +224,15 @@ impl Node {
         }
     }
 
-    /// The stream's offset behind everything executed so far, once it is handed on: also what waits for the end of the turn
-    /// goes there before anything else does.
+    /// The stream's offset behind everything executed so far, once it is handed on: what waits for the end of the turn goes
+    /// there before anything else does.
     #[inline]
     pub(crate) fn executed_offset(&self) -> Offset {
-        let feed = &self.keyspace.feed;
-        Offset(self.replication.offset.0 + (feed.position().0 - feed.taken().0))
+        let (feed, replication) = (&self.keyspace.feed, &self.replication);
+        match feed.position().0 - feed.taken().0 {
+            0 => replication.written,
+            waiting => Offset(replication.offset.0 + waiting),
+        }
     }
 
     fn perform(&mut self, effects: Vec<Effect>) {
