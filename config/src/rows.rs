@@ -327,7 +327,7 @@ ReplDisklessLoad "repl-diskless-load" [Redis N Live Accepted], "disabled", choic
 ReplDisklessSync "repl-diskless-sync" [Redis N Live Acts], "yes", FLAG,
     "Send a full synchronisation without a file";
 ReplDisklessSyncDelay "repl-diskless-sync-delay" [Redis N Live Accepted], "5", COUNT,
-    "Seconds to wait for more replicas before a full synchronisation";
+    "Seconds to wait for more replicas before a full synchronisation; not waited: each has a snapshot of its own";
 ReplDisklessSyncMaxReplicas "repl-diskless-sync-max-replicas" [Redis N Live Accepted], "0", COUNT,
     "Replicas at which it starts without waiting; 0: always wait";
 ReplPingReplicaPeriod "repl-ping-replica-period" [Redis N Live Acts], "10", int(1, I32),

@@ -35,6 +35,7 @@ pub mod memory;
 pub mod node;
 pub mod proxy;
 pub mod redirects;
+pub mod replication;
 pub mod shapes;
 pub mod stopped;
 pub mod tools;

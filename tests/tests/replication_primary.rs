@@ -328,7 +328,7 @@ fn writes_are_refused_while_too_few_replicas_are_near() {
     let refused =
         || node.ask("SET key value").as_error().is_some_and(|text| text.starts_with(b"NOREPLICAS "));
     wait_until("there is none", refused);
-    assert_eq!(node.ask("GET key"), Frame::Null);
+    assert!(node.ask("GET key").is_null(), "reads are served");
     redis.follow(&node);
     wait_until("there is one", || !refused());
     assert_eq!(node.info("min_slaves_good_slaves"), 1);

@@ -111,6 +111,15 @@ impl Grid {
         Spread::of(self.samples[cell][system].iter().map(number))
     }
 
+    /// One system in one cell, round by round.
+    ///
+    /// # Panics
+    /// As [`Grid::spread`].
+    #[must_use]
+    pub fn rounds(&self, cell: usize, system: usize) -> &[Sample] {
+        &self.samples[cell][system]
+    }
+
     /// CPU time of `system` as a part of that of `peer`, round by round.
     ///
     /// # Panics

@@ -9,20 +9,21 @@ use slotway_tests::bench::process::{OTHERS, Scratch};
 use slotway_tests::bench::rounds::{Cell, Plan};
 use slotway_tests::bench::workload::Mix;
 use slotway_tests::bench::{
-    commands, in_cluster, large, memory, node, proxy, redirects, report, stopped, tools, turns,
+    commands, in_cluster, large, memory, node, proxy, redirects, replication, report, stopped, tools, turns,
 };
 use slotway_tests::syscall::{Cores, place_this_thread};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "slotway-bench node|commands|proxy|cluster|memory|loop|redirects|stopped|large|tools [flags]
+const USAGE: &str = "slotway-bench node|commands|proxy|cluster|memory|loop|replication|redirects|stopped|large|tools [flags]
   node      CPU time per request of a node, redis-server and a constant answer
   commands  CPU time per request of a node and redis-server, for commands of every data type
   proxy     CPU time per request of a proxy, nutcracker and bare multiplexing
   cluster   a plain client through a proxy beside a cluster-mode client straight to the nodes of a Redis Cluster
   memory    bytes per key and per small collection of a node and redis-server, bytes per idle client of a proxy
   loop      longest turn of a node's loop while keys are inserted
+  replication CPU time that one replica adds per SET to a node and to redis-server; how long a full synchronisation takes
   redirects errors and waits that plain clients see while servers behind a proxy move, die and return
   stopped   what clients of the other servers notice while one behind a proxy is stopped
   large     memory and CPU time of a proxy while large values pass
@@ -85,6 +86,7 @@ fn run() -> Result<(), Failure> {
         "cluster" => in_cluster::run(&peers, &plan)?,
         "memory" => memory::run(&peers, &plan, flags.get_or("clients", 10_000)?)?,
         "loop" => turns::run(&peers, &plan)?,
+        "replication" => replication::run(&peers, &plan)?,
         "large" => large::run(&peers, &plan)?,
         "stopped" => stopped::run(&peers, &plan)?,
         "tools" => tools::run(&peers, &plan, &flags.need::<PathBuf>("models")?)?,
