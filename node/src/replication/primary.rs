@@ -124,7 +124,8 @@ impl Node {
         self.stream_grew();
     }
 
-    fn stream_grew(&mut self) {
+    /// The stream has come to another offset: the replicas' tasks look what there is for them.
+    pub(super) fn stream_grew(&mut self) {
         let primary = &mut self.replication.primary;
         let effects = primary.machine.grew(self.replication.offset, primary.now());
         primary.links.values().for_each(|link| link.client.wake());

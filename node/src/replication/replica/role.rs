@@ -10,6 +10,7 @@ use slotway_cluster::{
     Database,
     replication::{
         HistoryId, Lineage, Offset,
+        primary::Event,
         replica::{Form, Introduction, Phase, Point, Replica},
     },
 };
@@ -248,6 +249,12 @@ impl Node {
         };
         self.keyspace.feed.draw_from(source);
         self.keyspace.expired = expired;
+        let leads = self.following.primary.is_none();
+        self.tell_primary(Event::Leads(leads));
+        if !leads {
+            // What they wait for is no longer this node's to count.
+            self.give_up_waits();
+        }
         self.heed_following();
     }
 
@@ -310,6 +317,7 @@ impl Node {
         let fresh_name = || Point { history: HistoryId::from_random(identity::random()), offset: Offset(0) };
         let Point { history, offset } = point.unwrap_or_else(fresh_name);
         self.replication.start_at(history, offset);
+        self.stream_grew();
         self.listen_for_replicas();
         self.keyspace.feed.select_anew();
         aof::begin_anew(self);
@@ -343,6 +351,7 @@ impl Replication {
     fn start_at(&mut self, history: HistoryId, offset: Offset) {
         self.lineage = Lineage::new(history, self.lineage.epoch(), offset);
         self.offset = offset;
+        self.written = offset;
         self.backlog = Some(Backlog::new(offset));
     }
 }
