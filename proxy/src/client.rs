@@ -19,6 +19,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use crate::{
     client::{inquiry::Inquiry, large::Upload},
     follow::order::Order,
+    lane::Lane,
     lease::Lease,
     link::Trace,
     replies::{Heard, Replies, Ticket},
@@ -132,6 +133,9 @@ pub(crate) struct Client {
     /// A large request on its way to a node, until it is answered.
     pub(crate) upload: RefCell<Option<Box<Upload>>>,
 
+    /// On which of two links to each node its requests travel.
+    pub(crate) lane: Cell<Lane>,
+    pub(crate) long_replies: Cell<u8>,
     /// With `read-from`: the last request, or the one behind it, of which anything went to a replica.
     pub(crate) read_apart: Cell<Option<Ticket>>,
     pub(crate) replies: RefCell<Replies>,
@@ -176,6 +180,8 @@ impl Client {
             lease: RefCell::default(),
             inquiry: RefCell::default(),
             upload: RefCell::default(),
+            lane: Cell::default(),
+            long_replies: Cell::new(0),
             read_apart: Cell::default(),
             replies: RefCell::default(),
             order: RefCell::default(),

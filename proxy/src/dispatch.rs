@@ -191,6 +191,7 @@ fn by_policy(
     }
     let heard = client.heard();
     let mut case = Case { thread, client, replies, command, request, heard, homeless: false };
+    case.present_lane();
     let next = treat(&mut case);
     if case.homeless {
         return hold(&mut case);
@@ -263,7 +264,11 @@ impl<'a> Case<'a> {
             self.client.read_apart.set(Some(self.replies.next()));
             return link;
         }
-        self.thread.link(shard, version, database)
+        let usual = self.thread.link(shard, version, database);
+        if usual.is_long() || self.client.may_go_beside() {
+            return self.link_by_lane(usual);
+        }
+        usual
     }
 
     /// Whether such a command of this client goes to a replica as long as one is up.
@@ -282,7 +287,7 @@ impl<'a> Case<'a> {
                 return Rc::clone(&leased.lease.link);
             }
         }
-        self.thread.link_of(client, shard, database)
+        self.thread.link_of(client, shard, database, self.present_lane())
     }
 
     /// The slot of a key in the client's database.

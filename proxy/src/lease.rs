@@ -25,6 +25,7 @@ use tokio::task::AbortHandle;
 use crate::{
     client::{Client, inquiry::Whereabouts},
     errors,
+    lane::Lane,
     link::{Link, LinkKey, Reach, State, Tenancy, unit::Unit},
     thread::Thread,
 };
@@ -159,7 +160,14 @@ fn find(
     let mut nodes = thread.leases.nodes.borrow_mut();
     let places = nodes.entry(Arc::clone(address)).or_default();
     let (version, trace) = (client.version.get(), client.trace());
-    let key = LinkKey { address: Arc::clone(address), version, database, trace, reach: Reach::Primary };
+    let key = LinkKey {
+        address: Arc::clone(address),
+        version,
+        database,
+        trace,
+        reach: Reach::Primary,
+        lane: Lane::Usual,
+    };
     // The one that came back last is the likeliest to be warm, the first the likeliest to be closed as idle.
     if let Some(place) = places.iter_mut().rev().find(|place| place.is_ready() && place.link.key == key) {
         place.state = Use::Leased;

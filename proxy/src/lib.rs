@@ -20,6 +20,7 @@ mod split;
 mod transaction;
 
 mod follow;
+mod lane;
 mod lease;
 mod link;
 mod read_from;

@@ -1,6 +1,6 @@
 //! A long-lived pipelined connection to one node, shared by all clients of a data thread or leased to one.
 //!
-//! A link belongs to (data thread, node address, RESP version, database, NO-TOUCH or not, reads of a replica or not): a shared one never sees a
+//! A link belongs to (data thread, node address, RESP version, database, NO-TOUCH or not, reads of a replica or not, lane): a shared one never sees a
 //! command that would change its state, because another client's request may be next. Requests go out in the order they
 //! were taken on, replies come back in that order. The decisions stand in [`flight`] and [`unit`]; [`drive`] connects, reads and
 //! connects again; [`answer`] and [`loss`] say what becomes of a request whose reply comes, or does not; [`arrival`]
@@ -23,7 +23,9 @@ use crate::{
     client::Client,
     errors,
     follow::order::LinkId,
+    lane::Lane,
     link::{
+        arrival::Arriving,
         flight::Flight,
         primacy::Primacy,
         silence::{Owed, Sight, Silence},
@@ -54,6 +56,7 @@ pub(crate) struct LinkKey {
     pub(crate) database: Database,
     pub(crate) trace: Trace,
     pub(crate) reach: Reach,
+    pub(crate) lane: Lane,
 }
 
 /// What the node is to its shard, as far as this link is concerned.
@@ -115,9 +118,8 @@ pub(crate) struct Link {
     closing: Cell<bool>,
     /// The present connection has brought a reply: a node that takes connections and drops them is not up.
     answered: Cell<bool>,
-    /// The reply to the oldest request has come in part and was handed on: when the last of its bytes came, thread clock,
-    /// microseconds.
-    arriving_us: Cell<Option<u64>>,
+    /// The reply to the oldest request has come in part and was handed on.
+    arriving: Cell<Option<Arriving>>,
     /// Thread clock, microseconds.
     used_us: Cell<u64>,
     /// When the present connection was made, and when it brought bytes last.
@@ -159,7 +161,7 @@ impl Link {
             waker: RefCell::default(),
             closing: Cell::new(false),
             answered: Cell::new(false),
-            arriving_us: Cell::new(None),
+            arriving: Cell::new(None),
             used_us: Cell::new(now_us),
             up_us: Cell::new(0),
             heard_us: Cell::new(0),

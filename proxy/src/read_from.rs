@@ -18,6 +18,7 @@ use slotway_config::{Key, Settings};
 use slotway_resp::Version;
 
 use crate::{
+    lane::Lane,
     link::{Link, LinkKey, Reach, State, Trace},
     thread::Thread,
 };
@@ -67,6 +68,7 @@ impl Thread {
             database,
             trace: Trace::Left,
             reach: Reach::Replica,
+            lane: Lane::Usual,
         });
         match self.read_from.get() {
             ReadFrom::Replica => Some(link),

@@ -28,6 +28,7 @@ use crate::{
     client::{self, Client, Fate, Stall},
     follow::{self, Follow},
     inbox,
+    lane::Lane,
     lease::Leases,
     limits::Limits,
     link::{self, Link, LinkKey, Reach, Tenancy, Trace},
@@ -267,7 +268,8 @@ impl Thread {
             return Rc::clone(link);
         }
         let address = Arc::clone(&route.address);
-        let key = LinkKey { address, version, database, trace: Trace::Left, reach: Reach::Primary };
+        let (trace, reach, lane) = (Trace::Left, Reach::Primary, Lane::Usual);
+        let key = LinkKey { address, version, database, trace, reach, lane };
         let link = self.open(key, route.id);
         *place = Some(Rc::clone(&link));
         link
@@ -275,13 +277,19 @@ impl Thread {
 
     /// The shared link on which a client's requests in this database travel to a shard's primary. Links on which nothing
     /// counts as a use of a key are too few to have places of their own.
-    pub(crate) fn link_of(self: &Rc<Self>, client: &Client, shard: usize, database: Database) -> Rc<Link> {
+    pub(crate) fn link_of(
+        self: &Rc<Self>,
+        client: &Client,
+        shard: usize,
+        database: Database,
+        lane: Lane,
+    ) -> Rc<Link> {
         let (version, trace) = (client.version.get(), client.trace());
-        if trace == Trace::Left {
+        if trace == Trace::Left && lane == Lane::Usual {
             return self.link(shard, version, database);
         }
         let (address, id) = (self.address(shard), self.routes.borrow().shards[shard].id);
-        self.open(LinkKey { address, version, database, trace, reach: Reach::Primary }, id)
+        self.open(LinkKey { address, version, database, trace, reach: Reach::Primary, lane }, id)
     }
 
     /// The shared link to a node that a redirection named, or the topology; opened on first use. `shard` is only what it is
@@ -291,8 +299,12 @@ impl Thread {
         if let Some(id) = known {
             return self.open(key, id);
         }
-        let there = self.links.borrow().get(&key).map(|(link, _)| Rc::clone(link));
-        there.unwrap_or_else(|| self.open(key, shard))
+        self.shared_link(&key).unwrap_or_else(|| self.open(key, shard))
+    }
+
+    /// The shared link with this key, if there is one.
+    pub(crate) fn shared_link(&self, key: &LinkKey) -> Option<Rc<Link>> {
+        self.links.borrow().get(key).map(|(link, _)| Rc::clone(link))
     }
 
     /// Whether there may be a link for this key. Redirections may name any number of nodes of which the topology knows nothing.

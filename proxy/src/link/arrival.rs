@@ -9,6 +9,7 @@ use slotway_resp::Scanner;
 
 use crate::{
     client::Fate,
+    lane::LONG_BYTES_MIN,
     link::{
         Link,
         answer::Mistrust,
@@ -20,10 +21,24 @@ use crate::{
 /// Stands for a large reply before it is judged: no error, and nothing that a node says of its own state.
 const LARGE: &[u8] = b"$";
 
+/// What is known of the reply that is arriving.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arriving {
+    /// When the last of its bytes came. Thread clock, microseconds.
+    pub(super) last_us: u64,
+    /// So many bytes have come.
+    bytes: usize,
+}
+
 impl Link {
     /// A reply has come in part and was handed on.
     pub(super) fn is_arriving(&self) -> bool {
-        self.arriving_us.get().is_some()
+        self.arriving.get().is_some()
+    }
+
+    /// What is sent now has to wait for the rest of a long reply.
+    pub(crate) fn is_long(&self) -> bool {
+        self.arriving.get().is_some_and(|arriving| arriving.bytes >= LONG_BYTES_MIN)
     }
 
     /// `bytes` are all there is, not the whole, of a reply: passes them on if it is a large one. How many it took.
@@ -66,13 +81,18 @@ impl Link {
     fn hand_on(&self, thread: &Thread, piece: &[u8]) -> Result<(), Mistrust> {
         let mut flight = self.flight.borrow_mut();
         let waiter = flight.oldest().ok_or(Mistrust::Unasked)?;
-        self.arriving_us.set(Some(thread.now_us()));
+        let before = self.arriving.get().map_or(0, |arriving| arriving.bytes);
+        let bytes = before.saturating_add(piece.len());
+        self.arriving.set(Some(Arriving { last_us: thread.now_us(), bytes }));
         if !waiter.unit().is_none_or(Unit::passes_on) {
             return Ok(());
         }
         let Some(client) = &waiter.client else { return Ok(()) };
         if client.fate.get() == Fate::CloseNow {
             return Ok(());
+        }
+        if bytes >= LONG_BYTES_MIN {
+            client.reads_long();
         }
         let mut replies = client.replies.borrow_mut();
         thread.lend(replies.output());
@@ -91,13 +111,13 @@ impl Link {
         let special = flight.oldest().and_then(|waiter| waiter.special.as_mut());
         match special.map_or(Verdict::Pass, |special| special.reply(LARGE)) {
             Verdict::More => {
-                self.arriving_us.set(None);
+                self.arriving.set(None);
                 Ok(())
             }
             Verdict::Pass => {
                 // If its request has not left whole, its client has a reply that must not be followed by another.
                 let waiter = flight.answered().ok_or(Mistrust::Unasked)?;
-                self.arriving_us.set(None);
+                self.arriving.set(None);
                 let us = thread.now_us().saturating_sub(waiter.since_us);
                 thread.counters.backend(waiter.command.id, false, us);
                 drop(flight);
@@ -105,7 +125,7 @@ impl Link {
                 Ok(())
             }
             verdict => {
-                self.arriving_us.set(None);
+                self.arriving.set(None);
                 drop(flight);
                 self.judged(thread, verdict, LARGE)
             }

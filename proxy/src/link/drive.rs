@@ -189,6 +189,9 @@ async fn pass_on_replies(thread: &Rc<Thread>, link: &Rc<Link>, mut reader: Owned
                     link.heard_us.set(thread.now_us());
                     thread.counters.bytes_from_nodes.add(count as u64);
                     thread.writes_over.look();
+                    if link.is_long() {
+                        thread.open_beside(link);
+                    }
                     arrived += count;
                     if arrived >= ARRIVING_BYTES_PER_TURN && link.is_arriving() {
                         wake_after_others(context);

@@ -28,7 +28,7 @@ impl Link {
         thread.shared.stale.notify_one();
         let mut flight = self.flight.borrow_mut();
         Link::recall_unsent(&mut flight);
-        if self.arriving_us.take().is_some()
+        if self.arriving.take().is_some()
             && let Some(waiter) = flight.oldest()
         {
             waiter.interrupted(thread);
@@ -87,7 +87,7 @@ impl Link {
         let (now_us, within_us) = (thread.now_us(), thread.limits().request_us_max);
         let mut stuck = false;
         // While a large reply arrives the connection is alive. Its own time counts from its last bytes.
-        let mut arriving_us = self.arriving_us.get();
+        let mut arriving_us = self.arriving.get().map(|arriving| arriving.last_us);
         let silent_us = now_us.saturating_sub(arriving_us.unwrap_or(0));
         let mut flight = self.flight.borrow_mut();
         let all_sent = flight.unsent().is_empty();

@@ -112,7 +112,7 @@ fn exec_on_shared_link(case: &mut Case<'_>, transaction: Transaction) -> Next {
         case.homeless = true;
         return Next::Request;
     };
-    let link = case.thread.link_of(case.client, shard, spot.database);
+    let link = case.thread.link_of(case.client, shard, spot.database, case.present_lane());
     let changes = |local: &Local| {
         let command = lookup::resolve(local.request.view());
         command.is_ok_and(|command| command.proxy == Policy::ClientState)

@@ -31,6 +31,7 @@ mod order;
 mod clients;
 mod cluster;
 mod input;
+mod lanes;
 mod large;
 mod large_leaving;
 mod large_redirected;
