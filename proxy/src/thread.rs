@@ -6,17 +6,17 @@
 
 use std::{
     cell::{Cell, Ref, RefCell},
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     rc::Rc,
     sync::{Arc, PoisonError, atomic::Ordering},
     time::Instant,
 };
 
 use arc_swap::Cache;
-use slotway_cluster::{Database, Placement, ShardId, Slot, Topology, topology::Kind};
+use slotway_cluster::{Placement, ShardId, Slot, Topology, topology::Kind};
 use slotway_config::Settings;
 use slotway_link::Credentials;
-use slotway_resp::{Parser, Version};
+use slotway_resp::Parser;
 use tokio::{
     net::TcpStream,
     sync::Semaphore,
@@ -28,10 +28,9 @@ use crate::{
     client::{self, Client, Fate, Stall},
     follow::{self, Follow},
     inbox,
-    lane::Lane,
     lease::Leases,
     limits::Limits,
-    link::{self, Link, LinkKey, Reach, Tenancy, Trace},
+    link::{Link, LinkKey},
     local,
     message::Message,
     metrics::Counters,
@@ -42,14 +41,11 @@ use crate::{
     turn::{self, Turn},
 };
 
+mod links;
 mod sweep;
 
 /// CLIENT LIST and KILL copy what is known of all clients: so many at a time.
 const LISTINGS_MAX: usize = 1;
-
-/// Nodes that are not in the topology to which a data thread has links because redirections named them. Nodes of a cluster name
-/// each other, and the topology follows within a second; what names more is not to be believed.
-const STRANGERS_MAX: usize = 32;
 
 /// Buffers of replies kept for the next client that needs one, and the largest that is kept.
 const SPARE_BUFFERS_MAX: usize = 64;
@@ -251,98 +247,6 @@ impl Thread {
         self.routes.borrow().shards[shard].id
     }
 
-    /// Whether `link` leads to the primary of the shard, or to a replica if that will do.
-    pub(crate) fn leads_to(&self, link: &Link, shard: usize) -> bool {
-        if link.key.reach == Reach::Replica {
-            return self.reads_from(link, shard);
-        }
-        self.routes.borrow().shards.get(shard).is_some_and(|route| route.address == link.key.address)
-    }
-
-    /// The shared link to a shard's primary, opened on first use.
-    pub(crate) fn link(self: &Rc<Self>, shard: usize, version: Version, database: Database) -> Rc<Link> {
-        let mut routes = self.routes.borrow_mut();
-        let route = &mut routes.shards[shard];
-        let place = &mut route.links[crate::routes::link_index(version, database)];
-        if let Some(link) = place {
-            return Rc::clone(link);
-        }
-        let address = Arc::clone(&route.address);
-        let (trace, reach, lane) = (Trace::Left, Reach::Primary, Lane::Usual);
-        let key = LinkKey { address, version, database, trace, reach, lane };
-        let link = self.open(key, route.id);
-        *place = Some(Rc::clone(&link));
-        link
-    }
-
-    /// The shared link on which a client's requests in this database travel to a shard's primary. Links on which nothing
-    /// counts as a use of a key are too few to have places of their own.
-    pub(crate) fn link_of(
-        self: &Rc<Self>,
-        client: &Client,
-        shard: usize,
-        database: Database,
-        lane: Lane,
-    ) -> Rc<Link> {
-        let (version, trace) = (client.version.get(), client.trace());
-        if trace == Trace::Left && lane == Lane::Usual {
-            return self.link(shard, version, database);
-        }
-        let (address, id) = (self.address(shard), self.routes.borrow().shards[shard].id);
-        self.open(LinkKey { address, version, database, trace, reach: Reach::Primary, lane }, id)
-    }
-
-    /// The shared link to a node that a redirection named, or the topology; opened on first use. `shard` is only what it is
-    /// called as long as the topology does not know the node.
-    pub(crate) fn open_named(self: &Rc<Self>, key: LinkKey, shard: ShardId) -> Rc<Link> {
-        let known = self.routes.borrow().shard_of(&key.address);
-        if let Some(id) = known {
-            return self.open(key, id);
-        }
-        self.shared_link(&key).unwrap_or_else(|| self.open(key, shard))
-    }
-
-    /// The shared link with this key, if there is one.
-    pub(crate) fn shared_link(&self, key: &LinkKey) -> Option<Rc<Link>> {
-        self.links.borrow().get(key).map(|(link, _)| Rc::clone(link))
-    }
-
-    /// Whether there may be a link for this key. Redirections may name any number of nodes of which the topology knows nothing.
-    pub(crate) fn may_open(&self, key: &LinkKey) -> bool {
-        let (links, routes) = (self.links.borrow(), self.routes.borrow());
-        if links.contains_key(key) || routes.shard_of(&key.address).is_some() {
-            return true;
-        }
-        let addresses = links.keys().map(|key| &key.address);
-        let strangers: HashSet<_> = addresses.filter(|address| routes.shard_of(address).is_none()).collect();
-        strangers.contains(&key.address) || strangers.len() < STRANGERS_MAX
-    }
-
-    /// The shared link to a node of this shard, opened on first use.
-    pub(crate) fn open(self: &Rc<Self>, key: LinkKey, shard: ShardId) -> Rc<Link> {
-        let mut links = self.links.borrow_mut();
-        if let Some((link, _)) = links.get(&key) {
-            link.shard.set(shard);
-            return Rc::clone(link);
-        }
-        let (link, task) = self.start_link(key.clone(), shard, Tenancy::Shared);
-        links.insert(key, (Rc::clone(&link), task));
-        link
-    }
-
-    /// A new link; aborting the task closes it.
-    pub(crate) fn start_link(
-        self: &Rc<Self>,
-        key: LinkKey,
-        shard: ShardId,
-        tenancy: Tenancy,
-    ) -> (Rc<Link>, AbortHandle) {
-        let link = Rc::new(Link::new(key, shard, tenancy, self.now_us()));
-        let task = link::drive::run(Rc::clone(self), Rc::clone(&link));
-        let handle = self.tasks.borrow_mut().spawn_local(task);
-        (link, handle)
-    }
-
     pub(crate) fn add_client(&self, client: &Rc<Client>) {
         self.clients.borrow_mut().insert(client.id, Rc::clone(client));
     }
@@ -373,27 +277,6 @@ impl Thread {
     /// It is idle again.
     pub(crate) fn keep_parser(&self, parser: Parser) {
         self.parser.replace(parser);
-    }
-
-    /// Bytes that the other links of the same shard hold because they have no connection.
-    pub(crate) fn held_beside(&self, link: &Link) -> usize {
-        let links = self.all_links();
-        let shard = link.shard.get();
-        let others =
-            links.iter().filter(|other| other.shard.get() == shard && !std::ptr::eq(&***other, link));
-        let on_links: usize =
-            others.map(|other| usize::try_from(other.held().bytes).unwrap_or(usize::MAX)).sum();
-        on_links.saturating_add(self.follow.bytes_held(shard))
-    }
-
-    pub(crate) fn shared_links(&self) -> Vec<Rc<Link>> {
-        self.links.borrow().values().map(|(link, _)| Rc::clone(link)).collect()
-    }
-
-    /// Shared and leased ones.
-    fn all_links(&self) -> Vec<Rc<Link>> {
-        let shared = self.links.borrow();
-        shared.values().map(|(link, _)| Rc::clone(link)).chain(self.leases.links()).collect()
     }
 
     /// Takes back the buffer of a client that has sent everything: idle clients hold none.

@@ -26,6 +26,7 @@ use crate::{
     client::{
         Client, Fate, Stall,
         inquiry::{self, Sought},
+        large::excerpt::Excerpt,
     },
     dispatch, errors,
     lease::{self, Condition, Lease, Turn},
@@ -37,11 +38,10 @@ use crate::{
     thread::Thread,
 };
 
+mod excerpt;
+
 /// While so many bytes of a request wait for the node, or there is no connection to it, its client is not read.
 const AHEAD_BYTES_MAX: usize = 256 * 1024;
-
-/// What unknown commands' error texts quote: this many bytes of their words, and so no more words than that.
-const QUOTED_MAX: usize = 128;
 
 /// What is known of a request that has come in part.
 #[derive(Debug, Default)]
@@ -384,7 +384,7 @@ fn end(thread: &Rc<Thread>, client: &Rc<Client>, large: Large) {
         }
         Large::Dropped(_) => {}
         Large::Refused(_, excerpt) => {
-            let request = OwnedRequest::new(&excerpt.words);
+            let request = OwnedRequest::new(excerpt.words());
             let next = dispatch::run(thread, client, &mut client.replies.borrow_mut(), request.view());
             thread.turn.mark_client(client);
             match next {
@@ -475,36 +475,5 @@ impl Partial {
     /// What is under way is not a request yet.
     pub(super) fn is_passing(&self) -> bool {
         matches!(self, Partial::Large(large) if matches!(**large, Large::Passing(_)))
-    }
-}
-
-/// The beginnings of a request's words.
-#[derive(Debug)]
-pub(super) struct Excerpt {
-    words: Vec<Vec<u8>>,
-}
-
-impl Excerpt {
-    fn of(head: &Head<'_>) -> Excerpt {
-        let begin = |word: &[u8]| word[..word.len().min(QUOTED_MAX)].to_vec();
-        Excerpt { words: head.request.words().take(QUOTED_MAX).map(begin).collect() }
-    }
-
-    fn note(&mut self, piece: &Piece<'_>) {
-        match piece {
-            Piece::Word(_) => {
-                // Of the words behind these nothing is kept: bytes of theirs go nowhere.
-                if self.words.len() <= QUOTED_MAX {
-                    self.words.push(Vec::new());
-                }
-            }
-            Piece::Bytes(bytes) => {
-                if let Some(last) = self.words.last_mut() {
-                    let room = QUOTED_MAX.saturating_sub(last.len());
-                    last.extend_from_slice(&bytes[..bytes.len().min(room)]);
-                }
-            }
-            Piece::End => {}
-        }
     }
 }

@@ -2,25 +2,12 @@
 
 use std::net::Shutdown;
 
-use slotway_resp::write;
-
 use crate::{
     backend::{Closed, Redis},
     front::Front,
+    large_requests::{MB, leased, set},
     peer::{Peer, until},
 };
-
-const MB: usize = 1_000_000;
-
-fn set(key: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    write::request(&mut bytes, &[&b"SET"[..], key.as_bytes(), &vec![b'v'; MB]]);
-    bytes
-}
-
-fn leased(front: &Front, state: &str) -> f64 {
-    front.metric("slotway_proxy_leased_links", &[("state", state)])
-}
 
 fn is_paused(operator: &mut Peer) -> bool {
     operator
@@ -33,7 +20,7 @@ fn is_paused(operator: &mut Peer) -> bool {
 fn held_back(front: &Front, operator: &mut Peer, missing: usize) -> Peer {
     let mut client = front.client();
     client.check("CLIENT SETNAME client", "+OK");
-    let bytes = set("k");
+    let bytes = set("k", MB, 0);
     client.send_bytes(&bytes[..MB / 2]);
     until("it has begun", || leased(front, "leased") == 1.0);
     operator.check("CLIENT PAUSE 60000 WRITE", "+OK");
@@ -57,7 +44,7 @@ fn one_that_leaves_during_a_pause_gives_its_link_back() {
         assert_eq!(front.clients(), 1);
         operator.check("CLIENT UNPAUSE", "+OK");
     }
-    operator.send_bytes(&set("other"));
+    operator.send_bytes(&set("other", MB, 0));
     assert_eq!(operator.read(), "+OK");
     operator.check("EXISTS k", ":0");
 }
@@ -84,12 +71,12 @@ fn one_that_leaves_while_the_node_is_away_gives_its_link_back() {
     let front = Front::with(&[nobody.port], &settings);
     let mut client = front.client();
     // What the proxy's socket has no room for would hide the end of the stream behind it.
-    client.send_bytes(&set("k")[..120_000]);
+    client.send_bytes(&set("k", MB, 0)[..120_000]);
     until("it has begun", || leased(&front, "leased") == 1.0);
     drop(client);
     until("its link is gone", || leased(&front, "leased") == 0.0 && leased(&front, "leaving") == 0.0);
     let _node = nobody.open(|conn| conn.echo());
     let mut next = front.client();
-    next.send_bytes(&set("other"));
+    next.send_bytes(&set("other", MB, 0));
     assert!(next.read().starts_with("SET other v"));
 }

@@ -33,14 +33,17 @@ mod cluster;
 mod input;
 mod lanes;
 mod large;
+mod large_gathered;
 mod large_leaving;
 mod large_redirected;
 mod large_requests;
+mod large_waiting;
 mod limits;
 mod pausing;
 
 mod faults;
 mod following;
+mod following_units;
 mod holding;
 mod life;
 mod silence;
