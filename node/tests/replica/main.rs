@@ -10,6 +10,7 @@ mod dump;
 mod fake;
 mod redis;
 
+mod chains;
 mod following;
 mod links;
 mod roles;

@@ -2,7 +2,7 @@
 
 use std::{fs, rc::Rc};
 
-use slotway_cluster::{Database, replication::HistoryId, slot::DATABASES};
+use slotway_cluster::{Database, slot::DATABASES};
 use slotway_commands::info::{REDIS_VERSION, human};
 use slotway_config::Key;
 

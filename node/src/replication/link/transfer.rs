@@ -69,7 +69,11 @@ impl Served<'_> {
         self.thread.deliver(node);
         node.begin_stream();
         let (history, at) = (node.replication.lineage.present(), node.replication.offset);
-        let selected = node.keyspace.feed.selected().map_or(0, |database| database.0).to_string();
+        let selected = match node.following.primary() {
+            Some(_) => node.following.database(),
+            None => node.keyspace.feed.selected().unwrap_or_default(),
+        };
+        let selected = selected.0.to_string();
         let (name, offset) = (history.to_string(), at.to_string());
         let facts: [(&str, &[u8]); 3] = [
             // Where the stream begins to be read: on a replica it goes on as its primary makes it.
