@@ -66,8 +66,7 @@ pub(crate) use databases::Overhead;
 pub(crate) use expiry::Expired;
 pub(crate) use garbage::Garbage;
 pub(crate) use settings::Settings;
-#[allow(unused_imports, reason = "what saves and replicates is being built on it")]
-pub(crate) use walk::{Progress, Scope, WALKS_MAX, WalkId};
+pub(crate) use walk::{Progress, Scope, WalkId};
 pub(crate) use watches::Watch;
 
 /// Where a key lies: its database, its slot there and its keyed hash.

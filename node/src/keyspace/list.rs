@@ -13,7 +13,7 @@ mod run;
 use std::collections::{VecDeque, vec_deque};
 use std::ops::Range;
 
-pub(in crate::keyspace) use chunk::Chunk;
+pub(in crate::keyspace) use chunk::{Chunk, Link};
 use packed::Packed;
 use run::{Buffer, Elements, Removals};
 
@@ -195,7 +195,7 @@ impl<'a> List<'a> {
             List::Packed(bytes) => (Some(packed::run(bytes)), &NO_CHUNKS),
             List::Chunked(chunks) => (None, chunks.chunks()),
         };
-        one.into_iter().chain(many.iter().map(Buffer::run))
+        one.into_iter().chain(many.iter().map(|chunk| chunk.run()))
     }
 
     /// How many [`List::runs`] there are.
@@ -223,11 +223,11 @@ impl<'a> List<'a> {
 #[derive(Clone)]
 pub(crate) struct Iter<'a> {
     front: Elements<'a>,
-    middle: vec_deque::Iter<'a, Chunk>,
+    middle: vec_deque::Iter<'a, Link>,
     back: Elements<'a>,
 }
 
-static NO_CHUNKS: VecDeque<Chunk> = VecDeque::new();
+static NO_CHUNKS: VecDeque<Link> = VecDeque::new();
 
 impl<'a> Iter<'a> {
     fn of_run(run: Run<'a>) -> Iter<'a> {

@@ -3,6 +3,7 @@
 //! A chunk grows by doubling at the end where elements come, so that a list just past its limit does not cost a full
 //! chunk at once; one that is full, and no longer at an end of its list, keeps little room.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::Limit;
@@ -10,44 +11,17 @@ use super::run::{Buffer, Run};
 
 #[derive(Clone, Default)]
 pub(crate) struct Chunk {
-    bytes: Bytes,
+    bytes: Vec<u8>,
     start: u32,
     len: u32,
 }
 
-/// The bytes of a chunk.
+/// A chunk in its list.
 #[derive(Clone)]
-enum Bytes {
-    Own(Vec<u8>),
-    /// Held by a walk, too, or by a copy of what the walk holds: copied before they change.
-    Shared(Arc<Vec<u8>>),
-}
-
-impl Default for Bytes {
-    fn default() -> Self {
-        Bytes::Own(Vec::new())
-    }
-}
-
-impl Bytes {
-    #[inline]
-    fn get(&self) -> &Vec<u8> {
-        match self {
-            Bytes::Own(bytes) => bytes,
-            Bytes::Shared(bytes) => bytes,
-        }
-    }
-
-    #[inline]
-    fn own(&mut self) -> &mut Vec<u8> {
-        if let Bytes::Shared(bytes) = self {
-            *self = Bytes::Own(Arc::unwrap_or_clone(std::mem::take(bytes)));
-        }
-        match self {
-            Bytes::Own(bytes) => bytes,
-            Bytes::Shared(_) => unreachable!("made its own just now"),
-        }
-    }
+pub(crate) enum Link {
+    Own(Chunk),
+    /// Walks hold it, too: it is copied before it changes.
+    Shared(Arc<Chunk>),
 }
 
 /// The least that a chunk allocates.
@@ -67,21 +41,72 @@ fn capacity_for(len: usize) -> usize {
     if len <= DOUBLING_BYTES_MAX { len.next_power_of_two().max(BYTES_MIN) } else { len }
 }
 
-impl Chunk {
-    pub(super) fn new(run: Run<'_>) -> Chunk {
-        Chunk { bytes: Bytes::Own(run.bytes.to_vec()), start: 0, len: narrow(run.len) }
+impl Default for Link {
+    fn default() -> Self {
+        Link::Own(Chunk::default())
+    }
+}
+
+impl From<Chunk> for Link {
+    fn from(chunk: Chunk) -> Link {
+        Link::Own(chunk)
+    }
+}
+
+impl Deref for Link {
+    type Target = Chunk;
+
+    #[inline]
+    fn deref(&self) -> &Chunk {
+        match self {
+            Link::Own(chunk) => chunk,
+            Link::Shared(chunk) => chunk,
+        }
+    }
+}
+
+impl DerefMut for Link {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Chunk {
+        match self {
+            Link::Own(chunk) => chunk,
+            shared => shared.unshare(),
+        }
+    }
+}
+
+impl Link {
+    /// The same chunk once more.
+    pub(super) fn share(&mut self) -> Link {
+        if let Link::Own(chunk) = self {
+            *self = Link::Shared(Arc::new(std::mem::take(chunk)));
+        }
+        self.clone()
     }
 
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self, Link::Shared(_))
+    }
+
+    #[cold]
+    fn unshare(&mut self) -> &mut Chunk {
+        if let Link::Shared(chunk) = self {
+            *self = Link::Own(Arc::unwrap_or_clone(std::mem::take(chunk)));
+        }
+        match self {
+            Link::Own(chunk) => chunk,
+            Link::Shared(_) => unreachable!("it owns a chunk since just now"),
+        }
+    }
+}
+
+impl Chunk {
     pub(in crate::keyspace) fn as_run(&self) -> Run<'_> {
         self.run()
     }
 
-    /// The same chunk once more: its bytes are shared from now on.
-    pub(super) fn share(&mut self) -> Chunk {
-        if let Bytes::Own(bytes) = &mut self.bytes {
-            self.bytes = Bytes::Shared(Arc::new(std::mem::take(bytes)));
-        }
-        self.clone()
+    pub(super) fn new(run: Run<'_>) -> Chunk {
+        Chunk { bytes: run.bytes.to_vec(), start: 0, len: narrow(run.len) }
     }
 
     /// Whether an element may be added.
@@ -110,28 +135,28 @@ impl Chunk {
     }
 
     pub(super) fn append(&mut self, other: &Chunk) {
-        let (old, run) = (self.bytes.get().len(), other.run());
+        let (old, run) = (self.bytes.len(), other.run());
         self.resize(old + run.bytes.len());
-        self.bytes.own()[old..].copy_from_slice(run.bytes);
+        self.bytes[old..].copy_from_slice(run.bytes);
         self.len += other.len;
     }
 
     /// Gives back room that a chunk between others has no use for, if it is worth a move.
     pub(super) fn close(&mut self) {
         let run_len = self.run().bytes.len();
-        if self.bytes.get().capacity() - run_len > run_len / 8 {
+        if self.bytes.capacity() - run_len > run_len / 8 {
             self.compact();
-            self.bytes.own().shrink_to_fit();
+            self.bytes.shrink_to_fit();
         }
     }
 
     /// Bytes of the chunk's allocation.
     pub(super) fn allocated(&self) -> usize {
-        self.bytes.get().capacity()
+        self.bytes.capacity()
     }
 
     fn compact(&mut self) {
-        self.bytes.own().drain(..self.start as usize);
+        self.bytes.drain(..self.start as usize);
         self.start = 0;
     }
 }
@@ -140,11 +165,11 @@ impl Buffer for Chunk {
     const ROOM_MAX: usize = u32::MAX as usize;
 
     fn bytes(&self) -> &[u8] {
-        self.bytes.get()
+        &self.bytes
     }
 
     fn bytes_mut(&mut self) -> &mut [u8] {
-        self.bytes.own()
+        &mut self.bytes
     }
 
     fn start(&self) -> usize {
@@ -160,11 +185,10 @@ impl Buffer for Chunk {
     }
 
     fn resize(&mut self, len: usize) {
-        let bytes = self.bytes.own();
-        if len > bytes.capacity() {
-            bytes.reserve_exact(capacity_for(len) - bytes.len());
+        if len > self.bytes.capacity() {
+            self.bytes.reserve_exact(capacity_for(len) - self.bytes.len());
         }
-        bytes.resize(len, 0);
+        self.bytes.resize(len, 0);
     }
 
     /// All room that there is goes to the front.
@@ -174,10 +198,9 @@ impl Buffer for Chunk {
         }
         let (old, run_len) = (self.start(), self.run().bytes.len());
         self.resize(run_len + room.max(old));
-        let bytes = self.bytes.own();
-        let all = bytes.capacity();
-        bytes.resize(all, 0);
-        bytes.copy_within(old..old + run_len, all - run_len);
+        let all = self.bytes.capacity();
+        self.bytes.resize(all, 0);
+        self.bytes.copy_within(old..old + run_len, all - run_len);
         self.start = narrow(all - run_len);
     }
 

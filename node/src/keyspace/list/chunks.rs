@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, Link};
 use super::element::Element;
 use super::run::{Buffer, Removals, Run};
 use super::{End, Limit};
@@ -14,7 +14,7 @@ use crate::keyspace::walk::Handles;
 
 #[derive(Default)]
 pub(crate) struct Chunks {
-    chunks: VecDeque<Chunk>,
+    chunks: VecDeque<Link>,
     /// Elements.
     len: usize,
     /// The walks that are not through with it.
@@ -32,7 +32,7 @@ impl Chunks {
     pub(super) fn new(run: Run<'_>) -> Chunks {
         let mut chunks = VecDeque::new();
         if run.len > 0 {
-            chunks.push_back(Chunk::new(run));
+            chunks.push_back(Chunk::new(run).into());
         }
         Chunks { chunks, len: run.len, frozen: None }
     }
@@ -53,12 +53,12 @@ impl Chunks {
     /// About how many bytes it holds, judged by so many chunks; 0: all of them.
     pub(crate) fn bytes(&self, samples: usize) -> usize {
         let samples = if samples == 0 { self.chunks.len() } else { samples.min(self.chunks.len()) };
-        let looked_at: usize = self.chunks.iter().take(samples).map(Chunk::allocated).sum();
+        let looked_at: usize = self.chunks.iter().take(samples).map(|chunk| chunk.allocated()).sum();
         let scaled = looked_at.saturating_mul(self.chunks.len()).checked_div(samples).unwrap_or(0);
-        self.chunks.capacity() * size_of::<Chunk>() + scaled
+        self.chunks.capacity() * size_of::<Link>() + scaled
     }
 
-    pub(in crate::keyspace) fn chunks(&self) -> &VecDeque<Chunk> {
+    pub(in crate::keyspace) fn chunks(&self) -> &VecDeque<Link> {
         &self.chunks
     }
 
@@ -67,8 +67,8 @@ impl Chunks {
     }
 
     /// The chunk of this number, shared from now on.
-    pub(in crate::keyspace) fn share_chunk(&mut self, number: usize) -> Option<Chunk> {
-        self.chunks.get_mut(number).map(Chunk::share)
+    pub(in crate::keyspace) fn share_chunk(&mut self, number: usize) -> Option<Link> {
+        self.chunks.get_mut(number).map(Link::share)
     }
 
     /// To be called before a change: walks that are not through with the list share its chunks from now on.
@@ -82,7 +82,7 @@ impl Chunks {
     #[cold]
     fn share(&mut self) {
         for handle in self.frozen.take().into_iter().flat_map(|handles| handles.take()) {
-            handle.keep_chunks(|from| self.chunks.iter_mut().skip(from).map(Chunk::share).collect());
+            handle.keep_chunks(|from| self.chunks.iter_mut().skip(from).map(Link::share).collect());
         }
     }
 
@@ -94,7 +94,7 @@ impl Chunks {
         let mut handles = handles.take();
         let last = handles.pop();
         for handle in handles {
-            handle.keep_chunks(|from| self.chunks.iter_mut().skip(from).map(Chunk::share).collect());
+            handle.keep_chunks(|from| self.chunks.iter_mut().skip(from).map(Link::share).collect());
         }
         if let Some(handle) = last {
             handle.keep_chunks(|from| self.chunks.split_off(from));
@@ -103,7 +103,7 @@ impl Chunks {
 
     /// The only run; None: there is not exactly one.
     pub(super) fn only_run(&self) -> Option<Run<'_>> {
-        if self.chunks.len() == 1 { self.chunks.front().map(Buffer::run) } else { None }
+        if self.chunks.len() == 1 { self.chunks.front().map(|chunk| chunk.run()) } else { None }
     }
 
     /// Where element number `index` is, which must be there.
@@ -143,8 +143,8 @@ impl Chunks {
         let mut chunk = Chunk::new(Run::EMPTY);
         chunk.push(end, element);
         match end {
-            End::Head => self.chunks.push_front(chunk),
-            End::Tail => self.chunks.push_back(chunk),
+            End::Head => self.chunks.push_front(chunk.into()),
+            End::Tail => self.chunks.push_back(chunk.into()),
         }
     }
 
@@ -152,7 +152,7 @@ impl Chunks {
     pub(super) fn push_run(&mut self, run: Run<'_>) {
         if run.len > 0 {
             self.len += run.len;
-            self.chunks.push_back(Chunk::new(run));
+            self.chunks.push_back(Chunk::new(run).into());
         }
     }
 
@@ -175,7 +175,7 @@ impl Chunks {
         if index > 0 {
             let tail = self.chunks[chunk].split_off(index);
             self.chunks[chunk].close();
-            self.chunks.insert(place, tail);
+            self.chunks.insert(place, tail.into());
         }
         if self.chunks[place - 1].fits(text, limit) {
             self.chunks[place - 1].push(End::Tail, [element].into_iter());
@@ -184,7 +184,7 @@ impl Chunks {
         } else {
             let mut alone = Chunk::new(Run::EMPTY);
             alone.push(End::Tail, [element].into_iter());
-            self.chunks.insert(place, alone);
+            self.chunks.insert(place, alone.into());
         }
         self.merge_around(place, limit);
     }
@@ -241,9 +241,12 @@ impl Chunks {
         let (from, before) = (removals.from, removals.left);
         // From the first chunk that became smaller to the last one.
         let mut changed: Option<Range<usize>> = None;
-        let visit = |(place, chunk): (usize, &mut Chunk)| {
+        let visit = |(place, chunk): (usize, &mut Link)| {
             let left = removals.left;
-            chunk.remove_equal(element, &mut removals);
+            // A shared chunk is not copied for nothing.
+            if !chunk.is_shared() || chunk.run().elements().any(|one| one == element) {
+                chunk.remove_equal(element, &mut removals);
+            }
             if removals.left < left {
                 let span = changed.take().unwrap_or(place..place);
                 changed = Some(span.start.min(place)..span.end.max(place + 1));

@@ -150,14 +150,14 @@ fn pushing_at_the_head_moves_the_list_only_when_its_size_class_is_full() {
         push(&mut entry, Limit::new(-2), End::Head, &[b"0123456789"]);
     }
     let Value::Object(Object::List(chunks)) = entry.value() else { panic!("a large list is chunks") };
-    let held: usize = chunks.chunks().iter().map(Chunk::allocated).sum();
+    let held: usize = chunks.chunks().iter().map(|chunk| chunk.allocated()).sum();
     assert!(held < 100_000 * 12 * 103 / 100, "{held} bytes are more than 3 % above the elements'");
 }
 
 /// How many elements each chunk has.
 fn chunk_lens(entry: &Entry) -> Vec<usize> {
     let Value::Object(Object::List(chunks)) = entry.value() else { panic!("a large list is chunks") };
-    chunks.chunks().iter().map(Buffer::len).collect()
+    chunks.chunks().iter().map(|chunk| chunk.len()).collect()
 }
 
 /// Under a wider limit than they were made with all chunks may merge: those that did not were not looked at.
@@ -290,7 +290,7 @@ fn act(list: &mut ListMut<'_>, model: &mut VecDeque<Vec<u8>>, step: &Step) {
 /// What must hold of chunks, whatever was done to them.
 fn check_chunks(entry: &Entry, limit: Limit) {
     let Value::Object(Object::List(chunks)) = entry.value() else { return };
-    let lens: Vec<usize> = chunks.chunks().iter().map(Buffer::len).collect();
+    let lens: Vec<usize> = chunks.chunks().iter().map(|chunk| chunk.len()).collect();
     assert_eq!(lens.iter().sum::<usize>(), chunks.len());
     assert!(lens.iter().all(|&len| len > 0), "no chunk is empty: {lens:?}");
     for chunk in chunks.chunks() {

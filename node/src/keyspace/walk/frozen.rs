@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::keyspace::entry::Entry;
-use crate::keyspace::list::Chunk;
+use crate::keyspace::list::Link;
 use crate::keyspace::object;
 use crate::keyspace::seed::Seed;
 
@@ -35,7 +35,7 @@ pub(in crate::keyspace) struct Rest {
     /// Set aside: to be taken before the others.
     pub(super) elements: VecDeque<Entry>,
     /// The chunks of a list that has changed, in order.
-    pub(super) chunks: VecDeque<Chunk>,
+    pub(super) chunks: VecDeque<Link>,
     /// Bytes of the collection itself, if nobody but walks has it any more.
     alone_bytes: usize,
     held: Arc<Held>,
@@ -93,7 +93,7 @@ impl Handle {
     }
 
     /// Keeps the chunks of a list from the one on that the walk has not taken yet.
-    pub(in crate::keyspace) fn keep_chunks(&self, share: impl FnOnce(usize) -> VecDeque<Chunk>) {
+    pub(in crate::keyspace) fn keep_chunks(&self, share: impl FnOnce(usize) -> VecDeque<Link>) {
         let mut rest = self.rest();
         if let Some(from) = rest.from.take() {
             rest.chunks = share(usize::try_from(from).unwrap_or(usize::MAX));

@@ -13,7 +13,7 @@ use super::walks::{COPY_BYTES, Estate, Position, Waiting, Walk};
 use crate::keyspace::contents::Contents;
 use crate::keyspace::entry::{Entry, Form, Value};
 use crate::keyspace::garbage::Garbage;
-use crate::keyspace::list::{Chunk, Chunks, Element};
+use crate::keyspace::list::{Chunk, Chunks, Element, Link};
 use crate::keyspace::long_text::LongText;
 use crate::keyspace::object::Object;
 use crate::keyspace::seed::Seed;
@@ -60,7 +60,7 @@ enum Shared {
     /// Of a hash.
     Field(LongText),
     /// The only element of a chunk.
-    Element(Chunk),
+    Element(Link),
 }
 
 impl Shared {
@@ -337,7 +337,7 @@ impl Elements<'_> {
         Some(from + 1)
     }
 
-    fn chunk(&mut self, chunk: Chunk) {
+    fn chunk(&mut self, chunk: Link) {
         *self.written += 1;
         match only_text(&chunk).map(<[u8]>::len) {
             Some(len) if len > LONG_BYTES => {
