@@ -66,7 +66,6 @@ pub(crate) use databases::Overhead;
 pub(crate) use expiry::Expired;
 pub(crate) use garbage::Garbage;
 pub(crate) use settings::Settings;
-pub(crate) use walk::{Progress, Scope, WalkId};
 pub(crate) use watches::Watch;
 
 /// Where a key lies: its database, its slot there and its keyed hash.
