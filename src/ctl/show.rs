@@ -142,11 +142,11 @@ fn health(health: Option<Health>) -> Cell {
     }
 }
 
-/// A replica that follows nobody holds no data, and people should know.
+/// What a replica holds that has no link to its primary grows older, and people should know.
 fn role(node: &NodeView) -> &'static str {
     match node.role {
         Role::Primary => "primary",
-        Role::Replica if node.kind == Some(Kind::Slotway) && node.lag_bytes.is_none() => "replica (idle)",
+        Role::Replica if node.kind == Some(Kind::Slotway) && node.lag_bytes.is_none() => "replica (detached)",
         Role::Replica => "replica",
         Role::Learner => "learner",
         Role::None => "none",
@@ -202,16 +202,16 @@ mod tests {
     }
 
     #[test]
-    fn a_replica_without_a_primary_is_called_idle() {
+    fn a_replica_without_a_link_to_its_primary_is_called_detached() {
         let view = json!({"nodes": [node("n1", "primary", None, "slotway"), node("n2", "replica", None, "slotway"),
             node("n3", "replica", Some(2048), "slotway"), node("n4", "replica", None, "redis")]});
         let text = nodes(&serde_json::from_value(view).unwrap(), Colour::Off);
         let expected = "\
-NODE  ROLE            SHARD  HEALTH  ADDRESS         KEYS  MEMORY      LAG  SOFTWARE
-n1    primary         1      up      127.0.0.1:7001     5       -        -  -
-n2    replica (idle)  1      up      127.0.0.1:7001     5       -        -  -
-n3    replica         1      up      127.0.0.1:7001     5       -  2.0 KiB  -
-n4    replica         1      up      127.0.0.1:7001     5       -        -  -
+NODE  ROLE                SHARD  HEALTH  ADDRESS         KEYS  MEMORY      LAG  SOFTWARE
+n1    primary             1      up      127.0.0.1:7001     5       -        -  -
+n2    replica (detached)  1      up      127.0.0.1:7001     5       -        -  -
+n3    replica             1      up      127.0.0.1:7001     5       -  2.0 KiB  -
+n4    replica             1      up      127.0.0.1:7001     5       -        -  -
 ";
         assert_eq!(text, expected);
         assert!(text.lines().all(|line| line.len() <= 100));

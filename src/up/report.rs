@@ -57,13 +57,12 @@ fn row(role: &str, id: &str, pid: Option<u32>, addr: &str, slots: &str) -> Vec<C
     vec![Cell::text(role), Cell::text(id), Cell::number(pid), Cell::text(addr), Cell::text(slots)]
 }
 
-/// Nodes do not replicate yet, and who reads the table should not believe that they do.
 fn role_and_slots(topology: &Topology, node: &NodeId, shard: ShardId) -> (&'static str, String) {
     match topology.shards.iter().find(|shard| &shard.primary == node) {
         Some(shard) => {
             ("primary", shard.slots.iter().map(SlotRange::to_string).collect::<Vec<_>>().join(" "))
         }
-        None => ("replica (idle)", format!("none (of shard {shard})")),
+        None => ("replica", format!("copies of shard {shard}")),
     }
 }
 
@@ -105,12 +104,12 @@ mod tests {
         let expected = "
 Every slot is served by 2 shards, 4 nodes and 1 proxy (/d).
 
-ROLE            ID   PID  ADDRESS         SLOTS
-proxy           p1     -  127.0.0.1:6379  all
-primary         n1  4711  127.0.0.1:7001  0-8191
-primary         n2     -  127.0.0.1:7002  8192-16383
-replica (idle)  n3     -  127.0.0.1:7003  none (of shard 1)
-replica (idle)  n4     -  127.0.0.1:7004  none (of shard 2)
+ROLE     ID   PID  ADDRESS         SLOTS
+proxy    p1     -  127.0.0.1:6379  all
+primary  n1  4711  127.0.0.1:7001  0-8191
+primary  n2     -  127.0.0.1:7002  8192-16383
+replica  n3     -  127.0.0.1:7003  copies of shard 1
+replica  n4     -  127.0.0.1:7004  copies of shard 2
 
 p1  redis://127.0.0.1:6379
     http://127.0.0.1:8080/         the cluster in a browser

@@ -2,10 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
-use std::{collections::BTreeSet, fs, net::TcpListener, process::Output};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    process::Output,
+};
 
 use serde_json::Value;
-use slotway_tests::cluster::{UpCluster, ask, http_get, is_running, signal, slotway, up, wait_until};
+use slotway_tests::cluster::{
+    PATIENCE, UpCluster, ask, http_get, is_running, signal, slotway, up, wait_until,
+};
 
 /// Runs `up` to its end and returns what it said.
 fn refused(dir: &std::path::Path, flags: &[&str]) -> (Option<i32>, String) {
@@ -42,7 +50,7 @@ fn one_command_starts_a_cluster_that_serves_every_slot() {
     let metrics = http_get(cluster.port_of("nodes", 0, "admin_port"), "/metrics");
     assert!(metrics.0 == 200 && metrics.1.contains("process_resident_memory_bytes"), "{metrics:?}");
     let said = fs::read_to_string(cluster.dir().join("up.log")).unwrap();
-    assert!(said.contains("replica (idle)") && said.contains("/metrics"), "{said}");
+    assert!(said.contains("copies of shard 1") && said.contains("/metrics"), "{said}");
 }
 
 #[test]
@@ -104,6 +112,60 @@ fn ctrl_c_stops_everything_and_the_same_directory_is_the_same_cluster() {
     assert_eq!((second.file().unwrap()["cluster_id"].clone(), secret()), (id.clone(), kept));
     assert_eq!(second.get_json("/v1/cluster")["cluster_id"], id);
     assert_eq!(ask(second.port(), "SET a b").unwrap(), "+OK");
+}
+
+/// Everything a server answers.
+fn ask_all(port: u16, request: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(format!("{request}\r\nQUIT\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// Sum of the keys of all nodes with this role; None: one of them has not said, or is behind.
+fn keys_of(cluster: &UpCluster, role: &str) -> Option<u64> {
+    let nodes = cluster.get_json("/v1/nodes");
+    let own = nodes["nodes"].as_array().unwrap().iter().filter(|node| node["role"] == role);
+    own.map(|node| (role == "primary" || node["lag_bytes"] == 0).then(|| node["keys"].as_u64())?).sum()
+}
+
+#[test]
+fn replicas_hold_what_was_written_and_a_stopped_cluster_comes_back_with_its_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let flags = ["--shards", "2", "--replicas", "1"];
+    let first = UpCluster::start_in(dir.path(), &flags);
+    for number in 0..200 {
+        assert_eq!(ask(first.port(), &format!("SET key:{number} {number}")).unwrap(), "+OK");
+    }
+    wait_until("the replicas have all of it", || keys_of(&first, "replica") == Some(200));
+    signal("INT", first.pid());
+    let mut first = first;
+    assert_eq!(first.wait().code(), Some(0));
+
+    let second = UpCluster::start_in(dir.path(), &flags);
+    for number in 0..200 {
+        assert_eq!(
+            ask(second.port(), &format!("GET key:{number}")).unwrap(),
+            format!("${}", number.to_string().len())
+        );
+    }
+    wait_until("the replicas have all of it again", || keys_of(&second, "replica") == Some(200));
+}
+
+#[test]
+fn a_killed_primary_comes_back_with_its_data() {
+    let cluster = UpCluster::start(&["--shards", "1", "--replicas", "1"]);
+    assert_eq!(ask(cluster.port(), "SET key value").unwrap(), "+OK");
+    let node = cluster.port_of("nodes", 0, "port");
+    wait_until("it is in the file", || {
+        let persistence = ask_all(node, "INFO persistence");
+        persistence.contains("aof_enabled:1") && persistence.contains("aof_buffer_length:0")
+    });
+    cluster.kill("n1");
+    assert_eq!(ask(cluster.port(), "STRLEN key").unwrap(), ":5", "held until it is back");
+    wait_until("the replica has it too", || keys_of(&cluster, "replica") == Some(1));
 }
 
 #[test]

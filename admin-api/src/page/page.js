@@ -26,9 +26,9 @@ function bytes(value) {
   return `${unit ? value.toFixed(1) : value} ${units[unit]}`;
 }
 
-// A replica that follows nobody holds no data yet.
+// What a replica holds that has no link to its primary grows older.
 const role = (node) =>
-  node.role === "replica" && node.kind === "slotway" && node.lag_bytes === null ? "replica (idle)" : node.role;
+  node.role === "replica" && node.kind === "slotway" && node.lag_bytes === null ? "replica (detached)" : node.role;
 
 function element(name, content, className) {
   const made = document.createElement(name);
