@@ -58,6 +58,27 @@ impl Alone {
         out
     }
 
+    /// Runs a request again and again, in turns of 16. The feed is handed to nobody, and its room comes back.
+    pub fn repeat<W: AsRef<[u8]>>(&mut self, words: &[W], times: usize, now_ms: u64) {
+        let request = OwnedRequest::new(words);
+        let found = Found { row: lookup::resolve(request.view()).ok(), places: &[] };
+        let mut out = Vec::new();
+        for nth in 0..times {
+            execute(&mut self.node, &self.clients[0], request.view(), found, Millis(now_ms), &mut out);
+            if nth % 16 == 15 {
+                out.clear();
+                if let Some(bytes) = self.node.keyspace.feed.take() {
+                    self.node.keyspace.feed.give_back(bytes);
+                }
+            }
+        }
+    }
+
+    /// From now on nobody listens.
+    pub fn leave(&mut self) {
+        self.node.keyspace.feed.leave(Listener::Log);
+    }
+
     /// What was fed since the last time.
     pub fn fed(&mut self) -> Vec<u8> {
         self.node.keyspace.feed.take().unwrap_or_default()
