@@ -188,9 +188,7 @@ fn check(fsync: &str) {
         random ^= random << 17;
         live(node, Duration::from_millis(random % LIFE_MS_MAX), &mut counts);
     }
-    println!(
-        "appendfsync {fsync}: {kills} kills, {acknowledged} transactions acknowledged, none of them lost"
-    );
+    println!("appendfsync {fsync}: {kills} kills, {acknowledged} transactions acknowledged at the end");
 }
 
 #[test]

@@ -151,11 +151,6 @@ impl Log {
         }
     }
 
-    /// What was fed up to there is on the disk, however it is synced; None: there is no log.
-    pub(crate) fn synced(&self) -> Option<Position> {
-        self.line().map(|line| line.progress().synced())
-    }
-
     /// Has a thread write to `file`, which holds `len` bytes.
     fn write_to(
         &self,

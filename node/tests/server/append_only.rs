@@ -96,6 +96,13 @@ fn settled<S: Socket>(client: &mut Client<S>) -> BTreeMap<String, String> {
     all
 }
 
+/// A node that has its data.
+fn start(dir: &Path) -> TestNode {
+    let node = TestNode::start_in(dir, &[ON]);
+    wait_until("it has its data", || node.client().say("PING").as_error().is_none());
+    node
+}
+
 /// redis-check-aof's verdict on the log in `dir`.
 fn check(dir: &Path) -> String {
     let manifest = dir.join("appendonlydir/appendonly.aof.manifest");
@@ -121,11 +128,11 @@ fn info<S: Socket>(client: &mut Client<S>, field: &str) -> String {
 fn what_was_written_is_there_after_a_restart_and_a_redis_server_reads_it() {
     let own = tempfile::tempdir().unwrap();
     let dir = own.path();
-    let mut node = TestNode::start_in(dir, &[ON]);
+    let mut node = start(dir);
     change(&mut node.client());
     let before = settled(&mut node.client());
     node.stop();
-    let mut node = TestNode::start_in(dir, &[ON]);
+    let mut node = start(dir);
     assert_eq!(dump(&mut node.client()), before);
     assert_eq!(node.client().say("SET second life"), ok());
     let before = dump(&mut node.client());
@@ -154,7 +161,7 @@ fn a_log_of_redis_is_read_and_gone_on_with() {
         client.say("HSET hash h 3");
         settled(&mut client)
     };
-    let mut node = TestNode::start_in(dir, &[ON]);
+    let mut node = start(dir);
     assert_eq!(dump(&mut node.client()), before);
     assert_eq!(node.client().say("SET ours 1"), ok());
     node.stop();
@@ -167,12 +174,12 @@ fn a_log_of_redis_is_read_and_gone_on_with() {
 fn a_log_that_ends_in_half_a_command_is_cut_and_one_that_is_wrong_in_the_middle_is_refused() {
     let own = tempfile::tempdir().unwrap();
     let dir = own.path();
-    let mut node = TestNode::start_in(dir, &[ON]);
+    let mut node = start(dir);
     assert_eq!(node.client().say("SET k whole"), ok());
     node.stop();
     let whole = fs::read(increment(dir, 1)).unwrap();
     fs::write(increment(dir, 1), [&whole, &b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$4\r\nha"[..]].concat()).unwrap();
-    let mut node = TestNode::start_in(dir, &[ON]);
+    let mut node = start(dir);
     assert_eq!(node.client().say("GET k"), bulk("whole"));
     assert_eq!(node.client().say("DBSIZE"), Frame::Integer(1));
     node.stop();

@@ -96,7 +96,6 @@ enum Sleep {
 /// How far the writer is: written by it, read by the keyspace thread.
 #[derive(Default)]
 pub(crate) struct Progress {
-    written: AtomicU64,
     synced: AtomicU64,
     /// Bytes of the file that is written to.
     pub(crate) file_bytes: AtomicU64,
@@ -115,21 +114,12 @@ pub(crate) struct Progress {
 impl Progress {
     pub(super) fn starting_at(position: Position) -> Progress {
         let progress = Progress::default();
-        progress.wrote(position);
         progress.has_synced(position);
         progress
     }
 
-    pub(crate) fn written(&self) -> Position {
-        Position(self.written.load(Relaxed))
-    }
-
     pub(crate) fn synced(&self) -> Position {
         Position(self.synced.load(Relaxed))
-    }
-
-    pub(super) fn wrote(&self, until: Position) {
-        self.written.store(until.0, Relaxed);
     }
 
     pub(super) fn has_synced(&self, until: Position) {

@@ -51,20 +51,10 @@ pub(crate) struct Names {
     pub(crate) file: String,
 }
 
-/// What a base is written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BaseForm {
-    Rdb,
-    Commands,
-}
-
 impl Names {
-    pub(crate) fn base(&self, seq: u64, form: BaseForm) -> String {
-        let ending = match form {
-            BaseForm::Rdb => "rdb",
-            BaseForm::Commands => "aof",
-        };
-        format!("{}.{seq}.base.{ending}", self.file)
+    /// Of a base that is a snapshot; of one that is commands (we read them and write none) it would end in `.aof`.
+    pub(crate) fn base(&self, seq: u64) -> String {
+        format!("{}.{seq}.base.rdb", self.file)
     }
 
     pub(crate) fn increment(&self, seq: u64) -> String {
@@ -182,12 +172,12 @@ impl Manifest {
     }
 
     /// As it is when a base has been written that holds everything but what stands in the last `kept` increments.
-    pub(crate) fn with_base(&self, names: &Names, form: BaseForm, kept: usize) -> Manifest {
+    pub(crate) fn with_base(&self, names: &Names, kept: usize) -> Manifest {
         let seq = self.next_base_seq();
         let mut next = self.clone();
         let behind = next.increments.split_off(next.increments.len().saturating_sub(kept));
         let done_with = std::mem::replace(&mut next.increments, behind);
-        next.history.extend(next.base.replace(Entry { name: names.base(seq, form), seq }));
+        next.history.extend(next.base.replace(Entry { name: names.base(seq), seq }));
         next.history.extend(done_with);
         next
     }
@@ -288,23 +278,22 @@ mod tests {
     #[test]
     fn a_rewrite_makes_history_of_everything_that_its_base_holds() {
         let mut manifest = Manifest::default().with_increment(&names()).with_increment(&names());
-        manifest = manifest.with_base(&names(), BaseForm::Rdb, 1);
+        manifest = manifest.with_base(&names(), 1);
         assert_eq!(
             manifest.render(),
             "file appendonly.aof.1.base.rdb seq 1 type b\n\
              file appendonly.aof.1.incr.aof seq 1 type h\n\
              file appendonly.aof.2.incr.aof seq 2 type i\n"
         );
-        manifest =
-            manifest.without_history().with_increment(&names()).with_base(&names(), BaseForm::Commands, 1);
+        manifest = manifest.without_history().with_increment(&names()).with_base(&names(), 1);
         assert_eq!(
             manifest.render(),
-            "file appendonly.aof.2.base.aof seq 2 type b\n\
+            "file appendonly.aof.2.base.rdb seq 2 type b\n\
              file appendonly.aof.1.base.rdb seq 1 type h\n\
              file appendonly.aof.2.incr.aof seq 2 type h\n\
              file appendonly.aof.3.incr.aof seq 3 type i\n"
         );
-        let nothing_kept = manifest.with_base(&names(), BaseForm::Rdb, 0);
+        let nothing_kept = manifest.with_base(&names(), 0);
         assert!(nothing_kept.increments.is_empty());
     }
 }

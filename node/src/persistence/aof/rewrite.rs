@@ -20,9 +20,7 @@ use tokio::{
     task::JoinError,
 };
 
-use super::{
-    LOOK_EVERY, State, hold_gate, is_rewrite_due, manifest::BaseForm, rewrites::Ended, store::Store,
-};
+use super::{LOOK_EVERY, State, hold_gate, is_rewrite_due, rewrites::Ended, store::Store};
 use crate::{
     node::{self, Node},
     snapshot::{Aim, Broken, QUEUE_PIECES, Snapshot},
@@ -128,9 +126,7 @@ async fn rewrite(thread: &Rc<Thread>) -> Result<u64, Failure> {
     if thread.node.borrow().persistence.log.rewrites.is_cancelled() {
         return Err(Failure::Cancelled);
     }
-    tokio::task::spawn_blocking(move || store.adopt_base(BaseForm::Rdb, increment))
-        .await
-        .map_err(Failure::Panic)??;
+    tokio::task::spawn_blocking(move || store.adopt_base(increment)).await.map_err(Failure::Panic)??;
     Ok(base_bytes)
 }
 
@@ -149,11 +145,10 @@ async fn write_base(
         ran = snapshot.run(thread, sink) => ran.map_err(Failure::Walk),
         () = cancelled(thread) => Err(Failure::Cancelled),
     };
-    let ran = ran.map(|taken| {
+    if ran.is_ok() {
         // Whoever keeps it has failed if it does not listen, and says why.
         let _ = complete.send(());
-        taken
-    });
+    }
     let kept = keeping.await.map_err(Failure::Panic)?;
     match (ran, kept) {
         (Ok(taken), Ok(())) => {

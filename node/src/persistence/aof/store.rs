@@ -17,7 +17,7 @@ use std::{
 
 use super::{
     disk::{Disk, DiskFile},
-    manifest::{BaseForm, Entry, Manifest, Names},
+    manifest::{Entry, Manifest, Names},
 };
 
 pub(crate) struct Store {
@@ -198,7 +198,7 @@ impl Store {
     /// The base is written and synced: from here on the log is this base and what follows it. After an error the log is
     /// what it was; the new base then lies there unnamed, or named by a manifest that a crash may leave, in which case
     /// base and increment say the same as the old files.
-    pub(crate) fn adopt_base(&self, form: BaseForm, increment: Increment) -> io::Result<()> {
+    pub(crate) fn adopt_base(&self, increment: Increment) -> io::Result<()> {
         let mut state = self.lock();
         self.settle(&mut state)?;
         let kept = match increment {
@@ -207,8 +207,8 @@ impl Store {
         };
         let seq = state.manifest.next_base_seq();
         let on_its_way = self.path(&self.names.base_on_its_way());
-        self.disk.rename(&on_its_way, &self.path(&self.names.base(seq, form)))?;
-        let mut next = state.manifest.with_base(&self.names, form, kept);
+        self.disk.rename(&on_its_way, &self.path(&self.names.base(seq)))?;
+        let mut next = state.manifest.with_base(&self.names, kept);
         if increment == Increment::OnItsWay {
             // Behind the increments that have become history.
             let seq = state.manifest.next_increment_seq();
@@ -324,7 +324,7 @@ mod tests {
         store.last_increment().unwrap().0.write_all(b"old").unwrap();
         store.next_increment().unwrap().write_all(b"new").unwrap();
         write_base(&store);
-        store.adopt_base(BaseForm::Rdb, Increment::Listed).unwrap();
+        store.adopt_base(Increment::Listed).unwrap();
         store.collect_history().unwrap();
         assert_eq!(
             disk.names(),
@@ -345,7 +345,7 @@ mod tests {
         store.increment_on_its_way().unwrap().write_all(b"set").unwrap();
         write_base(&store);
         assert!(!disk.names().iter().any(|name| name.ends_with(".manifest")), "nothing to load yet");
-        store.adopt_base(BaseForm::Rdb, Increment::OnItsWay).unwrap();
+        store.adopt_base(Increment::OnItsWay).unwrap();
         assert_eq!(
             manifest_on(&disk),
             "file appendonly.aof.1.base.rdb seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n"

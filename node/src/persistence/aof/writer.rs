@@ -286,7 +286,6 @@ impl Loop {
 
     fn report(&mut self, error: Option<io::Error>, manner: Manner) {
         let progress = &self.line.progress;
-        progress.wrote(self.writer.written);
         progress.has_synced(self.writer.synced);
         progress.file_bytes.store(self.writer.len, Relaxed);
         progress.owes_sync.store(self.writer.owes_sync(), Relaxed);
