@@ -175,17 +175,14 @@ fn host(config: &UpConfig) -> String {
     proxy::reachable_host(&config.bind)
 }
 
+/// Who reads this should not believe that an answered write survives the machine it was made on.
 fn say_what_is_not_in_effect(config: &UpConfig) {
-    let durability = match config.durability {
-        Durability::Quorum => "quorum",
-        Durability::Async => "async",
-    };
-    let appendonly = if config.appendonly { "yes" } else { "no" };
-    tracing::warn!(
-        durability,
-        appendonly,
-        "noted, not yet in effect: this version keeps data in memory, on primaries only"
-    );
+    if config.durability == Durability::Quorum && config.replicas > 0 {
+        tracing::warn!(
+            "durability quorum is not in effect yet: writes are answered before replicas have them, and no replica is \
+             promoted by itself"
+        );
+    }
 }
 
 /// A terminal that is gone does not stop a cluster.
