@@ -260,6 +260,3 @@ impl Drop for Running<'_> {
 fn read_clock() -> Instant {
     Instant::now()
 }
-
-#[cfg(test)]
-mod tests;

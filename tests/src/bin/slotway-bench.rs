@@ -9,14 +9,15 @@ use slotway_tests::bench::process::{OTHERS, Scratch};
 use slotway_tests::bench::rounds::{Cell, Plan};
 use slotway_tests::bench::workload::Mix;
 use slotway_tests::bench::{
-    commands, in_cluster, large, memory, node, proxy, redirects, replication, report, stopped, tools, turns,
+    commands, in_cluster, large, memory, node, proxy, redirects, replication, report, snapshots, stopped,
+    tools, turns,
 };
 use slotway_tests::syscall::{Cores, place_this_thread};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "slotway-bench node|commands|proxy|cluster|memory|loop|replication|redirects|stopped|large|tools [flags]
+const USAGE: &str = "slotway-bench node|commands|proxy|cluster|memory|loop|replication|redirects|stopped|large|snapshot|loading|tools [flags]
   node      CPU time per request of a node, redis-server and a constant answer
   commands  CPU time per request of a node and redis-server, for commands of every data type
   proxy     CPU time per request of a proxy, nutcracker and bare multiplexing
@@ -27,6 +28,8 @@ const USAGE: &str = "slotway-bench node|commands|proxy|cluster|memory|loop|repli
   redirects errors and waits that plain clients see while servers behind a proxy move, die and return
   stopped   what clients of the other servers notice while one behind a proxy is stopped
   large     memory and CPU time of a proxy while large values pass
+  snapshot  what clients that write notice of a save, on a node and on redis-server
+  loading   how long a node and redis-server take to load what they have on disk
   tools     these tools beside their models in C";
 const FLAGS: &[Flag] = &[
     Flag { name: "rounds", takes: "N", meaning: "rounds in which the systems take turns (5)" },
@@ -88,6 +91,8 @@ fn run() -> Result<(), Failure> {
         "loop" => turns::run(&peers, &plan)?,
         "replication" => replication::run(&peers, &plan)?,
         "large" => large::run(&peers, &plan)?,
+        "snapshot" => snapshots::run(&peers, &plan)?,
+        "loading" => snapshots::loading(&peers, &plan)?,
         "stopped" => stopped::run(&peers, &plan)?,
         "tools" => tools::run(&peers, &plan, &flags.need::<PathBuf>("models")?)?,
         _ => return Err(Failure::Usage(describe(USAGE, FLAGS))),

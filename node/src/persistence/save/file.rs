@@ -188,7 +188,7 @@ mod tests {
         for name in [&dead, "temp-1-0.rdb", "dump.rdb", "temp-x-1.rdb", "temp-5.rdb", "temp-1-x.rdb"] {
             fs::write(directory.join(name), b"").unwrap();
         }
-        assert_eq!(remove_leftovers(&directory).unwrap(), [dead.clone()]);
+        assert_eq!(remove_leftovers(&directory).unwrap(), [dead]);
         assert_eq!(names(&directory).len(), 5);
         fs::remove_dir_all(directory).unwrap();
     }
