@@ -1,5 +1,5 @@
 //! What the keyspace alone costs: nanoseconds per GET and SET of random keys, with and without looking ahead, the
-//! longest insert, and bytes per key by the allocator's own count.
+//! longest insert, and bytes per key by the allocator's own count; and what it costs to tell a SET in the feed.
 //!
 //! `cargo bench -p slotway-node --features measure --bench keyspace_cost [-- keys ...]` (default 1M and 10M)
 

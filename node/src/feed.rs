@@ -21,7 +21,6 @@ pub(crate) struct Position(pub(crate) u64);
 
 /// Who may listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "a listener comes with what it feeds")]
 pub(crate) enum Listener {
     /// The append-only log.
     Log,
@@ -45,7 +44,6 @@ pub(crate) enum Source {
     #[default]
     Own,
     /// A primary's stream, passed on to the byte: [`Feed::relay`]. What its commands change here is in it already.
-    #[allow(dead_code, reason = "of a replica")]
     Primary,
 }
 
@@ -88,7 +86,6 @@ const ROOM_BYTES_KEPT: usize = 256 * 1024;
 const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
 const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 
-#[allow(dead_code, reason = "each part comes into use with the listener that needs it")]
 impl Feed {
     /// Whether effects are to be written down: otherwise they need not even be put into words.
     #[inline]

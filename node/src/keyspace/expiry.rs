@@ -17,10 +17,8 @@ pub(crate) enum Expired {
     Deleted,
     /// Not there to readers, but it stays until the primary tells of its deletion: clients of a replica. What writes to it
     /// all the same (`replica-read-only no`) deletes it.
-    #[allow(dead_code, reason = "of a replica")]
     Hidden,
     /// There, as long as the primary has not deleted it: the primary's commands on a replica.
-    #[allow(dead_code, reason = "of a replica")]
     Present,
 }
 
