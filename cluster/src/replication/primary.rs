@@ -156,7 +156,7 @@ pub enum Event<'a> {
 /// What a replica calls itself: its address as it announced it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Name {
-    pub ip: std::net::IpAddr,
+    pub ip: core::net::IpAddr,
     pub port: u16,
 }
 

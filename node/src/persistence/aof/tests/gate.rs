@@ -1,3 +1,5 @@
+//! Replies that wait for the log: what is told only once it is on the disk, and what a failing disk tells.
+
 use std::net::Shutdown;
 
 use super::{

@@ -1,3 +1,5 @@
+//! What a node reads back from its log, whole, cut off or damaged.
+
 use super::*;
 use crate::persistence::aof::simulated::Simulated;
 

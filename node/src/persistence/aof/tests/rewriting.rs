@@ -1,3 +1,5 @@
+//! The log rewritten beside running clients.
+
 use super::{simulated::Faults, *};
 use crate::connection::tests::Peer;
 

@@ -1,3 +1,5 @@
+//! The helper that writes and syncs, on a simulated disk.
+
 use super::*;
 use crate::persistence::aof::{
     manifest::Names,
