@@ -80,10 +80,12 @@ pub(crate) enum Class {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Blocked {
     No,
-    /// In WAIT, which stands unread at the front of what came.
+    /// In WAIT or MIGRATE, which stands unread at the front of what came.
     Waiting,
     /// It may go on: so many replicas.
     Answered(usize),
+    /// It may go on: [`Client::late_reply`] has what it is to be told.
+    Replied,
 }
 
 /// How long the connection goes on.
@@ -115,6 +117,8 @@ pub(crate) struct Client {
     pub(crate) fate: Cell<Fate>,
     pub(crate) class: Cell<Class>,
     pub(crate) blocked: Cell<Blocked>,
+    /// The reply to the request in which it is blocked.
+    pub(crate) late_reply: RefCell<Vec<u8>>,
     /// How far the stream had come when its last request had run; kept while somebody listens.
     pub(crate) seen: Cell<Offset>,
     /// What it says of itself with REPLCONF, and what it asks for.
@@ -161,6 +165,7 @@ impl Client {
             fate: Cell::new(Fate::Open),
             class: Cell::new(Class::Normal),
             blocked: Cell::new(Blocked::No),
+            late_reply: RefCell::default(),
             seen: Cell::default(),
             introduction: RefCell::default(),
             no_evict: Cell::new(false),
@@ -310,6 +315,13 @@ impl Client {
             true => i64::try_from(self.transaction.requests()).unwrap_or(i64::MAX),
             false => -1,
         }
+    }
+
+    /// The request that it is blocked in has its reply.
+    pub(crate) fn answer(&self, reply: Vec<u8>) {
+        *self.late_reply.borrow_mut() = reply;
+        self.blocked.set(Blocked::Replied);
+        self.wake();
     }
 
     /// Its next request waits for something else than its bytes.

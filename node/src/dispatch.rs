@@ -20,6 +20,7 @@ use crate::handlers::keys;
 use crate::handlers::latency;
 use crate::handlers::lists;
 use crate::handlers::memory;
+use crate::handlers::migrate;
 use crate::handlers::persistence;
 use crate::handlers::replicaof;
 use crate::handlers::replication;
@@ -82,6 +83,7 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::Flushall => Data(keys::flushall),
         Id::Flushdb => Data(keys::flushdb),
         Id::Keys => Data(keys::keys),
+        Id::Migrate => Server(migrate::migrate),
         Id::Move => Data(keys::move_),
         Id::ObjectEncoding => Data(keys::object_encoding),
         Id::ObjectFreq => Data(keys::object_freq),
@@ -357,7 +359,6 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::FunctionRestore
         | Id::FunctionStats
         | Id::Lolwut
-        | Id::Migrate
         | Id::Module
         | Id::ModuleHelp
         | Id::ModuleList

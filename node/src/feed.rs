@@ -120,6 +120,11 @@ impl Feed {
         self.settle();
     }
 
+    /// What requests change here is told of: this is no replica.
+    pub(crate) fn is_own(&self) -> bool {
+        self.source == Source::Own
+    }
+
     fn settle(&mut self) {
         self.is_on = self.listeners != 0 && self.source == Source::Own;
     }

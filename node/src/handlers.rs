@@ -22,6 +22,7 @@ pub(crate) mod info;
 pub(crate) mod internal;
 pub(crate) mod latency;
 pub(crate) mod memory;
+pub(crate) mod migrate;
 pub(crate) mod persistence;
 pub(crate) mod replication;
 pub(crate) mod server;

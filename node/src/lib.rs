@@ -40,6 +40,7 @@ mod identity;
 mod latency;
 mod membership;
 mod memory;
+mod migrate;
 mod node;
 mod replication;
 mod slow_log;

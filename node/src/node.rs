@@ -20,6 +20,7 @@ use crate::{
     latency::Latency,
     membership::Membership,
     memory::Memory,
+    migrate::Migrations,
     output::AT_ONCE,
     pause::{self, Congested, Congestion, Pause},
     persistence::{self, Persistence, aof},
@@ -54,6 +55,7 @@ pub(crate) struct Node {
     pub(crate) congestion: Congestion,
     /// What keeps it from serving everything.
     pub(crate) condition: Condition,
+    pub(crate) migrations: Migrations,
     pub(crate) persistence: Persistence,
     /// Where replies wait for what they tell of to be certain.
     pub(crate) gate: Gate,
@@ -108,6 +110,7 @@ impl Node {
             congestion: Congestion::default(),
             condition: Condition::default(),
             gate: Gate::default(),
+            migrations: Migrations::default(),
             persistence: Persistence::new(now),
             following,
             snapshots: Snapshots::default(),

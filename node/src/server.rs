@@ -23,6 +23,7 @@ use crate::{
     housekeeping,
     membership::Membership,
     metrics::Published,
+    migrate,
     node::{self, Node},
     persistence::{
         aof,
@@ -206,6 +207,7 @@ fn run(
         let mut background = JoinSet::new();
         background.spawn_local(aof::run(Rc::clone(&thread)));
         background.spawn_local(aof::rewrite::run(Rc::clone(&thread)));
+        background.spawn_local(migrate::run(Rc::clone(&thread)));
         background.spawn_local(housekeeping::run(Rc::clone(&thread), Arc::clone(&published)));
         background.spawn_local(connection::run_waves(Rc::clone(&thread)));
         background.spawn_local(replication::primary::run(Rc::clone(&thread)));
@@ -321,7 +323,7 @@ fn welcome(thread: &Rc<Thread>, connections: &mut JoinSet<()>, stream: TcpStream
 
 /// A task has ended. In a panic: then nobody knows what state a half-executed command left behind, and the node
 /// ends too, rather than go on with data that may be wrong.
-fn report(ended: Result<(), JoinError>) {
+pub(crate) fn report(ended: Result<(), JoinError>) {
     match ended.map_err(JoinError::try_into_panic) {
         Ok(()) | Err(Err(_)) => {}
         Err(Ok(panic)) => {

@@ -35,7 +35,7 @@ pub(crate) const ROWS: &[Command] = &[
     command(Id::Migrate, "migrate", -6, "2.6.0").flags(&[Write]).acl(&[Category::Keyspace, Category::Dangerous])
         .tips(&["nondeterministic_output"])
         .keys(&[key(3, &[Rw, Access, Delete]), behind("KEYS", -2, -1, 0, &[Rw, Access, Delete, Incomplete])])
-        .search(Search::Migrate).proxy(Refused(ONE_NODE)).replay(Kept),
+        .search(Search::Migrate).proxy(Refused(ONE_NODE)).replay(Kept).here(),
     command(Id::Move, "move", 3, "1.0.0").flags(&[Write, Fast]).acl(&[Category::Keyspace])
         .keys(&[key(1, &[Rw, Access, Update])]).proxy(OneSlot).replay(Same).here(),
     command(Id::Object, "object", -2, "2.2.3").here(),

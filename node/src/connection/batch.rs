@@ -156,7 +156,7 @@ impl Run<'_> {
         first_reply: usize,
     ) -> Flow {
         if client.blocked.get() != Blocked::No {
-            return go_on(client, output);
+            return go_on(self.node, client, output);
         }
         let row = looked.row;
         if self.node.is_holding() && row.is_some_and(|row| self.node.holds(client, row, self.now)) {
@@ -190,11 +190,18 @@ impl Run<'_> {
 
 /// The request at the front is the one in which the client was blocked.
 #[cold]
-fn go_on(client: &Client, output: &mut Vec<u8>) -> Flow {
-    let Blocked::Answered(replicas) = client.blocked.get() else { return Flow::Wait };
-    client.blocked.set(Blocked::No);
+fn go_on(node: &mut Node, client: &Client, output: &mut Vec<u8>) -> Flow {
     let start = output.len();
-    write::integer(output, i64::try_from(replicas).unwrap_or(i64::MAX));
+    match client.blocked.get() {
+        Blocked::Answered(replicas) => write::integer(output, i64::try_from(replicas).unwrap_or(i64::MAX)),
+        Blocked::Replied => {
+            // It tells of changes.
+            node.gate.touch();
+            output.append(&mut client.late_reply.borrow_mut());
+        }
+        Blocked::Waiting | Blocked::No => return Flow::Wait,
+    }
+    client.blocked.set(Blocked::No);
     client.drop_unwanted(start, output);
     client.next_reply();
     Flow::On

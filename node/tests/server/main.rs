@@ -12,6 +12,7 @@ mod durations;
 mod limits;
 mod login;
 mod memory;
+mod migrate;
 mod oracle;
 mod persistence;
 mod pipelines;

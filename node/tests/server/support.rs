@@ -232,7 +232,11 @@ impl Redis {
     }
 
     pub(crate) fn client(&self) -> Client<UnixStream> {
-        Client::new(UnixStream::connect(self.dir.join("redis.sock")).unwrap())
+        Client::new(UnixStream::connect(self.socket()).unwrap())
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.join("redis.sock")
     }
 }
 
