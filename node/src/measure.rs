@@ -8,8 +8,10 @@ use crate::call::Millis;
 use crate::keyspace::{Deadline, Key, Keyspace, Place, Settings};
 
 mod alone;
+mod snapshot;
 
 pub use alone::Alone;
+pub use snapshot::Loading;
 
 /// Database 0 of a keyspace and what a batch needs.
 pub struct Subject {
