@@ -14,7 +14,7 @@ use std::rc::Rc;
 use slotway_resp::write;
 use tokio::{sync::Notify, task::JoinSet};
 
-pub(crate) use job::{Job, Parcel, Request};
+pub(crate) use job::{Cargo, Job, Parcel, Request};
 
 use crate::{node, server, thread::Thread};
 use job::Answers;
@@ -72,7 +72,7 @@ fn settle(job: Job, answers: &Answers, thread: &Thread) {
     let now = node::now();
     let mut moved: Vec<&[u8]> = vec![b"DEL"];
     let mut changed = 0;
-    for (nth, parcel) in job.parcels.iter().enumerate() {
+    for (nth, parcel) in job.cargo.parcels.iter().enumerate() {
         let is_there = answers.accepted(nth) && !job.request.keeps;
         let has_changed = node.keyspace.has_seen_change(&parcel.watch) || !node.keyspace.feed.is_own();
         if is_there && has_changed {

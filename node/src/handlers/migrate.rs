@@ -2,13 +2,14 @@
 
 use std::{rc::Rc, time::Duration};
 
+use slotway_cluster::Database;
 use slotway_resp::write;
 
 use super::arguments::{SYNTAX, integer, is};
 use crate::{
     call::{Done, Millis, Refusal},
     client::Blocked,
-    migrate::{Job, Parcel, Request},
+    migrate::{Cargo, Job, Parcel, Request},
     rdb::{self, Form, Noted},
     server_call::ServerCall,
 };
@@ -19,18 +20,18 @@ pub(crate) fn migrate(call: &mut ServerCall<'_>) -> Done {
     if call.client.transaction.is_executing() {
         return Err(IN_TRANSACTION);
     }
-    let client = Rc::clone(call.node.clients.get(call.client.id).expect("a client that asks is known"));
     let (database, keys) = (call.client.database.get(), request.keys.clone());
-    let mut job = Job { client, request, database, parcels: Vec::new(), restores: Vec::new() };
+    let mut cargo = Cargo::default();
     for at in keys {
-        pack(call, &mut job, call.request.word(at));
+        pack(call, &request, database, call.request.word(at), &mut cargo);
     }
-    if job.parcels.is_empty() {
+    if cargo.parcels.is_empty() {
         write::simple(call.out, "NOKEY");
         return Ok(());
     }
-    if let Err(job) = call.node.migrations.begin(job) {
-        job.parcels.iter().for_each(|parcel| call.node.keyspace.unwatch(&parcel.watch));
+    let client = Rc::clone(call.node.clients.get(call.client.id).expect("a client that asks is known"));
+    if let Err(job) = call.node.migrations.begin(Job { client, request, database, cargo }) {
+        job.cargo.parcels.iter().for_each(|parcel| call.node.keyspace.unwatch(&parcel.watch));
         return Err(TOO_MANY);
     }
     call.client.blocked.set(Blocked::Waiting);
@@ -42,11 +43,11 @@ const IN_TRANSACTION: Refusal =
 const TOO_MANY: Refusal = Refusal::Borrowed("ERR Too many MIGRATEs are under way, try again later");
 
 /// Adds the RESTORE of a key that is there.
-fn pack(call: &mut ServerCall<'_>, job: &mut Job, word: &[u8]) {
+fn pack(call: &mut ServerCall<'_>, request: &Request, database: Database, word: &[u8], cargo: &mut Cargo) {
     let now = call.now;
     let keyspace = &mut call.node.keyspace;
     let form = Form { compress: keyspace.settings.compress, noted: Noted::Nothing };
-    let key = keyspace.key(job.database, word);
+    let key = keyspace.key(database, word);
     let Some(entry) = keyspace.read(key, now) else { return };
     let mut payload = Vec::new();
     rdb::write::dump(&mut payload, entry, form);
@@ -56,12 +57,12 @@ fn pack(call: &mut ServerCall<'_>, job: &mut Job, word: &[u8]) {
     // A node of a cluster takes keys of slots that are on their way to it only so.
     let name: &[u8] = if call.node.membership.adopted().is_some() { b"RESTORE-ASKING" } else { b"RESTORE" };
     let mut words = vec![name, word, digits.format(ttl).as_bytes(), &payload];
-    if job.request.replaces {
+    if request.replaces {
         words.push(b"REPLACE");
     }
-    write::request(&mut job.restores, &words);
+    write::request(&mut cargo.restores, &words);
     let watch = call.node.keyspace.watch(key, now);
-    job.parcels.push(Parcel { key: word.to_vec(), watch });
+    cargo.parcels.push(Parcel { key: word.to_vec(), watch });
 }
 
 /// Where Redis's timeout is 0 or less.

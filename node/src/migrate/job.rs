@@ -40,6 +40,12 @@ pub(crate) struct Job {
     pub(crate) client: Rc<Client>,
     pub(crate) request: Request,
     pub(crate) database: Database,
+    pub(crate) cargo: Cargo,
+}
+
+/// The keys of a request that are there.
+#[derive(Debug, Default)]
+pub(crate) struct Cargo {
     pub(crate) parcels: Vec<Parcel>,
     /// A RESTORE for each.
     pub(crate) restores: Vec<u8>,

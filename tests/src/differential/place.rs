@@ -42,6 +42,7 @@ const LEFT_OUT: &[(&[Place], &[&str], &str)] = &[
         &["multi", "exec", "discard", "watch", "unwatch"],
         "a transaction over several slots is refused as a whole; under one hash tag it runs",
     ),
+    (PROXY, &["migrate", "restore-asking"], "from node to node: a proxy's clients have no use for them"),
     (
         &[FreeKeys],
         &["sort", "sort_ro"],

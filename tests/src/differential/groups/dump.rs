@@ -22,6 +22,7 @@ const GRAMMAR: &[Row] = &[
     (2, Bytes, "RESTORE <key> (-1|x|0) (<payload>|<broken>) [REPLACE] [<restoreopt>]"),
     (2, Bytes, "RESTORE <key> 0 <broken> [REPLACE]"),
     (1, Bytes, "RESTORE <key>*"),
+    (1, Bytes, "RESTORE-ASKING <key> (0|1000000) (<payload>|<broken>) [REPLACE]"),
     (2, Time, "(TTL|PTTL) <key>"),
     (2, Bytes, "TYPE <key>"),
     (2, Bytes, "OBJECT ENCODING <key>"),
@@ -104,6 +105,9 @@ const CHOSEN: &str = r#"
     ZADD sorted 15 m -2 n
     DUMP sorted
     DUMP absent
+    MIGRATE 127.0.0.1 1 absent 0 100
+    MIGRATE 127.0.0.1 1 text x 100
+    MIGRATE 127.0.0.1 1 text 0 100 NONSENSE
     DUMP
     DUMP text hash
     RESTORE text 0 "\x00\xc1\x2e\xfb\x0a\x00\x9d\xab\x25\xf0\xf7\x53\xe9\xb6"
