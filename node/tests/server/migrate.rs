@@ -46,7 +46,8 @@ const KEYS: [(&str, &str, &str); 5] = [
 
 #[test]
 fn keys_of_every_type_go_from_a_node_to_redis_and_back() {
-    let (node, redis) = (TestNode::start(&[("appendonly", "yes"), ("appendfsync", "always")]), Redis::start(&[]));
+    let (node, redis) =
+        (TestNode::start(&[("appendonly", "yes"), ("appendfsync", "always")]), Redis::start(&[]));
     let (mut ours, mut theirs) = (node.client(), redis.client());
     let redis_port = port_of(&redis);
     let values: Vec<Frame> = KEYS
@@ -61,7 +62,8 @@ fn keys_of_every_type_go_from_a_node_to_redis_and_back() {
     assert_eq!(migrate(&mut ours, redis_port, &all), ok());
     assert_eq!(ours.say("DBSIZE"), Frame::Integer(0));
     let log = std::fs::read(node.dir.join("appendonlydir/appendonly.aof.1.incr.aof")).unwrap();
-    let told = b"*6\r\n$3\r\nDEL\r\n$4\r\ntext\r\n$4\r\nhash\r\n$4\r\nlist\r\n$8\r\nintegers\r\n$6\r\nsorted\r\n";
+    let told =
+        b"*6\r\n$3\r\nDEL\r\n$4\r\ntext\r\n$4\r\nhash\r\n$4\r\nlist\r\n$8\r\nintegers\r\n$6\r\nsorted\r\n";
     assert!(log.ends_with(told), "{}", String::from_utf8_lossy(&log));
     for ((_, _, ask), value) in KEYS.iter().zip(&values) {
         assert_eq!(theirs.say(ask), *value, "{ask}");
