@@ -20,7 +20,7 @@ impl Command {
 
     /// The word that is a point in time, if there is one.
     fn time_at(&self) -> Option<usize> {
-        if self.is("PEXPIREAT") || self.is("RESTORE") {
+        if self.is("PEXPIREAT") || self.is("RESTORE") || self.is("RESTORE-ASKING") {
             return Some(2);
         }
         let option = self.0.iter().skip(3).position(|word| word == b"PXAT");
