@@ -368,6 +368,7 @@ fn a_collection_is_found_again_wherever_its_key_goes() {
         &[["SET", "large", "v"], ["DEL", "large", "large"]],
         &[["COPY", "large", "b"], ["DEL", "large", "large"], ["RENAME", "b", "large"]],
         &[["SPOP", "large", "5000"], ["SADD", "large", "x"]],
+        &[["SPOP", "large", "300"], ["SADD", "large", "x"]],
         &[["RENAME", "large", "b"], ["SET", "b", "v"]],
         &[["MOVE", "large", "5"], ["SWAPDB", "5", "6"], ["SWAPDB", "6", "0"], ["SREM", "large", "member:1"]],
     ];

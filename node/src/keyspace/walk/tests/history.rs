@@ -110,7 +110,8 @@ impl History {
             22 => vec![word("HINCRBY"), key, self.number(900), word("1")],
             23..27 => [vec![word("SADD"), key], self.words(1)].concat(),
             27 => [vec![word("SREM"), key], self.words(1)].concat(),
-            28 => vec![word("SPOP"), key, self.number(20)],
+            28 => vec![word("SPOP"), key],
+            57 => vec![word("SPOP"), key, self.number(20)],
             29 => vec![word("SMOVE"), key, other, self.number(900)],
             30 => vec![word("SUNIONSTORE"), key, other, self.key()],
             31 => vec![word("SINTERSTORE"), key, other, self.key()],
@@ -143,9 +144,8 @@ impl History {
                 vec![word("COPY"), key, other, word("DB"), target, word("REPLACE")]
             }
             56 => vec![word("MOVE"), key, self.database().0.to_string()],
-            57 => vec![word("RANDOMKEY")],
-            58 => vec![word("GET"), key],
-            _ => vec![word("SRANDMEMBER"), key],
+            58 => vec![word("RANDOMKEY")],
+            _ => vec![word("GET"), key],
         };
         if words[0] == "COPY" && words[1] == words[2] {
             words.truncate(2);
