@@ -262,6 +262,7 @@ async fn serve(
             loaded = &mut loading, if is_loading => match loaded {
                 Ok(()) => {
                     is_loading = false;
+                    thread.node.borrow_mut().resume_stream();
                     // Loading is nobody's role.
                     thread.node.borrow_mut().take_role();
                     background.spawn_local(replication::replica::run(Rc::clone(thread)));

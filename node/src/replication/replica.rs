@@ -11,6 +11,7 @@
 
 mod apply;
 mod loading;
+mod place;
 mod report;
 mod role;
 mod units;

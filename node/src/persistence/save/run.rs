@@ -67,7 +67,8 @@ enum Failure {
 
 /// Begins a save that goes on while clients are served.
 pub(crate) fn begin(node: &mut Node) -> Result<(), TooManyWalks> {
-    let snapshot = Snapshot::begin(node, Aim::Disk, &[]).ok_or(TooManyWalks)?;
+    let place = node.place_in_stream();
+    let snapshot = Snapshot::begin(node, Aim::Disk, &place.facts()).ok_or(TooManyWalks)?;
     let (keys, changes) = (node.keys(), node.keyspace.stats.changes);
     let number = node.persistence.saves.begin(keys, changes, node::now());
     let desk = &mut node.persistence.desk;
@@ -96,7 +97,8 @@ pub(crate) fn save_now(node: &mut Node) -> io::Result<()> {
     let (target, syncs) = (target(node), syncs(node));
     let mut file = Unfinished::create(&target, syncs)?;
     let walks = || io::Error::other("as many walks as may be are under way");
-    let snapshot = Snapshot::begin(node, Aim::Disk, &[]).ok_or_else(walks)?;
+    let place = node.place_in_stream();
+    let snapshot = Snapshot::begin(node, Aim::Disk, &place.facts()).ok_or_else(walks)?;
     snapshot.run_now(node, &mut file)?;
     file.finish()?;
     node.persistence.saves.saved_now(&mut node.keyspace.stats.changes, node::now());

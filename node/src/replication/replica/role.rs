@@ -348,7 +348,7 @@ impl Node {
 
 impl Replication {
     /// The stream is another one, of which this is the place.
-    fn start_at(&mut self, history: HistoryId, offset: Offset) {
+    pub(super) fn start_at(&mut self, history: HistoryId, offset: Offset) {
         self.lineage = Lineage::new(history, self.lineage.epoch(), offset);
         self.offset = offset;
         self.written = offset;
