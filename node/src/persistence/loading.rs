@@ -193,7 +193,12 @@ pub(crate) fn rules(node: &Node, expired: Expired) -> Rules {
 /// Loads a snapshot into the keyspace, which is empty.
 async fn snapshot(thread: &Thread, file: File, meter: Arc<Meter>) -> Result<Loaded, Flaw> {
     let began = node::now();
-    let rules = rules(&thread.node.borrow(), Expired::DroppedAt(began));
+    // What the primary has not deleted it may still change.
+    let expired = match thread.node.borrow().following.primary() {
+        Some(_) => Expired::Kept,
+        None => Expired::DroppedAt(began),
+    };
+    let rules = rules(&thread.node.borrow(), expired);
     let (sender, mut batches) = mpsc::channel(BATCHES_MAX);
     let reading =
         tokio::task::spawn_blocking(move || read::all(file, rules, &meter, |batch| send(&sender, batch)));
