@@ -187,7 +187,7 @@ impl History {
             let (database, key, text) = (self.database(), self.key(), self.number(100));
             let entry = Entry::with_text(key.as_bytes(), text.as_bytes());
             let record = Record::new(database, entry, None, &self.keyspace.seed());
-            self.keyspace.load(record, self.now);
+            let _ = self.keyspace.load(record, self.now);
         }
     }
 
