@@ -59,7 +59,7 @@ impl Loading {
     /// Inserts what was read: what the keyspace's thread does. Returns how many keys there are.
     pub fn insert(&mut self) -> u64 {
         for record in self.records.drain(..) {
-            self.keyspace.load(record, NOW);
+            assert!(self.keyspace.load(record, NOW).is_ok(), "a snapshot has a key once");
         }
         self.keyspace.len(Database(0))
     }
