@@ -260,3 +260,6 @@ impl Drop for Running<'_> {
 fn read_clock() -> Instant {
     Instant::now()
 }
+
+#[cfg(test)]
+mod tests;
