@@ -30,7 +30,7 @@ fn reply_value(call: &mut Call<'_>, key: Key<'_>) -> Done {
     match call.keyspace.read(key, call.now) {
         Some(entry) => match write_text(call.out, call.splices.as_deref_mut(), entry) {
             true => Ok(()),
-            false => Err(WRONG_TYPE.into()),
+            false => Err(WRONG_TYPE),
         },
         None => {
             write::null(call.out, call.version);
