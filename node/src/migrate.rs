@@ -33,9 +33,9 @@ pub(crate) struct Migrations {
 
 impl Migrations {
     /// Takes a job on; it is given back: there are too many.
-    pub(crate) fn begin(&mut self, job: Job) -> Result<(), Job> {
+    pub(crate) fn begin(&mut self, job: Job) -> Result<(), Box<Job>> {
         if self.under_way >= JOBS_MAX {
-            return Err(job);
+            return Err(Box::new(job));
         }
         self.under_way += 1;
         self.waiting.push_back(job);
