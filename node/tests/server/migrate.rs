@@ -145,10 +145,10 @@ impl<S: crate::support::Socket> Asks for Client<S> {
 }
 
 /// A server that says nothing to the RESTOREs until it is told to, then OK to all. Tells when everything has come.
-fn slow_target(restores: usize) -> (u16, mpsc::Receiver<()>, mpsc::Sender<()>) {
+fn slow_target(restores: usize) -> (u16, mpsc::Receiver<()>, mpsc::SyncSender<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let ((came, has_come), (go_on, may_go_on)) = (mpsc::channel(), mpsc::channel());
+    let ((came, has_come), (go_on, may_go_on)) = (mpsc::sync_channel(1), mpsc::sync_channel(1));
     thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
         let mut reader = BufReader::new(stream.try_clone().unwrap());

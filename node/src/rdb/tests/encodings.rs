@@ -1,5 +1,7 @@
 //! Values in encodings that we do not write: those of 2.8 to 6.2, built here byte by byte, and of 7.2.
 
+#![allow(clippy::cast_possible_truncation, reason = "lengths that the tests choose themselves")]
+
 use super::*;
 use crate::rdb::kind;
 
