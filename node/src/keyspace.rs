@@ -15,7 +15,6 @@ mod contents;
 mod databases;
 pub(crate) mod eviction;
 mod expiry;
-#[allow(dead_code, reason = "what loads and replicates is being built on it")]
 pub(crate) mod load;
 pub(crate) mod long_text;
 mod look_ahead;

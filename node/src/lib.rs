@@ -30,7 +30,6 @@ pub(crate) mod handlers;
 mod hyperloglog;
 
 pub(crate) mod keyspace;
-#[allow(dead_code, reason = "what saves, loads and replicates is being built on it")]
 mod rdb;
 
 mod bounds;

@@ -211,23 +211,19 @@ fn database(number: u64) -> Result<Database, Flaw> {
 /// Bytes behind the value of a DUMP: version and checksum.
 const DUMP_FOOTER: usize = 10;
 
-/// Why the value of a DUMP cannot be restored.
+/// The footer of a DUMP says a version that is newer than any we know, or a wrong checksum.
 #[derive(Debug)]
-pub(crate) enum DumpError {
-    /// Its version is newer than any we know, or its checksum is wrong.
-    Footer,
-    Value(ReadError),
-}
+pub(crate) struct BadFooter;
 
 /// The value of a DUMP without its footer, which is right.
-pub(crate) fn dump_body(payload: &[u8]) -> Result<&[u8], DumpError> {
+pub(crate) fn dump_body(payload: &[u8]) -> Result<&[u8], BadFooter> {
     let (body, footer) =
-        payload.len().checked_sub(DUMP_FOOTER).map(|at| payload.split_at(at)).ok_or(DumpError::Footer)?;
-    let [low, high, checksum @ ..] = footer else { return Err(DumpError::Footer) };
+        payload.len().checked_sub(DUMP_FOOTER).map(|at| payload.split_at(at)).ok_or(BadFooter)?;
+    let [low, high, checksum @ ..] = footer else { return Err(BadFooter) };
     let version = u16::from_le_bytes([*low, *high]);
     let is_right = checksum == Checksum::of(&payload[..payload.len() - size_of::<u64>()]).to_le_bytes();
     if version > VERSION_MAX || !is_right {
-        return Err(DumpError::Footer);
+        return Err(BadFooter);
     }
     Ok(body)
 }

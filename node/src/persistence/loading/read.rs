@@ -99,7 +99,9 @@ pub(crate) fn all(
                 facts.0.push((name, value));
                 meter.used_memory.store(facts.number("used-mem").unwrap_or(0), Relaxed);
             }
-            Item::Resize { .. } => {}
+            Item::Resize { database, keys, deadlines } => {
+                tracing::debug!(database = database.0, keys, deadlines, "a database of the snapshot");
+            }
         }
         meter.loaded_bytes.store(reader.offset(), Relaxed);
         if batch.records.len() >= BATCH_KEYS || reader.offset() - begins >= BATCH_BYTES {
@@ -110,6 +112,12 @@ pub(crate) fn all(
         }
     }
     take(batch);
+    if reader.skipped_empty() > 0 {
+        tracing::warn!(
+            keys = reader.skipped_empty(),
+            "the snapshot has collections without elements: left out"
+        );
+    }
     Ok(facts)
 }
 
