@@ -25,6 +25,7 @@ use crate::{
     replies::{Heard, Replies, Ticket},
     thread::Thread,
     transaction::{self, Spot, Transaction},
+    wait,
 };
 
 pub(crate) mod card;
@@ -132,6 +133,8 @@ pub(crate) struct Client {
     pub(crate) inquiry: RefCell<Option<Rc<Inquiry>>>,
     /// A large request on its way to a node, until it is answered.
     pub(crate) upload: RefCell<Option<Box<Upload>>>,
+    /// The links on which its WAIT is under way, one for each shard.
+    pub(crate) waits: RefCell<Vec<Lease>>,
 
     /// On which of two links to each node its requests travel.
     pub(crate) lane: Cell<Lane>,
@@ -180,6 +183,7 @@ impl Client {
             lease: RefCell::default(),
             inquiry: RefCell::default(),
             upload: RefCell::default(),
+            waits: RefCell::default(),
             lane: Cell::default(),
             long_replies: Cell::new(0),
             read_apart: Cell::default(),
@@ -301,6 +305,7 @@ impl Client {
         if self.may_go_on(thread, waiting, outstanding) {
             self.stall.set(None);
             large::settle(thread, self);
+            wait::settle(thread, self);
             self.wake();
         }
         if waiting == 0 && self.fate.get() != Fate::Open {
@@ -364,6 +369,7 @@ impl Client {
         self.fate.set(Fate::CloseNow);
         transaction::abandon(thread, self);
         large::give_up(thread, self);
+        wait::give_up(thread, self);
         self.writer.take();
         let mut replies = self.replies.take();
         thread.recycle(replies.output());

@@ -20,7 +20,7 @@ use crate::{
     replies::{Heard, Replies},
     split,
     thread::Thread,
-    transaction,
+    transaction, wait,
 };
 
 /// What the client's task does next.
@@ -184,8 +184,8 @@ fn by_policy(
     request: Request<'_>,
 ) -> Next {
     // A list of all clients is large, so a client gets one after the other; and it may be among those that it kills. With
-    // WATCH it changes to another link.
-    let alone = matches!(command.id, Id::ClientList | Id::ClientKill | Id::Watch);
+    // WATCH it changes to another link, with WAIT to several, which must not overtake what it wrote.
+    let alone = matches!(command.id, Id::ClientList | Id::ClientKill | Id::Watch | Id::Wait);
     if (alone || matches!(command.proxy, Policy::ClientState)) && replies.outstanding() > 0 {
         return Next::AfterReplies;
     }
@@ -207,6 +207,7 @@ fn treat(case: &mut Case<'_>) -> Next {
         // A shared link never sees these, and there are no others yet.
         Policy::Leased => case.refuse(&slotway_commands::errors::unknown_command(request).text),
         Policy::Split(rule) => split::run(case, rule),
+        Policy::EveryShard(rule) if case.command.is_blocking() => wait::run(case, rule),
         Policy::EveryShard(rule) => every_shard::run(case, rule),
         Policy::Scan => every_shard::scan(case),
         Policy::Config => local::config::run(case),

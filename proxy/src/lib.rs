@@ -1,7 +1,7 @@
 //! The data path: clients in, routing, split and merge, links to the nodes, holding what cannot be sent yet.
 //!
 //! The way of a request, in reading order: `accept` hands a connection to a data `thread`; `client` reads its
-//! requests; `dispatch` looks each up and routes it, `split` and `every_shard` cut it where it concerns several
+//! requests; `dispatch` looks each up and routes it, `split`, `every_shard` and `wait` cut it where it concerns several
 //! shards, `local` answers what needs no node, `transaction` collects what stands between MULTI and EXEC; a
 //! `link` (shared, or a client's own by `lease`) carries it to a node; `follow` sends it on when a node says that it
 //! belongs elsewhere, or not yet; `replies` brings the answers back
@@ -18,6 +18,7 @@ mod every_shard;
 mod local;
 mod split;
 mod transaction;
+mod wait;
 
 mod follow;
 mod lane;

@@ -67,6 +67,19 @@ fn keys_lie_on_the_node_that_the_admin_api_names() {
 }
 
 #[test]
+fn what_was_written_through_a_proxy_is_waited_for_on_every_shard() {
+    let cluster = UpCluster::start(&["--shards", "2", "--replicas", "1"]);
+    // Replicas may still be on their way to their primaries; a WAIT that asks for them waits for that, too.
+    for number in 0..20 {
+        assert_eq!(ask(cluster.port(), &format!("SET key:{number} value")).unwrap(), "+OK");
+    }
+    wait_until("every shard has a replica", || ask(cluster.port(), "WAIT 1 1000").unwrap() == ":1");
+    assert_eq!(ask(cluster.port(), "SET key:0 other").unwrap(), "+OK");
+    assert_eq!(ask(cluster.port(), "WAIT 1 1000").unwrap(), ":1");
+    assert_eq!(ask(cluster.port(), "WAIT 2 50").unwrap(), ":1", "there is only one");
+}
+
+#[test]
 fn a_killed_node_comes_back_as_another_process() {
     let mut cluster = UpCluster::start(&["--shards", "2", "--replicas", "0"]);
     for id in ["n1", "p1"] {

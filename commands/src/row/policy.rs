@@ -13,7 +13,7 @@ pub enum Policy {
     LeasedWith(&'static str),
     /// Cut into one request for each slot's shard when its keys lie apart, and the replies put together.
     Split(SplitRule),
-    /// Every shard's primary gets it; the replies are merged.
+    /// Every shard's primary gets it; the replies are merged. What blocks takes a leased link to each.
     EveryShard(MergeRule),
     /// SCAN: the cursor tells the shard.
     Scan,

@@ -87,7 +87,7 @@ pub(crate) const ROWS: &[Command] = &[
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]).keys(&[keys(1, -1, 1, &[Rm, Delete])])
         .proxy(Split(SplitRule::Sum)).replay(Same).here(),
     command(Id::Wait, "wait", 3, "3.0.0").flags(&[Blocking]).acl(&[Category::Connection])
-        .tips(&["request_policy:all_shards", "response_policy:agg_min"]).proxy(Refused(ONE_NODE)).here(),
+        .tips(&["request_policy:all_shards", "response_policy:agg_min"]).proxy(EveryShard(MergeRule::Min)).here(),
     command(Id::Waitaof, "waitaof", 4, "7.2.0").flags(&[Blocking]).acl(&[Category::Connection])
         .tips(&["request_policy:all_shards", "response_policy:agg_min"]).proxy(EveryShard(MergeRule::Min)),
 ];

@@ -34,7 +34,7 @@ struct Connection {
     unfinished: Partial,
     /// A request that waits until nothing is in flight, or for the end of a pause.
     set_aside: Option<OwnedRequest>,
-    /// While it is held back with half a large request.
+    /// While it is held back with half a large request, or waits for replicas.
     leaving: Option<Leaving>,
 }
 
@@ -112,21 +112,28 @@ impl Connection {
 
     /// It is not read. Ready: it has left, and a link that it leased is of no use to it.
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.client.waits.borrow().is_empty() {
+            // Who sends no more while it waits is not answered by Redis either, and a WAIT may last for ever.
+            return self.leaving().map_or(Poll::Pending, |leaving| leaving.poll_closed(context));
+        }
         let is_paused = self.client.stall.get() == Some(Stall::Pause);
         let upload = self.client.upload.borrow();
         let held = upload.as_ref().is_some_and(|upload| is_paused || upload.is_held());
+        drop(upload);
         let Some(missing) = self.unfinished.missing().filter(|_| held) else {
             self.leaving = None;
             return Poll::Pending;
         };
+        let missing = missing.saturating_sub(self.inbox.bytes());
+        self.leaving().map_or(Poll::Pending, |leaving| leaving.poll_gone(context, missing))
+    }
+
+    fn leaving(&mut self) -> Option<&Leaving> {
         if self.leaving.is_none() {
             // Without it the end of the hold comes all the same.
             self.leaving = Leaving::of(&self.reader).ok();
         }
-        match &self.leaving {
-            Some(leaving) => leaving.poll_gone(context, missing.saturating_sub(self.inbox.bytes())),
-            None => Poll::Pending,
-        }
+        self.leaving.as_ref()
     }
 
     /// Goes on with requests that have arrived already, if it had stopped and may.

@@ -422,7 +422,7 @@ fn break_off(thread: &Thread, client: &Rc<Client>, error: &ProtocolError) {
 pub(super) fn give_up(thread: &Thread, client: &Client) -> Option<Ticket> {
     thread.leases.stop_waiting(client);
     let upload = client.upload.take()?;
-    upload.lease.link.abandon_upload();
+    upload.lease.link.abandon();
     lease::give_back(thread, upload.lease, Condition::OutOfStep);
     Some(upload.ticket)
 }

@@ -38,14 +38,20 @@ impl Leaving {
 
     /// Ready: fewer bytes than `missing` have come, and no more will.
     pub(super) fn poll_gone(&self, context: &mut Context<'_>, missing: usize) -> Poll<()> {
+        ready!(self.poll_closed(context));
+        let gone = self.count(context, missing) < missing.min(COUNTED_BYTES_MAX);
+        if gone { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Ready: no more will come, whatever waits in the socket.
+    pub(super) fn poll_closed(&self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             if ready!(self.socket.poll_read_ready(context)).is_err() {
                 return Poll::Ready(());
             }
             let ready = ready!(pin!(self.socket.ready(Interest::READABLE)).poll(context));
             if ready.is_ok_and(|ready| ready.is_read_closed()) {
-                let gone = self.count(context, missing) < missing.min(COUNTED_BYTES_MAX);
-                return if gone { Poll::Ready(()) } else { Poll::Pending };
+                return Poll::Ready(());
             }
             // Bytes, which the reader will take some time: to be woken by what comes behind them, they have to be forgotten.
             let _forgotten = self

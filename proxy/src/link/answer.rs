@@ -110,7 +110,7 @@ impl Link {
                 waiter.tell(thread, INDETERMINATE);
                 Err(Mistrust::Unasked)
             }
-            Verdict::Pass if matches!(waiter.unit(), Some(Unit::Upload(_))) => {
+            Verdict::Pass if matches!(waiter.unit(), Some(Unit::Upload(_) | Unit::Waiting(_))) => {
                 self.passed(thread, waiter, reply);
                 Ok(())
             }
@@ -131,7 +131,7 @@ impl Link {
 }
 
 impl Link {
-    /// The node answered a request that streamed: it is not there any more to look for its way.
+    /// The node answered a request that streamed, or WAIT: it does not look for its way.
     fn passed(&self, thread: &Thread, waiter: Waiter, reply: &[u8]) {
         if errors::inner(reply).is_none() {
             return waiter.tell(thread, reply);

@@ -84,7 +84,7 @@ impl Link {
             return false;
         }
         let up_us = self.up_us.get();
-        let (now_us, within_us) = (thread.now_us(), thread.limits().request_us_max);
+        let (now_us, request_us_max) = (thread.now_us(), thread.limits().request_us_max);
         let mut stuck = false;
         // While a large reply arrives the connection is alive. Its own time counts from its last bytes.
         let mut arriving_us = self.arriving.get().map(|arriving| arriving.last_us);
@@ -92,6 +92,7 @@ impl Link {
         let mut flight = self.flight.borrow_mut();
         let all_sent = flight.unsent().is_empty();
         for (sent, waiter) in flight.iter_mut() {
+            let within_us = waiter.within_us(request_us_max);
             let arriving = arriving_us.take().is_some();
             let mut waited_us = now_us.saturating_sub(waiter.asked_us().max(up_us));
             if arriving && silent_us < waited_us {
@@ -104,7 +105,8 @@ impl Link {
                 break;
             }
             // Of what belongs to a connection nothing may follow once a reply was not waited for.
-            stuck |= waited_us.min(silent_us) > 2 * within_us || waiter.is_bound() && waiter.client.is_some();
+            stuck |= waited_us.min(silent_us) > within_us.saturating_mul(2)
+                || waiter.is_bound() && waiter.client.is_some();
             if arriving {
                 waiter.interrupted(thread);
             }

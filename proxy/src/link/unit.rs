@@ -31,6 +31,8 @@ pub(crate) enum Unit {
     Upload(Stream),
     /// A small read that finds out where a large request belongs: its client hears no reply.
     Inquiry(Rc<Inquiry>),
+    /// `WAIT`, which the node may answer so many microseconds later than other requests. None: for ever.
+    Waiting(Option<u64>),
     /// Brings a leased link back into order; nobody hears the replies.
     Cleaning,
 }
@@ -196,6 +198,7 @@ impl Unit {
             Unit::Upload(stream) if stream.whole.get() => Verdict::Pass,
             Unit::Upload(_) => Verdict::Early,
             Unit::Inquiry(_) => inner(reply).map_or(Verdict::Pass, Verdict::Inner),
+            Unit::Waiting(_) => Verdict::Pass,
             Unit::Cleaning if reply == b"+OK\r\n" => Verdict::Drop,
             // QUEUED, too: the node is amid a transaction of which nobody knows.
             Unit::Cleaning => Verdict::Broken,
@@ -209,9 +212,12 @@ impl Unit {
             Unit::Piece { bound: Bound::Told(text), .. } | Unit::End(Bound::Told(text)) => Some(text),
             // EXEC will say that a watched key has changed.
             Unit::Watch(_) => Some(b"+OK\r\n"),
-            Unit::End(Bound::Free) | Unit::Head(_) | Unit::Step | Unit::Upload(_) | Unit::Cleaning => {
-                Some(b"")
-            }
+            Unit::End(Bound::Free)
+            | Unit::Head(_)
+            | Unit::Step
+            | Unit::Upload(_)
+            | Unit::Waiting(_)
+            | Unit::Cleaning => Some(b""),
         }
     }
 
@@ -228,13 +234,21 @@ impl Unit {
             Unit::Piece { replies, .. } => replies.left == 0 && replies.seen == Seen::Queued,
             Unit::End(_) | Unit::Watch(_) => true,
             Unit::Upload(stream) => stream.whole.get(),
-            Unit::Inquiry(_) | Unit::Head(_) | Unit::Step | Unit::Cleaning => false,
+            Unit::Inquiry(_) | Unit::Head(_) | Unit::Step | Unit::Waiting(_) | Unit::Cleaning => false,
         }
     }
 
     /// Means nothing on another connection than the one it was given to.
     pub(crate) fn is_bound(&self) -> bool {
         !matches!(self, Unit::Piece { bound: Bound::Free, .. } | Unit::Watch(_) | Unit::Inquiry(_))
+    }
+
+    /// So much later than other requests it may be answered. None: whenever its node likes.
+    pub(crate) fn patience_us(&self) -> Option<u64> {
+        match self {
+            Unit::Waiting(patience_us) => *patience_us,
+            _ => Some(0),
+        }
     }
 
     /// Running it twice is not running it once. What streams is judged by its command.

@@ -91,8 +91,8 @@ impl Link {
         self.flight.borrow().unsent().len()
     }
 
-    /// Its client is gone, or wants no answer: closes the connection, on which the node has half a request.
-    pub(crate) fn abandon_upload(&self) {
+    /// Its client is gone, or wants no answer: closes the connection, on which the node has half a request, or waits.
+    pub(crate) fn abandon(&self) {
         if !self.is_connected() {
             // No node has seen any of it, and none will: the next connection must not begin with half a request.
             self.flight.borrow_mut().withdraw(|_| true);

@@ -139,6 +139,12 @@ impl Waiter {
         self.since_us.max(self.course().map_or(0, |course| course.sent_us))
     }
 
+    /// How long its reply may take where others may take `within_us`.
+    pub(super) fn within_us(&self, within_us: u64) -> u64 {
+        let patience_us = self.unit().map_or(Some(0), Unit::patience_us);
+        patience_us.map_or(u64::MAX, |patience_us| within_us.saturating_add(patience_us))
+    }
+
     pub(crate) fn is_inquiry(&self) -> bool {
         matches!(self.unit(), Some(Unit::Inquiry(_)))
     }
@@ -156,6 +162,8 @@ impl Waiter {
             // Not executed before its EXEC, which will not come.
             Some(Unit::Step) => errors::no_primary(shard, 0).into(),
             _ if !sent => errors::no_primary(shard, 0).into(),
+            // It changes nothing.
+            Some(Unit::Waiting(_)) => errors::no_primary(shard, 0).into(),
             // A read, or without its end: it was not executed, or may be executed again.
             Some(Unit::Upload(_)) if !self.may_write() => errors::no_primary(shard, 0).into(),
             _ => INDETERMINATE.into(),

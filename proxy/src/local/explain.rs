@@ -10,7 +10,7 @@ use slotway_commands::{
 };
 use slotway_resp::{Request, write};
 
-use crate::{dispatch, dispatch::Case, every_shard};
+use crate::{dispatch, dispatch::Case, every_shard, wait};
 
 /// Keys that are quoted for each part.
 const KEYS_SHOWN_MAX: usize = 16;
@@ -80,6 +80,10 @@ impl<'a> Plan<'a> {
             Policy::EveryShard(rule) if every_shard::is_of_database(command.id) => {
                 Plan::everywhere(of_database(case), rule)
             }
+            Policy::EveryShard(rule) if command.is_blocking() => match wait::refused_by(case.thread.kind()) {
+                Some(text) => Plan::refused(text.as_bytes().to_vec()),
+                None => Plan { link: "leased", ..Plan::everywhere(all(case), rule) },
+            },
             Policy::EveryShard(rule) => Plan::everywhere(all(case), rule),
             Policy::Scan => {
                 let parts = of_database(case);

@@ -32,6 +32,8 @@ pub(crate) fn of(thread: &Thread, database: Database, command: &Command, request
         Policy::Leased if command.has_keys() => keyed(thread, database, command, request),
         Policy::AnyNode => node(command, database, None),
         Policy::NamedSlot => node(command, database, dispatch::named(request).ok()),
+        // Nothing waits amid a transaction, and of several shards only one would be asked.
+        Policy::EveryShard(_) if command.is_blocking() => not_allowed(),
         Policy::EveryShard(_) | Policy::Scan => whole(thread, database, command),
         Policy::Config | Policy::Info | Policy::Latency => {
             Place::Refused(errors::not_atomic(command.name).into_bytes())

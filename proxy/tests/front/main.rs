@@ -47,4 +47,5 @@ mod following_units;
 mod holding;
 mod life;
 mod silence;
+mod waiting;
 mod wandering;
