@@ -9,8 +9,8 @@
 //! usual one together; without a time only the client's leaving ends it, or a lost connection. If all links that may be leased
 //! are in use WAIT is refused, as WATCH is: others may wait for ever.
 //!
-//! Servers that are no Slotway nodes count from what was written on the same connection. There WAIT would answer without
-//! having waited for anything, so it is refused.
+//! A Redis server waits for what it had written at the last command of the same connection. On a link that was leased just now
+//! that may be older than what the client wrote, and WAIT would name replicas that do not hold it: there it is refused.
 
 use std::rc::Rc;
 
