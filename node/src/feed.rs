@@ -104,6 +104,8 @@ impl Feed {
 
     /// `who` wants no more. What was fed before is still to be taken.
     pub(crate) fn leave(&mut self, who: Listener) {
+        // A transaction may hold the command that says so.
+        self.end_unit();
         self.listeners &= !who.bit();
         self.settle();
     }
@@ -112,9 +114,9 @@ impl Feed {
         self.listeners & who.bit() != 0
     }
 
-    /// Between units: whose changes the stream tells of from here on.
+    /// Whose changes the stream tells of from here on.
     pub(crate) fn draw_from(&mut self, source: Source) {
-        debug_assert_eq!(self.effects, 0, "the source changes between units");
+        self.end_unit();
         self.source = source;
         self.select_anew();
         self.settle();

@@ -176,3 +176,16 @@ fn a_replica_passes_its_primarys_bytes_on_and_tells_nothing_itself() {
     feed.relay(b"*1\r\n$4\r\nPING\r\n", (ZERO, ONE));
     assert_eq!((feed.position(), feed.take()), (before, None));
 }
+
+#[test]
+fn a_listener_may_leave_in_the_midst_of_a_transaction() {
+    let mut feed = listened_to();
+    run(&mut feed, ZERO, &["INCR", "a"]);
+    run(&mut feed, ZERO, &["INCR", "b"]);
+    feed.leave(Listener::Log);
+    assert_eq!(taken(&mut feed), ["SELECT 0", "MULTI", "INCR a", "INCR b", "EXEC"]);
+    feed.listen(Listener::Log);
+    run(&mut feed, ZERO, &["INCR", "c"]);
+    feed.end_unit();
+    assert_eq!(taken(&mut feed), ["SELECT 0", "INCR c"]);
+}

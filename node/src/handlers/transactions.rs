@@ -61,6 +61,8 @@ pub(crate) fn exec(call: &mut ServerCall<'_>) -> Done {
     if !client.transaction.is_collecting() {
         return Err(errors::EXEC_WITHOUT_MULTI.into());
     }
+    // Also that nothing ran tells of a write: of the one that changed a watched key.
+    call.node.gate.touch();
     match judge(client, call) {
         Ok(Verdict::Run) => run_queue(call),
         Ok(Verdict::Changed) => {

@@ -45,6 +45,25 @@ fn a_write_is_acknowledged_when_it_is_on_the_disk_and_not_before() {
 }
 
 #[test]
+fn that_a_watched_key_has_changed_is_not_told_before_the_change_is_on_the_disk() {
+    let disk = Simulated::new();
+    always(&disk, async |hall| {
+        let [mut writer, mut watcher] = hall.peers().await;
+        watcher.send(b"WATCH k\r\nMULTI\r\nPING\r\n");
+        hall.expect(&mut watcher, "+OK\r\n+OK\r\n+QUEUED\r\n").await;
+        disk.stall(true);
+        writer.send(b"SET k v\r\n");
+        hall.until("it is executed", || hall.thread.node.borrow().keys() == 1).await;
+        watcher.send(b"EXEC\r\n");
+        settle(hall).await;
+        watcher.receive();
+        assert!(watcher.received.is_empty());
+        disk.stall(false);
+        hall.expect(&mut watcher, "*-1\r\n").await;
+    });
+}
+
+#[test]
 fn nobody_reads_what_is_not_on_the_disk_and_what_touches_no_data_is_answered_at_once() {
     let disk = Simulated::new();
     always(&disk, async |hall| {
