@@ -27,6 +27,8 @@ const WORD_EVERY: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(100);
 /// No attempt waits longer.
 const RETRY_MAX: Duration = Duration::from_secs(1);
+/// After so many failures in a row the wait is the longest.
+const FAILURES_FOR_LONGEST: u32 = 4;
 
 /// A place in a history: everything up to `offset` is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -327,6 +329,11 @@ impl Replica {
         if let State::Waiting { .. } = self.state {
             return Vec::new();
         }
+        if matches!(why, Loss::Stream(_)) {
+            // From the same place the same would come again: everything is asked for anew, and that costs much.
+            self.held = None;
+            self.failures = self.failures.max(FAILURES_FOR_LONGEST);
+        }
         let bound = RETRY.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(RETRY_MAX);
         self.failures = self.failures.saturating_add(1);
         let half = bound / 2;
@@ -430,7 +437,12 @@ impl Replica {
                 None => self.lost(garbage(text), now, random),
             },
             State::Asked => self.answered(text, now, random),
-            State::Receiving { body, .. } => match line::head(text) {
+            State::Receiving { body, point } => match line::head(text) {
+                // It cannot be a snapshot, which whoever builds it will say.
+                Some(Head::Form(form @ Form::Counted(0))) => {
+                    self.state = State::Building { point: *point };
+                    vec![Effect::BeginLoad(form), Effect::EndLoad]
+                }
                 Some(Head::Form(form)) => {
                     *body = match form {
                         Form::Counted(left) => Body::Counted { left },

@@ -9,6 +9,7 @@ mod bits;
 mod clients;
 mod cluster;
 mod durations;
+mod full_sync;
 mod limits;
 mod login;
 mod memory;

@@ -367,6 +367,28 @@ fn attempts_wait_longer_and_longer_up_to_a_second_until_one_streams() {
 }
 
 #[test]
+fn a_stream_that_cannot_be_applied_is_not_asked_for_again_from_the_same_place() {
+    let mut rig = Rig::new(Some(point(1, 5)));
+    rig.ask();
+    rig.hear(b"+CONTINUE\r\n");
+    rig.replica.lost(Loss::Stream("no command".into()), rig.now, u64::MAX);
+    assert_eq!(rig.replica.held(), None);
+    assert!(rig.replica.due() - rig.now >= ms(500), "and not at once");
+    rig.connect(Introduction { port: 6379, ..Introduction::default() });
+    rig.hear(b"+PONG\r\n+OK\r\n+OK\r\n");
+    let sent = rig.take_sent();
+    assert!(sent.ends_with("PSYNC ? -1"), "{sent}");
+}
+
+#[test]
+fn a_snapshot_of_no_bytes_is_told_to_be_none_at_once() {
+    let mut rig = asked(Some(point(1, 100)));
+    rig.hear(&full_sync_line(point(5, 0)));
+    rig.hear(b"$0\r\n");
+    assert_eq!(rig.take_told(), [Effect::BeginLoad(Form::Counted(0)), Effect::EndLoad]);
+}
+
+#[test]
 fn it_acknowledges_each_second_on_demand_and_to_a_primary_that_wants_it_after_each_read() {
     let mut rig = asked(Some(point(1, 5)));
     rig.hear(b"+CONTINUE\r\n");

@@ -110,9 +110,19 @@ impl Served<'_> {
     }
 
     async fn send_counted(&mut self, snapshot: Snapshot, head: String) -> Result<(), End> {
-        self.send(head.as_bytes()).await?;
         let path = self.file_path();
-        let mut file = open_unnamed(path).await.map_err(no_file)?;
+        let opened = match self.send(head.as_bytes()).await {
+            Ok(()) => open_unnamed(path).await.map_err(no_file),
+            Err(end) => Err(end),
+        };
+        let mut file = match opened {
+            Ok(file) => file,
+            Err(end) => {
+                // Or the keyspace would keep old values for it for ever.
+                snapshot.give_up(&mut self.thread.node.borrow_mut());
+                return Err(end);
+            }
+        };
         let (sink, mut pieces) = mpsc::channel::<Vec<u8>>(QUEUE_PIECES);
         let (thread, this, into) = (self.thread, &mut *self, &mut file);
         let writes = async move {
