@@ -17,6 +17,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
+use slotway_commands::Id;
 use slotway_config::Key;
 use slotway_link::End;
 use tokio::sync::mpsc;
@@ -182,10 +183,12 @@ impl Room {
             });
             node.keyspace.prefetch(keys, &mut self.places);
             let mut next = 0;
+            // Behind a SWAPDB keys lie elsewhere.
+            let mut moved = false;
             for logged in group {
                 let request = batch.request(logged);
                 let has_key = slotway_commands::keys::first(logged.row, request).is_some();
-                let places = if has_key { &self.places[next..=next] } else { &[] };
+                let places = if has_key && !moved { &self.places[next..=next] } else { &[] };
                 next += usize::from(has_key);
                 self.client.database.set(logged.database);
                 self.out.clear();
@@ -196,6 +199,7 @@ impl Room {
                     let command = request.word(0).escape_ascii();
                     tracing::warn!(%command, %refusal, "a command of the append-only log was refused");
                 }
+                moved |= logged.row.id == Id::Swapdb;
             }
         }
     }
@@ -230,29 +234,41 @@ impl Reader {
         let manifest = self.store.manifest();
         let count = manifest.files().count();
         for (index, entry) in manifest.files().enumerate() {
-            self.read_file(&self.store.path(&entry.name), index + 1 == count)?;
+            if self.read_file(&self.store.path(&entry.name), index + 1 == count)? == Wanted::Nothing {
+                break;
+            }
         }
         Ok(())
     }
 
-    fn read_file(&self, path: &str, is_last: bool) -> Result<(), LoadError> {
+    fn read_file(&self, path: &str, is_last: bool) -> Result<Wanted, LoadError> {
         let failed = |error| LoadError::Io(path.to_owned(), error);
         let mut file = self.store.disk.open(path).map_err(failed)?;
         let mut units = Units::new(0);
         read_up_to(&mut *file, MAGIC.len(), units.room()).map_err(failed)?;
         if units.room() == MAGIC {
-            (units, file) = self.read_snapshot(path, file)?;
+            match self.read_snapshot(path, file)? {
+                Some(behind) => (units, file) = behind,
+                None => return Ok(Wanted::Nothing),
+            }
         }
-        self.cut(path, &mut *file, &mut units)?;
-        if units.has_rest() { self.cut_off(path, &mut *file, units.whole_until(), is_last) } else { Ok(()) }
+        // What was not read to its end has a rest that is none: nothing may be cut off then.
+        if self.cut(path, &mut *file, &mut units)? == Wanted::Nothing {
+            return Ok(Wanted::Nothing);
+        }
+        if units.has_rest() {
+            self.cut_off(path, &mut *file, units.whole_until(), is_last)?;
+        }
+        Ok(Wanted::More)
     }
 
-    /// The file begins with a snapshot. What follows it is commands: before Redis 7 a log was one file.
+    /// The file begins with a snapshot. What follows it is commands: before Redis 7 a log was one file. None: nobody
+    /// wants more.
     fn read_snapshot(
         &self,
         path: &str,
         file: Box<dyn DiskFile>,
-    ) -> Result<(Units, Box<dyn DiskFile>), LoadError> {
+    ) -> Result<Option<(Units, Box<dyn DiskFile>)>, LoadError> {
         let mut reader = Snapshot::new(io::Read::chain(MAGIC, file), self.seed, self.settings);
         let mut records = Vec::with_capacity(KEYS_PER_BATCH);
         let mut counted = 0;
@@ -268,29 +284,34 @@ impl Reader {
                 let batch = std::mem::replace(&mut records, Vec::with_capacity(KEYS_PER_BATCH));
                 self.count(reader.offset() - std::mem::replace(&mut counted, reader.offset()));
                 if self.send(Piece::Keys(batch)) == Wanted::Nothing {
-                    break;
+                    return Ok(None);
                 }
             }
         }
-        self.send(Piece::Keys(records));
+        if self.send(Piece::Keys(records)) == Wanted::Nothing {
+            return Ok(None);
+        }
         let offset = reader.offset();
         self.count(offset - counted);
         let (chained, behind) = reader.into_parts();
         let mut units = Units::new(offset);
         units.room().extend_from_slice(&behind);
-        Ok((units, chained.into_inner().1))
+        Ok(Some((units, chained.into_inner().1)))
     }
 
-    fn cut(&self, path: &str, file: &mut dyn DiskFile, units: &mut Units) -> Result<(), LoadError> {
+    /// Cuts the file up to its end, unless nobody wants more before.
+    fn cut(&self, path: &str, file: &mut dyn DiskFile, units: &mut Units) -> Result<Wanted, LoadError> {
         loop {
             let (before, piece) = (units.whole_until(), PIECE_BYTES.max(units.rest_bytes()));
             let read = read_up_to(file, piece, units.room());
             let read = read.map_err(|error| LoadError::Io(path.to_owned(), error))?;
             let batch = units.cut().map_err(|corrupt| LoadError::Corrupt(path.to_owned(), corrupt))?;
             self.count(units.whole_until() - before);
-            if !batch.commands.is_empty() && self.send(Piece::Commands(batch)) == Wanted::Nothing || read == 0
-            {
-                return Ok(());
+            if !batch.commands.is_empty() && self.send(Piece::Commands(batch)) == Wanted::Nothing {
+                return Ok(Wanted::Nothing);
+            }
+            if read == 0 {
+                return Ok(Wanted::More);
             }
         }
     }

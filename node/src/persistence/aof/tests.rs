@@ -31,17 +31,21 @@ fn in_hall_on(
     outcome
 }
 
+/// The node has its log on this disk, and has not read it.
+fn open(hall: &Hall, disk: &Simulated, given: &[(&str, &str)]) -> Result<(), String> {
+    let node = &mut *hall.thread.node.borrow_mut();
+    let mut settings = Settings::defaults(Program::Node);
+    settings.set(&[("appendonly", "yes")]).unwrap();
+    settings.set(given).unwrap();
+    let opened = node.persistence.log.open(Arc::new(disk.clone()), &settings);
+    opened.map_err(|error| error.to_string())?;
+    node.settings = settings;
+    node.settings_changed();
+    Ok(())
+}
+
 async fn begin(hall: &mut Hall, disk: &Simulated, given: &[(&str, &str)]) -> Result<(), String> {
-    {
-        let node = &mut *hall.thread.node.borrow_mut();
-        let mut settings = Settings::defaults(Program::Node);
-        settings.set(&[("appendonly", "yes")]).unwrap();
-        settings.set(given).unwrap();
-        let opened = node.persistence.log.open(Arc::new(disk.clone()), &settings);
-        opened.map_err(|error| error.to_string())?;
-        node.settings = settings;
-        node.settings_changed();
-    }
+    open(hall, disk, given)?;
     let loaded = super::load::start(&hall.thread, Arc::default()).await;
     loaded.map_err(|error| error.to_string())?;
     hall.tasks.spawn_local(run(Rc::clone(&hall.thread)));

@@ -125,3 +125,52 @@ fn nothing_of_it_is_counted_or_written_again() {
     .unwrap();
     assert_eq!(disk.content("appendonlydir/appendonly.aof.2.incr.aof").unwrap(), b"");
 }
+
+#[test]
+fn a_node_that_ends_while_it_reads_leaves_the_files_as_they_are() {
+    const FILE: &str = "appendonlydir/appendonly.aof.2.incr.aof";
+    // More than the pieces that may wait, and no piece ends where a unit does.
+    let value = "x".repeat(99_991);
+    let log: Vec<u8> = (0..120).flat_map(|n| request(&format!("SET k{n} {value}"))).collect();
+    let disk = disk(b"", &log);
+    in_hall(async |hall| {
+        open(hall, &disk, &[]).unwrap();
+        let meter = Arc::default();
+        {
+            let loading =
+                std::pin::pin!(crate::persistence::aof::load::start(&hall.thread, Arc::clone(&meter)));
+            tokio::select! {
+                biased;
+                () = hall.until("a first piece is read", || hall.thread.node.borrow().keys() > 0) => {}
+                _ = loading => panic!("it was read to its end"),
+            }
+        }
+        hall.until("the thread that reads has left", || Arc::strong_count(&meter) == 1).await;
+    });
+    assert_eq!(disk.content(FILE).unwrap().len(), log.len());
+    assert_eq!(keys(&disk, &[]), Ok(120));
+}
+
+#[test]
+fn what_follows_an_exchange_of_databases_runs_where_the_keys_are_then() {
+    for [begin, end] in [[&b""[..], &b""[..]], [&request("MULTI"), &request("EXEC")]] {
+        let log = [
+            &request("SELECT 0")[..],
+            begin,
+            &request("SET a 1"),
+            &request("SET b 1"),
+            &request("SWAPDB 0 1"),
+            &request("SET c 1"),
+            &request("SELECT 1"),
+            &request("DEL a"),
+            &request("APPEND b 2"),
+            end,
+        ];
+        in_hall_on(&disk(&log.concat(), b""), &[], async |hall| {
+            let [mut peer] = hall.peers().await;
+            peer.send(b"EXISTS a b c\r\nGET c\r\nSELECT 1\r\nEXISTS a b c\r\nGET b\r\n");
+            hall.expect(&mut peer, ":1\r\n$1\r\n1\r\n+OK\r\n:1\r\n$2\r\n12\r\n").await;
+        })
+        .unwrap();
+    }
+}
