@@ -10,12 +10,14 @@
 //!
 //! What clients overwrite before the walk has come there is kept as it was, in memory. That has a limit,
 //! `snapshot-memory-max`; past it, writes wait until a snapshot for a disk has caught up, and a snapshot for a replica is
-//! given up, because clients come before a replica that is too slow for them.
+//! given up, because clients come before a replica that is too slow for them. It holds, too, while no piece can be written
+//! because nobody takes the last ones: clients go on overwriting then.
 
 mod duty;
 
 use std::{
     io::{self, Write},
+    pin::pin,
     time::{Duration, Instant},
 };
 
@@ -34,6 +36,9 @@ use duty::{Duty, Others};
 
 /// Pieces that may wait for the sink.
 pub(crate) const QUEUE_PIECES: usize = 8;
+
+/// How often what is set aside is looked at while the snapshot waits.
+const WEIGH_EVERY: Duration = Duration::from_millis(10);
 
 /// Who the snapshot is for, which says what gives way when clients overwrite faster than it goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +70,7 @@ pub(crate) struct Taken {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Snapshots {
     /// They share the thread.
-    running: u32,
+    pub(crate) running: u32,
     /// The most that was set aside for one of them.
     pub(crate) set_aside_bytes_max: usize,
 }
@@ -106,27 +111,14 @@ impl Snapshot {
         Some(Snapshot { walk, aim, head, checksum, is_at_end: false, taken: Taken::default() })
     }
 
-    /// Writes it into `sink`, piece by piece, while the thread serves its clients. The sink closes behind the last piece,
-    /// and also when there is none to come: only what is returned says which.
+    /// [`Running::run`], at once.
     pub(crate) async fn run(self, thread: &Thread, sink: mpsc::Sender<Vec<u8>>) -> Result<Taken, Broken> {
-        let mut running = Running { snapshot: self, thread, is_congested: false };
-        let mut duty = Duty::new(read_clock());
-        loop {
-            // Asked for a place first: a piece that cannot be taken away would only lie in memory.
-            let Ok(place) = sink.reserve().await else { return Err(Broken::SinkGone) };
-            let piece = running.next_piece(&duty)?;
-            place.send(piece.bytes);
-            if running.snapshot.is_at_end {
-                return Ok(running.snapshot.taken);
-            }
-            // Whoever else can run does, before this comes back.
-            tokio::task::yield_now().await;
-            let rest =
-                duty.rest(piece.began, piece.ended, running.others_since(piece.commands), piece.snapshots);
-            if !(rest + piece.delay).is_zero() {
-                tokio::time::sleep_until((piece.ended + rest + piece.delay).into()).await;
-            }
-        }
+        self.start(thread).run(sink).await
+    }
+
+    /// From here on it leaves nothing behind, however it ends.
+    pub(crate) fn start(self, thread: &Thread) -> Running<'_> {
+        Running { snapshot: self, thread, is_congested: false }
     }
 
     /// Writes it to its end at once; nobody is served meanwhile.
@@ -174,7 +166,7 @@ impl Snapshot {
 }
 
 /// A snapshot that is being written while others run. Leaves nothing behind, however it ends.
-struct Running<'t> {
+pub(crate) struct Running<'t> {
     snapshot: Snapshot,
     thread: &'t Thread,
     /// Writes wait for it.
@@ -195,6 +187,40 @@ struct Piece {
 }
 
 impl Running<'_> {
+    /// Writes it into `sink`, piece by piece, while the thread serves its clients. The sink closes behind the last piece,
+    /// and also when there is none to come: only what is returned says which.
+    pub(crate) async fn run(mut self, sink: mpsc::Sender<Vec<u8>>) -> Result<Taken, Broken> {
+        let mut duty = Duty::new(read_clock());
+        loop {
+            // Asked for a place first: a piece that cannot be taken away would only lie in memory.
+            let Ok(place) = self.until(sink.reserve()).await? else { return Err(Broken::SinkGone) };
+            let piece = self.next_piece(&duty)?;
+            place.send(piece.bytes);
+            if self.snapshot.is_at_end {
+                return Ok(self.snapshot.taken);
+            }
+            // Whoever else can run does, before this comes back.
+            tokio::task::yield_now().await;
+            let rest =
+                duty.rest(piece.began, piece.ended, self.others_since(piece.commands), piece.snapshots);
+            if !(rest + piece.delay).is_zero() {
+                self.until(tokio::time::sleep_until((piece.ended + rest + piece.delay).into())).await?;
+            }
+        }
+    }
+
+    /// Waits for something, and looks meanwhile at what is set aside.
+    pub(crate) async fn until<T>(&mut self, event: impl Future<Output = T>) -> Result<T, Broken> {
+        let mut event = pin!(event);
+        loop {
+            if let Ok(output) = tokio::time::timeout(WEIGH_EVERY, event.as_mut()).await {
+                return Ok(output);
+            }
+            let thread = self.thread;
+            self.weigh(&mut thread.node.borrow_mut())?;
+        }
+    }
+
     fn next_piece(&mut self, duty: &Duty) -> Result<Piece, Broken> {
         let node = &mut *self.thread.node.borrow_mut();
         let delay =

@@ -129,3 +129,50 @@ fn a_snapshot_that_is_dropped_midway_leaves_nothing_behind() {
         }
     });
 }
+
+/// Waits until something about the node holds.
+async fn seen(thread: &Thread, what: impl Fn(&Node) -> bool) {
+    let looks = async {
+        while !what(&thread.node.borrow()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), looks).await.expect("it is seen in time");
+}
+
+#[test]
+fn writers_wait_for_a_disk_that_takes_nothing_while_they_overwrite() {
+    with_node(async |thread| {
+        limit(thread, 10_000);
+        let snapshot = begin(thread, Aim::Disk);
+        let (sink, mut pieces) = mpsc::channel::<Vec<u8>>(1);
+        let disk = async {
+            // A piece lies there, and there is no place for another.
+            seen(thread, |_| !pieces.is_empty()).await;
+            assert!(thread.node.borrow().congestion.is_none());
+            overwrite(thread, "new");
+            seen(thread, |node| !node.congestion.is_none()).await;
+            let most = thread.node.borrow().snapshots.set_aside_bytes_max;
+            assert!(most > 100 * 1000, "INFO says so: {most}");
+            while pieces.recv().await.is_some() {}
+        };
+        let (outcome, ()) = tokio::join!(snapshot.run(thread, sink), disk);
+        assert!(outcome.unwrap().set_aside_bytes_max > 100 * 1000);
+    });
+}
+
+#[test]
+fn a_snapshot_for_a_replica_that_reads_nothing_is_given_up_before_it_keeps_too_much() {
+    with_node(async |thread| {
+        limit(thread, 10_000);
+        let snapshot = begin(thread, Aim::Replica);
+        let (sink, pieces) = mpsc::channel::<Vec<u8>>(1);
+        let overwrites = async {
+            seen(thread, |_| !pieces.is_empty()).await;
+            overwrite(thread, "new");
+        };
+        let run = tokio::time::timeout(Duration::from_secs(20), snapshot.run(thread, sink));
+        let (outcome, ()) = tokio::join!(run, overwrites);
+        assert_eq!(outcome.expect("it does not wait for the replica"), Err(Broken::TooMuchSetAside));
+    });
+}

@@ -2,13 +2,19 @@
 //!
 //! Whatever happens meanwhile, a full disk, a kill, a power cut, under the file's own name stands either the old snapshot
 //! or the new one. What a dead process has left under a temporary name is removed at the next start.
+//!
+//! A save that is not wanted any more may be on its way to the disk for long. So each file asks, at the last moment and in
+//! its turn ([`Place`]), whether it is still wanted: an older file never takes the place of a newer one.
 
 use std::{
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
     process,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use tokio::sync::{mpsc, oneshot};
@@ -21,6 +27,23 @@ const SYNC_EVERY_BYTES: usize = 4 << 20;
 pub(crate) enum Syncs {
     AlsoOnTheWay,
     AtTheEnd,
+}
+
+/// Where the files of one node go: one at a time, in the order in which they ask.
+///
+/// To say that a file is not wanted takes no turn, so the keyspace's thread does not wait for a rename that hangs. It may be
+/// too late for that; but whoever puts a newer file in place takes a turn behind it.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    pub(super) turn: Mutex<()>,
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is on the disk, under its name.
+    InPlace,
+    GivenUp,
 }
 
 /// A file that is being written. Dropped before [`Unfinished::finish`], it leaves nothing.
@@ -45,12 +68,19 @@ impl Unfinished {
         Ok(Unfinished { file, temporary, target, syncs, unsynced_bytes: 0, is_finished: false })
     }
 
-    /// Everything is on the disk, and under its name, when this returns.
-    pub(crate) fn finish(mut self) -> io::Result<()> {
+    /// Forces it to the disk and puts it in its place, if it is wanted when its turn comes.
+    pub(crate) fn finish(mut self, place: &Place, is_wanted: impl FnOnce() -> bool) -> io::Result<Fate> {
         self.file.sync_all()?;
-        fs::rename(&self.temporary, &self.target)?;
-        self.is_finished = true;
-        File::open(directory_of(&self.target))?.sync_all()
+        {
+            let _turn = place.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            if !is_wanted() {
+                return Ok(Fate::GivenUp);
+            }
+            fs::rename(&self.temporary, &self.target)?;
+            self.is_finished = true;
+        }
+        File::open(directory_of(&self.target))?.sync_all()?;
+        Ok(Fate::InPlace)
     }
 }
 
@@ -83,20 +113,25 @@ impl Drop for Unfinished {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Complete;
 
-/// Writes what comes, on a thread of its own. None: it was given up.
+/// What comes from whoever takes a snapshot.
+pub(crate) struct Incoming {
+    pub(crate) pieces: mpsc::Receiver<Vec<u8>>,
+    pub(crate) verdict: oneshot::Receiver<Complete>,
+}
+
+/// Writes what comes, on a thread of its own.
 pub(crate) fn receive(
-    target: &Path,
-    syncs: Syncs,
-    mut pieces: mpsc::Receiver<Vec<u8>>,
-    verdict: oneshot::Receiver<Complete>,
-) -> io::Result<Option<()>> {
-    let mut file = Unfinished::create(target, syncs)?;
-    while let Some(piece) = pieces.blocking_recv() {
+    mut file: Unfinished,
+    mut incoming: Incoming,
+    place: &Place,
+    is_wanted: impl FnOnce() -> bool,
+) -> io::Result<Fate> {
+    while let Some(piece) = incoming.pieces.blocking_recv() {
         file.write_all(&piece)?;
     }
-    match verdict.blocking_recv() {
-        Ok(Complete) => file.finish().map(Some),
-        Err(_) => Ok(None),
+    match incoming.verdict.blocking_recv() {
+        Ok(Complete) => file.finish(place, is_wanted),
+        Err(_) => Ok(Fate::GivenUp),
     }
 }
 
@@ -155,7 +190,15 @@ mod tests {
         let mut file = Unfinished::create(&target, Syncs::AlsoOnTheWay).unwrap();
         file.write_all(&vec![7; SYNC_EVERY_BYTES + 1]).unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"old");
-        file.finish().unwrap();
+        let place = Place::default();
+        let is_wanted = || {
+            assert!(
+                place.turn.try_lock().is_err(),
+                "nobody else's file comes between the answer and the place"
+            );
+            true
+        };
+        assert_eq!(file.finish(&place, is_wanted).unwrap(), Fate::InPlace);
         assert_eq!(fs::read(&target).unwrap().len(), SYNC_EVERY_BYTES + 1);
         assert_eq!(names(&directory), ["dump.rdb"]);
         fs::remove_dir_all(directory).unwrap();
@@ -169,8 +212,28 @@ mod tests {
         let (complete, verdict) = oneshot::channel::<Complete>();
         sender.try_send(b"half".to_vec()).unwrap();
         drop((sender, complete));
-        assert_eq!(receive(&target, Syncs::AtTheEnd, pieces, verdict).unwrap(), None);
+        let file = Unfinished::create(&target, Syncs::AtTheEnd).unwrap();
+        let fate = receive(file, Incoming { pieces, verdict }, &Place::default(), || true);
+        assert_eq!(fate.unwrap(), Fate::GivenUp);
         assert_eq!(names(&directory), [""; 0]);
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_whole_file_that_is_not_wanted_any_more_leaves_nothing() {
+        let directory = directory("unwanted");
+        let target = directory.join("dump.rdb");
+        fs::write(&target, b"newer").unwrap();
+        let (sender, pieces) = mpsc::channel(1);
+        let (complete, verdict) = oneshot::channel::<Complete>();
+        sender.try_send(b"whole".to_vec()).unwrap();
+        drop(sender);
+        complete.send(Complete).unwrap();
+        let file = Unfinished::create(&target, Syncs::AtTheEnd).unwrap();
+        let fate = receive(file, Incoming { pieces, verdict }, &Place::default(), || false);
+        assert_eq!(fate.unwrap(), Fate::GivenUp);
+        assert_eq!(fs::read(&target).unwrap(), b"newer");
+        assert_eq!(names(&directory), ["dump.rdb"]);
         fs::remove_dir_all(directory).unwrap();
     }
 

@@ -3,28 +3,32 @@
 //! A save begins where it is asked for, within the command, so that it holds exactly what was there then; a task of the
 //! thread writes it while clients are served, and another thread keeps the file. SAVE, and the end of the node, write it at
 //! once instead.
+//!
+//! A save that is cancelled is not waited for, whatever its file's thread hangs on: that thread learns at its end that the
+//! file is not wanted. The next save waits for it, so that there is one such thread at a time.
 
 use std::{
     fmt, io,
     path::{Path, PathBuf},
     rc::Rc,
+    sync::Arc,
 };
 
 use slotway_config::Key;
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
-    task::JoinError,
+    task::{JoinError, JoinHandle},
 };
 
 use super::{
     Ended, Outcome,
-    file::{self, Complete, Syncs, Unfinished},
+    file::{self, Complete, Fate, Incoming, Place, Syncs, Unfinished},
 };
 use crate::{
     condition::Trouble,
     keyspace::walk::WalkId,
     node::{self, Node},
-    snapshot::{Aim, Broken, QUEUE_PIECES, Snapshot, Taken},
+    snapshot::{Aim, Broken, QUEUE_PIECES, Running, Snapshot, Taken},
     thread::Thread,
 };
 
@@ -37,11 +41,16 @@ pub(crate) struct Desk {
     news: Rc<Notify>,
     /// Saves up to this number are not wanted any more.
     cancelled: watch::Sender<u64>,
+    place: Arc<Place>,
 }
+
+/// The thread that keeps a file, until its end was seen.
+type Keeper = Option<JoinHandle<io::Result<Fate>>>;
 
 impl Default for Desk {
     fn default() -> Desk {
-        Desk { begun: None, walk: None, news: Rc::default(), cancelled: watch::Sender::new(0) }
+        let cancelled = watch::Sender::new(0);
+        Desk { begun: None, walk: None, news: Rc::default(), cancelled, place: Arc::default() }
     }
 }
 
@@ -80,7 +89,8 @@ pub(crate) fn begin(node: &mut Node) -> Result<(), TooManyWalks> {
     Ok(())
 }
 
-/// The save that is under way is not wanted any more.
+/// The save that is under way is not wanted any more. Its file may still be put in place in this moment, but not behind one
+/// that is asked for from now on.
 pub(crate) fn cancel(node: &mut Node) {
     let Some(present) = node.persistence.saves.present() else { return };
     let number = present.number;
@@ -100,7 +110,9 @@ pub(crate) fn save_now(node: &mut Node) -> io::Result<()> {
     let place = node.place_in_stream();
     let snapshot = Snapshot::begin(node, Aim::Disk, &place.facts()).ok_or_else(walks)?;
     snapshot.run_now(node, &mut file)?;
-    file.finish()?;
+    // One that is under way is older than this one.
+    cancel(node);
+    file.finish(&node.persistence.desk.place, || true)?;
     node.persistence.saves.saved_now(&mut node.keyspace.stats.changes, node::now());
     judge(node);
     tracing::info!(file = %target.display(), keys = node.keys(), "saved on disk");
@@ -152,44 +164,81 @@ pub(crate) async fn run(thread: Rc<Thread>) {
         let desk = &thread.node.borrow().persistence.desk;
         (Rc::clone(&desk.news), desk.cancelled.subscribe())
     };
+    let mut keeper = None;
     loop {
         news.notified().await;
         let begun = thread.node.borrow_mut().persistence.desk.begun.take();
         let Some((number, snapshot)) = begun else { continue };
-        let outcome = save(&thread, number, snapshot, &mut cancelled).await;
+        let wish = Wish { number, cancelled: cancelled.clone() };
+        let outcome = tokio::select! {
+            biased;
+            _ = cancelled.wait_for(|last| *last >= number) => Err(Failure::Cancelled),
+            outcome = save(&thread, wish, snapshot, &mut keeper) => outcome,
+        };
         conclude(&mut thread.node.borrow_mut(), number, outcome);
     }
 }
 
+/// Knows whether a save is wanted.
+struct Wish {
+    number: u64,
+    cancelled: watch::Receiver<u64>,
+}
+
+impl Wish {
+    fn is_wanted(&self) -> bool {
+        *self.cancelled.borrow() < self.number
+    }
+}
+
+/// May be dropped at any point: then `keeper` is the thread that is to be waited for before the next save.
 async fn save(
     thread: &Thread,
-    number: u64,
+    wish: Wish,
     snapshot: Snapshot,
-    cancelled: &mut watch::Receiver<u64>,
+    keeper: &mut Keeper,
 ) -> Result<Taken, Failure> {
-    let (target, syncs) = {
+    let mut running = snapshot.start(thread);
+    if let Some(before) = keeper {
+        // It was cancelled: how it ended matters to nobody.
+        let _ = running.until(before).await.map_err(Failure::Walk)?;
+        *keeper = None;
+    }
+    let (keeping, outcome) = write(thread, wish, running, keeper).await;
+    let kept = keeping.await;
+    *keeper = None;
+    match (kept, outcome) {
+        (Err(panic), _) => Err(Failure::Panic(panic)),
+        (Ok(Err(error)), _) => Err(Failure::File(error)),
+        (Ok(Ok(Fate::GivenUp)), Ok(_)) => Err(Failure::Cancelled),
+        (Ok(Ok(_)), outcome) => outcome.map_err(Failure::Walk),
+    }
+}
+
+/// To the last piece; what became of the file only its thread knows.
+async fn write<'k>(
+    thread: &Thread,
+    wish: Wish,
+    running: Running<'_>,
+    keeper: &'k mut Keeper,
+) -> (&'k mut JoinHandle<io::Result<Fate>>, Result<Taken, Broken>) {
+    let (target, syncs, place) = {
         let node = &*thread.node.borrow();
-        (target(node), syncs(node))
+        (target(node), syncs(node), Arc::clone(&node.persistence.desk.place))
     };
     let (sink, pieces) = mpsc::channel(QUEUE_PIECES);
     let (complete, verdict) = oneshot::channel();
-    let writing = tokio::task::spawn_blocking(move || file::receive(&target, syncs, pieces, verdict));
-    let outcome = tokio::select! {
-        biased;
-        _ = cancelled.wait_for(|last| *last >= number) => Err(Failure::Cancelled),
-        outcome = snapshot.run(thread, sink) => outcome.map_err(Failure::Walk),
-    };
+    let keeping = keeper.insert(tokio::task::spawn_blocking(move || {
+        let file = Unfinished::create(&target, syncs)?;
+        file::receive(file, Incoming { pieces, verdict }, &place, || wish.is_wanted())
+    }));
+    let outcome = running.run(sink).await;
     match &outcome {
-        // Gone already: then it says why below.
+        // Gone already: then it says why.
         Ok(_) => drop(complete.send(Complete)),
         Err(_) => drop(complete),
     }
-    match (writing.await, outcome) {
-        (Err(panic), _) => Err(Failure::Panic(panic)),
-        (_, Err(Failure::Cancelled)) => Err(Failure::Cancelled),
-        (Ok(Err(error)), _) => Err(Failure::File(error)),
-        (Ok(Ok(_)), outcome) => outcome,
-    }
+    (keeping, outcome)
 }
 
 fn conclude(node: &mut Node, number: u64, outcome: Result<Taken, Failure>) {
@@ -233,3 +282,6 @@ fn syncs(node: &Node) -> Syncs {
         false => Syncs::AtTheEnd,
     }
 }
+
+#[cfg(test)]
+mod tests;
