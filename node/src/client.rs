@@ -86,6 +86,8 @@ pub(crate) enum Blocked {
     Answered(usize),
     /// It may go on: [`Client::late_reply`] has what it is to be told.
     Replied,
+    /// It was in WAIT when the node became a replica: it is told so, and closed.
+    Broken,
 }
 
 /// How long the connection goes on.

@@ -311,7 +311,7 @@ fn refuse(node: &mut Node, client: &Client, request: Request<'_>, out: &mut Vec<
     }
 }
 
-fn answer_error(node: &mut Node, text: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn answer_error(node: &mut Node, text: &[u8], out: &mut Vec<u8>) {
     node.statistics.error(text);
     write::error(out, text);
 }

@@ -35,7 +35,7 @@ pub(crate) struct Replication {
     /// How far what was executed here, or by its primary, reaches: [`Replication::offset`] without the pings and questions
     /// behind it, which nobody waits for.
     pub(crate) written: Offset,
-    /// Its last bytes; there are none until somebody wants them.
+    /// Its last bytes; there are none until somebody wants them ([`Node::keep_backlog`](crate::node::Node::keep_backlog)).
     pub(crate) backlog: Option<Backlog>,
     /// The end that sends it to replicas.
     pub(crate) primary: Primary,
@@ -57,11 +57,6 @@ impl Replication {
     /// CHANGE-REPL-ID; a stream whose backlog was freed; a full synchronisation from a primary.)
     pub(crate) fn begin_anew(&mut self, history: HistoryId) {
         self.lineage = Lineage::new(history, self.lineage.epoch(), self.offset);
-    }
-
-    /// Makes the backlog if there is none: from here on the stream is counted and kept.
-    pub(crate) fn keep_backlog(&mut self) {
-        self.backlog.get_or_insert_with(|| Backlog::new(self.offset));
     }
 
     /// The stream goes on by these bytes: this node's own, or its primary's.

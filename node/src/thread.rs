@@ -61,13 +61,14 @@ impl Thread {
 
     /// Ends a turn: what it deleted is freed on the helper, what it changed is handed to those who listen.
     pub(crate) fn end_turn(&self, node: &mut Node) {
+        self.deliver(node);
+        // Behind that: a snapshot's place in the stream is its end.
         if node.keyspace.flushes != node.persistence.flushes {
             save::run::after_flush(node);
         }
         if let Some(garbage) = node.keyspace.take_garbage() {
             self.collect(garbage);
         }
-        self.deliver(node);
     }
 
     /// Hands on what was fed since the last time.

@@ -4,7 +4,7 @@
 //! With many requests in a read, a node's time is the time that memory takes to answer; the entries of a whole group
 //! are asked for at once and arrive together. (Small reads of several clients become a group, too: [`super::wave`].)
 
-use slotway_commands::{Command, Id, keys, lookup, row::Group};
+use slotway_commands::{Command, Id, errors, keys, lookup, row::Group};
 use slotway_resp::{Parser, ProtocolError, RequestAt, write};
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     client::{Blocked, Client, Fate, Standing},
     connection::{TURN_OUTPUT_BYTES, TURN_REQUESTS_MAX},
     desk::{Desk, GROUP, Looked},
-    execute::{Found, execute},
+    execute::{Found, answer_error, execute},
     keyspace::{Keyspace, Place},
     node::{self, Node},
     timing,
@@ -199,12 +199,16 @@ fn go_on(node: &mut Node, client: &Client, output: &mut Vec<u8>) -> Flow {
             node.gate.touch();
             output.append(&mut client.late_reply.borrow_mut());
         }
+        Blocked::Broken => {
+            answer_error(node, errors::WAIT_BROKEN.as_bytes(), output);
+            client.decide(Fate::CloseAfterReply);
+        }
         Blocked::Waiting | Blocked::No => return Flow::Wait,
     }
     client.blocked.set(Blocked::No);
     client.drop_unwanted(start, output);
     client.next_reply();
-    Flow::On
+    if client.fate.get() == Fate::CloseAfterReply { Flow::Stop } else { Flow::On }
 }
 
 /// Whether keys that were looked up before it may lie elsewhere behind it. An EXEC may have run a SWAPDB; a member may

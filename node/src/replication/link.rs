@@ -257,16 +257,17 @@ impl Served<'_> {
         .await
     }
 
-    /// Whether it has told that it holds everything, or will tell nothing and was sent everything.
+    /// Whether it has told that it holds everything, or was sent everything and will tell nothing: because it never does,
+    /// or because a node that is a replica itself asks nobody.
     fn holds_all(&self) -> bool {
-        let replication = &self.thread.node.borrow().replication;
-        let held =
-            replication.primary.replica(self.link.id).map_or(replication.offset, |replica| {
-                match self.link.introduction.asked {
-                    Some(Asked::Sync) => replica.sent,
-                    _ => replica.acked,
-                }
-            });
+        let node = self.thread.node.borrow();
+        let replication = &node.replication;
+        let tells = self.link.introduction.asked != Some(Asked::Sync) && node.following.primary().is_none();
+        let held = match replication.primary.replica(self.link.id) {
+            Some(replica) if tells => replica.acked,
+            Some(replica) => replica.sent,
+            None => replication.offset,
+        };
         held >= replication.offset
     }
 

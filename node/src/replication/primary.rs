@@ -19,11 +19,14 @@ use slotway_cluster::replication::{
 use slotway_config::{Key, Settings};
 use tokio::sync::Notify;
 
-use super::introduction::{Asked, Introduction};
+use super::{
+    backlog::Backlog,
+    introduction::{Asked, Introduction},
+};
 use crate::{
     client::{Blocked, Client, ClientId, Fate},
     condition::Trouble,
-    feed::Listener,
+    feed::{Listener, Source},
     identity,
     node::Node,
     thread::Thread,
@@ -116,9 +119,13 @@ impl Node {
         }
     }
 
-    /// What goes into the stream beside what is fed.
+    /// What goes into the stream beside what is fed. Of a replica nothing does: its stream is its primary's, to the byte.
     pub(crate) fn feed_asides(&mut self) {
-        for bytes in std::mem::take(&mut self.replication.primary.asides) {
+        let asides = std::mem::take(&mut self.replication.primary.asides);
+        if self.keyspace.feed.source() == Source::Primary {
+            return;
+        }
+        for bytes in asides {
             self.replication.append(bytes);
         }
         self.stream_grew();
@@ -175,9 +182,16 @@ impl Node {
         if self.replication.backlog.is_none() {
             // What this node wrote while nobody listened has no place in any history.
             self.replication.begin_anew(HistoryId::from_random(identity::random()));
-            self.replication.keep_backlog();
             tracing::info!(history = %self.replication.lineage.present(), "a replica came: the backlog begins");
         }
+        self.keep_backlog();
+    }
+
+    /// From here on the stream is counted and kept: there is a backlog, and what is fed goes there. The one without the
+    /// other would be a stream with holes.
+    pub(super) fn keep_backlog(&mut self) {
+        let replication = &mut self.replication;
+        replication.backlog.get_or_insert_with(|| Backlog::new(replication.offset));
         if !self.keyspace.feed.listens(Listener::Backlog) {
             self.keyspace.feed.listen(Listener::Backlog);
         }
@@ -217,11 +231,23 @@ impl Node {
         self.perform(effects);
     }
 
+    /// The node is a replica from now on: what those in WAIT wait for is no longer its to count. They are told so, and
+    /// closed.
+    pub(crate) fn break_waits(&mut self) {
+        for effect in self.replication.primary.machine.give_up_waits() {
+            match effect {
+                Effect::Answer { waiter, .. } => self.unblock(waiter, Blocked::Broken),
+                other => self.perform(vec![other]),
+            }
+        }
+    }
+
     /// The node stops: replicas are asked how far they are, and have until the end of `shutdown-timeout` to hold everything.
+    /// A replica asks nobody: the question would stand in its primary's stream.
     pub(crate) fn ask_for_last_acks(&mut self) {
-        let primary = &mut self.replication.primary;
-        if self.replication.backlog.is_some() && !primary.links.is_empty() {
-            primary.asides.push(GETACK);
+        let primary = &self.replication.primary;
+        if self.following.primary().is_none() && !primary.links.is_empty() {
+            self.ask_for_acks();
         }
     }
 
@@ -229,10 +255,24 @@ impl Node {
     /// there before anything else does.
     #[inline]
     pub(crate) fn executed_offset(&self) -> Offset {
-        let (feed, replication) = (&self.keyspace.feed, &self.replication);
-        match feed.position().0 - feed.taken().0 {
-            0 => replication.written,
-            waiting => Offset(replication.offset.0 + waiting),
+        match self.waiting_bytes() {
+            0 => self.replication.written,
+            waiting => Offset(self.replication.offset.0 + waiting),
+        }
+    }
+
+    /// The stream's offset at the end of this turn, if nothing more is executed in it.
+    pub(super) fn coming_offset(&self) -> Offset {
+        Offset(self.replication.offset.0 + self.waiting_bytes())
+    }
+
+    /// Bytes that wait for the end of the turn to go into the stream. What only the log is fed is not counted.
+    #[inline]
+    fn waiting_bytes(&self) -> u64 {
+        let feed = &self.keyspace.feed;
+        match self.replication.backlog {
+            Some(_) => feed.position().0 - feed.taken().0,
+            None => 0,
         }
     }
 
@@ -254,16 +294,18 @@ impl Node {
                     if self.following.primary().is_some() => {}
                 Effect::Ping => self.replication.primary.asides.push(PING),
                 Effect::AskForAcks => self.ask_for_acks(),
-                Effect::Answer { waiter, replicas } => {
-                    if let Some(client) = self.clients.get(ClientId(waiter.0)) {
-                        client.blocked.set(Blocked::Answered(replicas));
-                        client.wake();
-                    }
-                }
+                Effect::Answer { waiter, replicas } => self.unblock(waiter, Blocked::Answered(replicas)),
                 Effect::FreeBacklog => self.free_backlog(),
                 Effect::TooFewReplicas(true) => self.condition.note(Trouble::TooFewReplicas),
                 Effect::TooFewReplicas(false) => self.condition.forget(&Trouble::TooFewReplicas),
             }
+        }
+    }
+
+    fn unblock(&self, waiter: WaiterId, how: Blocked) {
+        if let Some(client) = self.clients.get(ClientId(waiter.0)) {
+            client.blocked.set(how);
+            client.wake();
         }
     }
 

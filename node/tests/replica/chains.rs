@@ -136,6 +136,105 @@ fn what_a_primary_wrote_alone_is_replaced_by_what_the_promoted_one_has() {
 }
 
 #[test]
+fn a_node_that_stops_adds_nothing_to_the_stream_it_passes_on() {
+    let (first, mut middle) = (TestNode::start(&[]), TestNode::start(&[]));
+    let (last, redis) = (TestNode::start(&[]), RedisServer::start(&[]));
+    let mut top = first.client();
+    write(&mut top, 0);
+    follow(&mut middle.client(), first.port);
+    is_up(&mut middle.client());
+    let mut below = [last.client(), redis.client()];
+    for replica in &mut below {
+        follow(replica, middle.port);
+        is_up(replica);
+    }
+    write(&mut top, 1);
+    for replica in &mut below {
+        wait_until_same(&mut top, replica);
+    }
+    middle.stop();
+    for replica in &mut below {
+        wait_for(replica, "master_link_status", "down");
+        assert_eq!(info(replica, "slave_repl_offset"), info(&mut top, "master_repl_offset"));
+    }
+    // A stream that is longer there than here would be continued in the midst of these.
+    write(&mut top, 2);
+    for replica in &mut below {
+        follow(replica, first.port);
+        is_up(replica);
+        wait_until_same(&mut top, replica);
+    }
+    assert_eq!(info(&mut top, "sync_full").as_deref(), Some("1"));
+    assert_eq!(info(&mut top, "sync_partial_ok").as_deref(), Some("2"));
+}
+
+#[test]
+fn a_node_that_was_promoted_before_it_saw_its_primary_again_feeds_who_continues_with_it() {
+    let redis = RedisServer::start(&["--repl-ping-replica-period", "3600"]);
+    let mut there = redis.client();
+    let replicaof = format!("127.0.0.1 {}", redis.port);
+    let flags = [("replicaof", replicaof.as_str())];
+    let (mut node, sibling) = (TestNode::start(&flags), TestNode::start(&flags));
+    let (mut here, mut beside) = (node.client(), sibling.client());
+    is_up(&mut here);
+    is_up(&mut beside);
+    write(&mut there, 0);
+    wait_until_same(&mut there, &mut here);
+    wait_until_same(&mut there, &mut beside);
+    here.say("SAVE");
+    let dir = node.dir.clone();
+    drop((here, there));
+    node.stop();
+    drop(redis);
+
+    let node = TestNode::start_in(&dir, &flags);
+    let mut here = node.client();
+    wait_for(&mut here, "loading", "0");
+    here.say("REPLICAOF NO ONE");
+    follow(&mut beside, node.port);
+    is_up(&mut beside);
+    write(&mut here, 1);
+    assert_eq!(here.say("WAIT 1 5000"), slotway_resp::Frame::Integer(1));
+    wait_until_same(&mut here, &mut beside);
+    assert_eq!(beside.say("EXISTS first:1"), slotway_resp::Frame::Integer(0));
+    assert_eq!(info(&mut here, "sync_full").as_deref(), Some("0"));
+    assert_eq!(info(&mut here, "sync_partial_ok").as_deref(), Some("1"));
+}
+
+#[test]
+fn nodes_that_are_told_to_follow_each_other_do_not_believe_that_all_is_well() {
+    let (first, second) = (TestNode::start(&[]), TestNode::start(&[]));
+    let (mut one, mut other) = (first.client(), second.client());
+    write(&mut one, 0);
+    follow(&mut other, first.port);
+    is_up(&mut other);
+    follow(&mut one, second.port);
+    for replica in [&mut one, &mut other] {
+        wait_until("each refuses the other", || info(replica, "errorstat_NOMASTERLINK").is_some());
+    }
+    for replica in [&mut one, &mut other] {
+        assert_eq!(info(replica, "master_link_status").as_deref(), Some("down"));
+    }
+    one.say("REPLICAOF NO ONE");
+    write(&mut one, 1);
+    is_up(&mut other);
+    wait_until_same(&mut one, &mut other);
+    assert_eq!(info(&mut one, "sync_full").as_deref(), Some("1"), "what they had was still good");
+}
+
+#[test]
+fn what_was_written_before_there_was_a_replica_is_in_its_snapshot_to_wait_as_well() {
+    let first = TestNode::start(&[("appendonly", "yes"), ("appendfsync", "no")]);
+    let second = TestNode::start(&[]);
+    let (mut here, mut there) = (first.client(), second.client());
+    // The log is fed already, and the stream of replicas has no bytes yet.
+    here.say(&format!("SET key {}", "x".repeat(1000)));
+    follow(&mut there, first.port);
+    is_up(&mut there);
+    assert_eq!(here.say("WAIT 1 5000"), slotway_resp::Frame::Integer(1));
+}
+
+#[test]
 fn a_node_hears_from_another_after_every_read() {
     let (first, second) = (TestNode::start(&[]), TestNode::start(&[]));
     let (mut there, mut here) = (first.client(), second.client());

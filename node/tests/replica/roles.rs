@@ -4,7 +4,7 @@ use slotway_resp::Frame;
 
 use crate::{
     dump::{info, wait_for},
-    fake::{Fake, HISTORY, MARK},
+    fake::{Fake, HISTORY, MARK, request},
     redis::RedisServer,
     support::{TestNode, bulk, error, ok, text, wait_until},
 };
@@ -196,6 +196,44 @@ fn a_node_told_so_at_its_start_follows_and_a_full_one_takes_what_its_primary_has
     wait_until("the last key", || here.say("GET one") == bulk("more"));
     assert_eq!(here.say("DBSIZE"), Frame::Integer(301));
     assert_eq!(here.say("SET k v"), error(READONLY));
+}
+
+#[test]
+fn who_waits_while_the_node_becomes_a_replica_is_told_and_closed() {
+    let (node, redis) = (TestNode::start(&[]), RedisServer::start(&[]));
+    let said = [node.client(), redis.client()].map(|mut waiting| {
+        let mut other = match waiting.stream.peer_addr().unwrap().port() {
+            port if port == node.port => node.client(),
+            _ => redis.client(),
+        };
+        waiting.say("SET k v");
+        waiting.send("WAIT 1 0\r\nPING\r\n");
+        wait_for(&mut other, "blocked_clients", "1");
+        assert_eq!(other.say("REPLICAOF 127.0.0.1 1"), ok());
+        wait_for(&mut other, "blocked_clients", "0");
+        String::from_utf8(waiting.until_closed()).unwrap()
+    });
+    assert!(said[0].starts_with("-UNBLOCKED "), "{said:?}");
+    assert_eq!(said[0], said[1]);
+    assert_eq!(info(&mut node.client(), "errorstat_UNBLOCKED").as_deref(), Some("count=1"));
+}
+
+#[test]
+fn a_snapshot_that_a_flush_begins_says_where_the_flush_stands_in_the_stream() {
+    let fake = Fake::new();
+    let node = TestNode::start(&[("save", "3600 1")]);
+    node.client().say(&format!("REPLICAOF 127.0.0.1 {}", fake.port()));
+    let mut link = fake.accept();
+    // Too long for a number in a file: it stands there as text.
+    let before = 50_000_000_000;
+    link.full_sync(before);
+    let units = [request("SELECT 9"), request("SET key value"), request("FLUSHALL")].concat();
+    link.send(&units);
+    let behind = (before + u64::try_from(units.len()).unwrap()).to_string();
+    wait_until("the snapshot is written", || {
+        let file = std::fs::read(node.dir.join("dump.rdb")).unwrap_or_default();
+        file.windows(behind.len()).any(|bytes| bytes == behind.as_bytes())
+    });
 }
 
 #[test]

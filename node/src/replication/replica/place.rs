@@ -45,7 +45,8 @@ impl Node {
     pub(crate) fn place_in_stream(&self) -> Place {
         match self.following.primary() {
             Some(_) => {
-                let (history, offset) = (self.replication.lineage.present(), self.replication.offset);
+                // The data are those behind all that was executed, also of the turn that runs.
+                let (history, offset) = (self.replication.lineage.present(), self.coming_offset());
                 Place::new(Point { history, offset }, self.following.database())
             }
             None => Place::default(),
@@ -58,7 +59,7 @@ impl Node {
             return;
         }
         if let Some((point, database)) = read(&self.persistence.loaded.facts) {
-            self.replication.start_at(point.history, point.offset);
+            self.start_at(point.history, point.offset);
             self.following.selected(database);
             tracing::info!(history = %point.history, offset = %point.offset, "the snapshot says where it is in the stream");
         }

@@ -19,14 +19,8 @@ use tokio::sync::Notify;
 
 use super::loading::Loading;
 use crate::{
-    condition::Trouble,
-    feed::{Listener, Source},
-    identity,
-    keyspace::Expired,
-    membership::MEMBER,
-    node::Node,
-    persistence::aof,
-    replication::{Replication, backlog::Backlog},
+    condition::Trouble, feed::Source, identity, keyspace::Expired, membership::MEMBER, node::Node,
+    persistence::aof, replication::Replication,
 };
 
 /// Where a primary is reached.
@@ -211,6 +205,9 @@ impl Node {
         tracing::info!(%primary, "following a primary");
         let shown = format!("{} {}", primary.host, primary.port);
         self.following.primary = Some(primary);
+        // Whether this node can still feed them is known when its own link is up; until then it takes nobody back. Else
+        // two nodes that follow each other would both believe that all is well.
+        self.cut_replicas();
         self.role_changed(&shown);
     }
 
@@ -252,8 +249,7 @@ impl Node {
         let leads = self.following.primary.is_none();
         self.tell_primary(Event::Leads(leads));
         if !leads {
-            // What they wait for is no longer this node's to count.
-            self.give_up_waits();
+            self.break_waits();
         }
         self.heed_following();
     }
@@ -316,9 +312,8 @@ impl Node {
         // Of a primary without histories nobody can continue anything: the name is one that nobody knows.
         let fresh_name = || Point { history: HistoryId::from_random(identity::random()), offset: Offset(0) };
         let Point { history, offset } = point.unwrap_or_else(fresh_name);
-        self.replication.start_at(history, offset);
+        self.start_at(history, offset);
         self.stream_grew();
-        self.listen_for_replicas();
         self.keyspace.feed.select_anew();
         aof::begin_anew(self);
         tracing::info!(%history, %offset, keys = self.keys(), "the primary's snapshot is in force");
@@ -332,26 +327,19 @@ impl Node {
             self.replication.lineage.rename(history, epoch, start);
             self.cut_replicas();
         }
-        self.replication.keep_backlog();
-        self.listen_for_replicas();
+        self.keep_backlog();
         let (history, offset) = (self.replication.lineage.present(), self.replication.offset);
         tracing::info!(%history, %offset, "the primary continues from what is held");
     }
 
-    /// A replica always keeps the end of its primary's stream: it may be promoted.
-    fn listen_for_replicas(&mut self) {
-        if !self.keyspace.feed.listens(Listener::Backlog) {
-            self.keyspace.feed.listen(Listener::Backlog);
-        }
-    }
-}
-
-impl Replication {
-    /// The stream is another one, of which this is the place.
+    /// The stream is another one, of which this is the place. A replica always keeps the end of its primary's stream: it
+    /// may be promoted.
     pub(super) fn start_at(&mut self, history: HistoryId, offset: Offset) {
-        self.lineage = Lineage::new(history, self.lineage.epoch(), offset);
-        self.offset = offset;
-        self.written = offset;
-        self.backlog = Some(Backlog::new(offset));
+        let replication = &mut self.replication;
+        replication.lineage = Lineage::new(history, replication.lineage.epoch(), offset);
+        replication.offset = offset;
+        replication.written = offset;
+        replication.backlog = None;
+        self.keep_backlog();
     }
 }
