@@ -11,7 +11,10 @@
 
 use std::{collections::VecDeque, rc::Rc};
 
-use crate::{client::Client, feed::Position};
+use crate::{
+    client::{Client, Fate},
+    feed::Position,
+};
 
 /// Everything is released.
 const OPEN: Position = Position(u64::MAX);
@@ -67,6 +70,13 @@ impl Gate {
     pub(crate) fn open(&mut self) {
         self.released = OPEN;
         self.wake();
+    }
+
+    /// What waits will never be certain: whoever waits is not told, and closed.
+    pub(crate) fn cut(&mut self) {
+        for (_, client) in self.waiting.drain(..) {
+            client.decide(Fate::CloseNow);
+        }
     }
 
     fn wake(&mut self) {

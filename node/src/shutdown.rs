@@ -5,6 +5,8 @@
 //! it is to end whatever happens. Then clients have the replies to what they have sent; if that changed anything, it is
 //! saved once more.
 //!
+//! While the log has no base yet it cannot be loaded, and what was written to it would be lost: then, too, the node goes on.
+//!
 //! An end under way cannot be aborted: between asking and ending nothing is waited for.
 
 use slotway_config::Key;
@@ -117,6 +119,14 @@ impl Wish {
 
 /// Saves what is to be saved. The node may end if that is done.
 pub(crate) fn prepare(node: &mut Node, wish: Wish) -> Result<(), CannotSave> {
+    if node.persistence.log.is_starting() {
+        tracing::error!(
+            "the first base of the append-only log is not written yet: without it the log is nothing"
+        );
+        if !wish.force {
+            return Err(CannotSave);
+        }
+    }
     run::cancel(node);
     let saves = wish.saves(node);
     if saves && let Err(error) = run::save_now(node) {
@@ -126,6 +136,8 @@ pub(crate) fn prepare(node: &mut Node, wish: Wish) -> Result<(), CannotSave> {
             return Err(CannotSave);
         }
     }
+    // Who asked for the end takes it for done when its connection closes, and may end the process by force.
+    node.persistence.log.sync();
     node.saves_at_end = saves;
     Ok(())
 }

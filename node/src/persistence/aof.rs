@@ -47,7 +47,7 @@ mod writer;
 
 use self::{
     disk::Disk,
-    line::{Fsync, Line, Manner, Order, QUEUE_BYTES_MAX},
+    line::{Begun, Fsync, Line, Manner, Order, QUEUE_BYTES_MAX},
     manifest::Names,
     rewrites::Rewrites,
     store::{Increment, Sizes, Store},
@@ -66,7 +66,9 @@ pub(crate) struct Log {
     closed_bytes: u64,
     /// Writers wait for the line.
     is_full: bool,
-    /// Threads that write the last of a log that was turned off.
+    /// What writes the last of a log that was turned off, as long as replies may wait for it.
+    closing: Vec<Writing>,
+    /// Threads that have nothing left to write.
     ending: Vec<JoinHandle<()>>,
     /// Rung when the log is turned on or off.
     changed: Arc<Notify>,
@@ -84,6 +86,26 @@ enum State {
 struct Writing {
     line: Arc<Line>,
     thread: JoinHandle<()>,
+    /// How many of the writer's doubts about its files a base has settled.
+    doubts_settled: u64,
+}
+
+impl Writing {
+    /// Whether the files may lack something of what was written: what stands behind it cannot be relied upon, until a base
+    /// replaces them.
+    fn is_doubtful(&self) -> bool {
+        self.line.progress().doubts.load(Relaxed) > self.doubts_settled
+    }
+
+    fn has_ended(&self) -> bool {
+        self.line.progress().has_ended() || self.thread.is_finished()
+    }
+
+    /// Whether all that was put into the line is on the disk. Asked when it has ended.
+    fn is_whole(&self) -> bool {
+        let progress = self.line.progress();
+        progress.has_ended() && progress.failure().is_none() && !self.is_doubtful()
+    }
 }
 
 /// What INFO says of the log, beside what [`Rewrites`] knows.
@@ -106,6 +128,7 @@ impl Default for Log {
             rewrites: Rewrites::default(),
             closed_bytes: 0,
             is_full: false,
+            closing: Vec::new(),
             ending: Vec::new(),
             changed: Arc::default(),
             wanted: Arc::default(),
@@ -163,12 +186,29 @@ impl Log {
         let line = Arc::new(Line::new(manner, from));
         let work = Loop::new(Arc::clone(&line), Arc::clone(store), Writer::new(file, len, from));
         let thread = std::thread::Builder::new().name("log".into()).spawn(move || work.run())?;
-        Ok(Writing { line, thread })
+        Ok(Writing { line, thread, doubts_settled: 0 })
     }
 
-    /// What follows goes to another file: asked of the writer, told when it has happened, with the length of the file
-    /// that was closed.
-    fn begin_increment(&mut self) -> Option<oneshot::Receiver<std::io::Result<u64>>> {
+    fn is_doubtful(&self) -> bool {
+        self.writing().is_some_and(Writing::is_doubtful)
+    }
+
+    /// There is no base before what is written: nothing of it would be found.
+    pub(crate) fn is_starting(&self) -> bool {
+        matches!(self.state, State::Starting(_))
+    }
+
+    /// Waits until it was tried to write and sync all that was handed over.
+    pub(crate) fn sync(&self) {
+        let Some(writing) = self.writing() else { return };
+        let (done, is_done) = std::sync::mpsc::sync_channel(1);
+        writing.line.order(Order::Sync(done));
+        // Of a writer that has panicked nothing is heard, and the panic is told where it is joined.
+        while is_done.recv_timeout(LOOK_EVERY).is_err() && !writing.thread.is_finished() {}
+    }
+
+    /// What follows goes to another file: asked of the writer, told when it has happened.
+    fn begin_increment(&mut self) -> Option<oneshot::Receiver<std::io::Result<Begun>>> {
         let increment = self.increment();
         let (done, begun) = oneshot::channel();
         self.writing()?.line.order(Order::Begin(increment, done));
@@ -188,7 +228,7 @@ impl Log {
         if let State::Starting(writing) | State::On(writing) = std::mem::replace(&mut self.state, State::Off)
         {
             writing.line.order(Order::Close);
-            self.ending.push(writing.thread);
+            self.closing.push(writing);
         }
         self.ending.retain(|thread| !thread.is_finished());
         self.changed.notify_one();
@@ -197,6 +237,7 @@ impl Log {
     /// The node stops: what is to be waited for.
     pub(crate) fn close(&mut self) -> Vec<JoinHandle<()>> {
         self.end_writing();
+        self.ending.extend(self.closing.drain(..).map(|writing| writing.thread));
         std::mem::take(&mut self.ending)
     }
 }
@@ -252,6 +293,8 @@ fn turn_on(node: &mut Node) -> std::io::Result<()> {
         return Ok(());
     }
     let store = Arc::clone(log.store.as_ref().ok_or(std::io::ErrorKind::NotFound)?);
+    // The base that may be under way has no increment behind it, or that of a log that was turned off.
+    log.rewrites.cancel();
     let file = store.increment_on_its_way()?;
     log.state = State::Starting(log.write_to(file, 0, position, manner)?);
     log.closed_bytes = 0;
@@ -263,7 +306,7 @@ fn turn_on(node: &mut Node) -> std::io::Result<()> {
     Ok(())
 }
 
-/// `CONFIG SET appendonly no`
+/// `CONFIG SET appendonly no`. Replies that wait for the disk go on doing so, until the last is written: [`hear_the_last`].
 fn turn_off(node: &mut Node) {
     let log = &mut node.persistence.log;
     if log.writing().is_none() {
@@ -277,7 +320,6 @@ fn turn_off(node: &mut Node) {
         node.relieve(Congested::Log);
     }
     node.condition.forget(&Trouble::LogFailed(String::new()));
-    node.gate.open();
 }
 
 /// All keys are others now, and no change led to them: the log begins anew with a base that is still to be made. Until then
@@ -304,6 +346,9 @@ pub(crate) fn adjust(node: &mut Node) {
 
 /// Replies wait for the disk with `appendfsync always`.
 fn hold_gate(node: &mut Node) {
+    if !node.persistence.log.closing.is_empty() {
+        return;
+    }
     let waits = matches!(node.persistence.log.state, State::On(_)) && manner(node).fsync == Fsync::Always;
     match waits {
         true => node.gate.hold_from(node.keyspace.feed.position()),
@@ -327,10 +372,18 @@ pub(crate) fn append(node: &mut Node, units: &[u8]) {
 
 /// Takes note of how far the writer is.
 pub(crate) fn hear(node: &mut Node) {
+    hear_the_last(node);
     let log = &mut node.persistence.log;
     let Some(line) = log.line().map(Arc::clone) else { return };
     let progress = line.progress();
-    node.gate.release(progress.synced());
+    let synced = progress.synced();
+    if log.is_doubtful() {
+        if !log.rewrites.is_running() {
+            log.rewrites.schedule();
+        }
+    } else if log.closing.is_empty() {
+        node.gate.release(synced);
+    }
     let known = node.condition.has(&Trouble::LogFailed(String::new()));
     match progress.failure() {
         Some(why) => node.condition.note(Trouble::LogFailed(why)),
@@ -338,13 +391,28 @@ pub(crate) fn hear(node: &mut Node) {
         None => {}
     }
     let log = &mut node.persistence.log;
-    if progress.is_doubtful.swap(false, Relaxed) {
-        log.rewrites.schedule();
-    }
     if log.is_full && line.bytes() <= QUEUE_BYTES_MAX / 2 {
         log.is_full = false;
         node.relieve(Congested::Log);
     }
+}
+
+/// Takes note of logs that were turned off: replies wait until all of them are closed. Those that tell of what could not be
+/// written are never told.
+fn hear_the_last(node: &mut Node) {
+    let log = &mut node.persistence.log;
+    if log.closing.is_empty() {
+        return;
+    }
+    let (ended, closing): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut log.closing).into_iter().partition(Writing::has_ended);
+    log.closing = closing;
+    let is_whole = ended.iter().all(Writing::is_whole);
+    log.ending.extend(ended.into_iter().map(|writing| writing.thread));
+    if !is_whole {
+        node.gate.cut();
+    }
+    hold_gate(node);
 }
 
 /// Whether a rewrite should begin now.
@@ -368,7 +436,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(crate) async fn run(thread: Rc<Thread>) {
     let changed = Arc::clone(&thread.node.borrow().persistence.log.changed);
     loop {
-        let line = thread.node.borrow().persistence.log.line().map(Arc::clone);
+        let line = {
+            let log = &thread.node.borrow().persistence.log;
+            let closing = log.closing.first().map(|writing| &writing.line);
+            closing.or(log.line()).map(Arc::clone)
+        };
         let news = async {
             match &line {
                 Some(line) => line.news.notified().await,

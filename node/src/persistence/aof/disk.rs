@@ -13,7 +13,7 @@ use std::{
 
 /// Where the log's files are.
 pub(crate) trait Disk: Send + Sync {
-    /// A new file; one that is there is emptied.
+    /// A new file; one that is there loses its name, and whoever has it open goes on writing to it.
     fn create(&self, path: &str) -> io::Result<Box<dyn DiskFile>>;
     /// A file that is there, to be read from its beginning or written at its end.
     fn open(&self, path: &str) -> io::Result<Box<dyn DiskFile>>;
@@ -54,11 +54,12 @@ impl System {
 
 impl Disk for System {
     fn create(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {
-        let mut options = fs::OpenOptions::new();
-        // Appending writes need no position, and truncating is asked for by name, not by `truncate(true)`, which does
-        // not go together with it.
-        let file = options.read(true).append(true).create(true).open(self.at(path))?;
-        file.set_len(0)?;
+        match fs::remove_file(self.at(path)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        // Appending writes need no position.
+        let file = fs::OpenOptions::new().read(true).append(true).create_new(true).open(self.at(path))?;
         Ok(Box::new(file))
     }
 
@@ -103,5 +104,25 @@ impl DiskFile for fs::File {
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         self.set_len(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn who_still_writes_to_a_file_does_not_write_into_the_one_that_took_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = System::new(dir.path());
+        let mut old = disk.create("log").unwrap();
+        old.write_all(b"old").unwrap();
+        let mut new = disk.create("log").unwrap();
+        new.write_all(b"new").unwrap();
+        old.write_all(b"older").unwrap();
+        old.truncate(0).unwrap();
+        assert_eq!(fs::read(dir.path().join("log")).unwrap(), b"new");
     }
 }

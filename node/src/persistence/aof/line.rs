@@ -12,7 +12,10 @@ use std::{
     collections::VecDeque,
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     time::Duration,
 };
@@ -61,10 +64,21 @@ pub(crate) struct Manner {
 pub(super) enum Order {
     /// Whole units, which end there.
     Append(Vec<u8>, Position),
-    /// What follows goes to another file; told is the length of the present one.
-    Begin(Increment, oneshot::Sender<std::io::Result<u64>>),
+    /// What follows goes to another file.
+    Begin(Increment, oneshot::Sender<std::io::Result<Begun>>),
+    /// Write and sync what is there; told when that was tried.
+    Sync(std::sync::mpsc::SyncSender<()>),
     /// Write and sync what is there, then end.
     Close,
+}
+
+/// Another file has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Begun {
+    /// Of the file that was closed.
+    pub(super) len: u64,
+    /// [`Progress::doubts`] up to there: all of them are about files that a base replaces.
+    pub(super) doubts: u64,
 }
 
 pub(crate) struct Line {
@@ -103,8 +117,10 @@ pub(crate) struct Progress {
     pub(crate) delayed_syncs: AtomicU64,
     /// Something is written and not synced.
     pub(crate) owes_sync: AtomicBool,
-    /// A sync has failed where what it was to sync was no longer at hand: the file may lack it.
-    pub(crate) is_doubtful: AtomicBool,
+    /// How often a sync has failed where what it was to sync was no longer at hand: the file may lack it.
+    pub(super) doubts: AtomicU64,
+    /// The writer has closed its file, and says nothing more.
+    has_ended: AtomicBool,
     /// The keyspace thread waits for progress even if no reply does.
     is_awaited: AtomicBool,
     has_failed: AtomicBool,
@@ -124,6 +140,15 @@ impl Progress {
 
     pub(super) fn has_synced(&self, until: Position) {
         self.synced.store(until.0, Relaxed);
+    }
+
+    pub(super) fn end(&self) {
+        self.has_ended.store(true, Release);
+    }
+
+    /// Whether everything that it will ever say is said.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended.load(Acquire)
     }
 
     pub(super) fn fail(&self, why: Option<String>) {

@@ -20,7 +20,11 @@ use tokio::{
     task::JoinError,
 };
 
-use super::{LOOK_EVERY, State, hold_gate, is_rewrite_due, rewrites::Ended, store::Store};
+use super::{
+    LOOK_EVERY, State, hear, hold_gate, is_rewrite_due,
+    rewrites::Ended,
+    store::{Increment, Store},
+};
 use crate::{
     node::{self, Node},
     snapshot::{Aim, Broken, QUEUE_PIECES, Snapshot},
@@ -62,6 +66,14 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// The log is a new base and what follows it.
+struct Written {
+    base_bytes: u64,
+    increment: Increment,
+    /// Of the writer, about files that the base has replaced.
+    doubts: u64,
+}
+
 /// BGREWRITEAOF: one begins now, and is carried out by [`run`].
 pub(crate) fn begin(node: &mut Node) {
     note_begun(node);
@@ -95,7 +107,7 @@ pub(crate) async fn run(thread: Rc<Thread>) {
     }
 }
 
-async fn rewrite(thread: &Rc<Thread>) -> Result<u64, Failure> {
+async fn rewrite(thread: &Rc<Thread>) -> Result<Written, Failure> {
     let (store, snapshot, begun, increment, syncs_in_steps) = {
         let node = &mut *thread.node.borrow_mut();
         if node.persistence.log.rewrites.is_cancelled() {
@@ -111,11 +123,15 @@ async fn rewrite(thread: &Rc<Thread>) -> Result<u64, Failure> {
         let store = Arc::clone(log.store.as_ref().ok_or(io::Error::from(io::ErrorKind::NotFound))?);
         (store, snapshot, begun, increment, node.settings.flag(Key::AofRewriteIncrementalFsync))
     };
+    let mut doubts = 0;
     if let Some(begun) = begun {
-        let closed = begun.await.map_err(|_| Failure::WriterGone).and_then(|closed| Ok(closed?));
+        let begun = begun.await.map_err(|_| Failure::WriterGone).and_then(|begun| Ok(begun?));
         let node = &mut *thread.node.borrow_mut();
-        match closed {
-            Ok(len) => node.persistence.log.closed_bytes += len,
+        match begun {
+            Ok(begun) => {
+                node.persistence.log.closed_bytes += begun.len;
+                doubts = begun.doubts;
+            }
             Err(failure) => {
                 snapshot.give_up(node);
                 return Err(failure);
@@ -123,11 +139,14 @@ async fn rewrite(thread: &Rc<Thread>) -> Result<u64, Failure> {
         }
     }
     let base_bytes = write_base(thread, snapshot, &store, syncs_in_steps).await?;
+    let cancellation = thread.node.borrow().persistence.log.rewrites.cancellation();
+    let adopted = tokio::task::spawn_blocking(move || store.adopt_base(increment, &cancellation)).await;
+    // Meanwhile, too, the log may have been turned off, and on again.
     if thread.node.borrow().persistence.log.rewrites.is_cancelled() {
         return Err(Failure::Cancelled);
     }
-    tokio::task::spawn_blocking(move || store.adopt_base(increment)).await.map_err(Failure::Panic)??;
-    Ok(base_bytes)
+    adopted.map_err(Failure::Panic)??;
+    Ok(Written { base_bytes, increment, doubts })
 }
 
 /// Returns the base's length.
@@ -145,9 +164,11 @@ async fn write_base(
         ran = snapshot.run(thread, sink) => ran.map_err(Failure::Walk),
         () = cancelled(thread) => Err(Failure::Cancelled),
     };
-    if ran.is_ok() {
+    match ran {
         // Whoever keeps it has failed if it does not listen, and says why.
-        let _ = complete.send(());
+        Ok(_) => _ = complete.send(()),
+        // Whoever keeps it waits for this word, and learns so that it does not come.
+        Err(_) => drop(complete),
     }
     let kept = keeping.await.map_err(Failure::Panic)?;
     match (ran, kept) {
@@ -203,23 +224,27 @@ async fn cancelled(thread: &Thread) {
 /// How soon a rewrite learns that it is not wanted any more.
 const CANCEL_LOOK: Duration = Duration::from_millis(20);
 
-async fn conclude(thread: &Rc<Thread>, outcome: Result<u64, Failure>) {
+async fn conclude(thread: &Rc<Thread>, outcome: Result<Written, Failure>) {
     let store = {
         let node = &mut *thread.node.borrow_mut();
         let now = node::now();
         let log = &mut node.persistence.log;
         match outcome {
-            Ok(base_bytes) => {
-                log.state = match std::mem::replace(&mut log.state, State::Off) {
-                    State::Starting(writing) => State::On(writing),
-                    other => other,
+            Ok(Written { base_bytes, increment, doubts }) => {
+                log.state = match (std::mem::replace(&mut log.state, State::Off), increment) {
+                    (State::Starting(writing), Increment::OnItsWay) => State::On(writing),
+                    (other, _) => other,
                 };
+                if let State::Starting(writing) | State::On(writing) = &mut log.state {
+                    writing.doubts_settled = doubts;
+                }
                 log.closed_bytes = base_bytes;
                 let written = log.line().map_or(0, |line| line.progress().file_bytes.load(Relaxed));
                 log.rewrites.base_bytes = base_bytes + written;
                 log.rewrites.end(Ended::Written, now);
                 tracing::info!(base_bytes, "the append-only log is written anew: done");
                 hold_gate(node);
+                hear(node);
                 let keeps_history = node.settings.flag(Key::AofDisableAutoGc);
                 node.persistence.log.store.clone().filter(|_| !keeps_history)
             }

@@ -5,6 +5,11 @@
 //! `auto-aof-rewrite-min-size`. After [`FAILURES_FREE`] failures in a row the next attempts wait: a minute, then twice as long
 //! each time, an hour at most, as in Redis.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
 use crate::call::Millis;
 
 /// Failures in a row before attempts are spaced out.
@@ -17,7 +22,8 @@ const MINUTE_MS: u64 = 60_000;
 pub(crate) struct Rewrites {
     began: Option<Millis>,
     is_scheduled: bool,
-    is_cancelled: bool,
+    /// Of the one that runs; shared with the thread that puts it in force.
+    is_cancelled: Arc<AtomicBool>,
     has_failed: bool,
     took_ms: Option<u64>,
     /// `aof_rewrites`
@@ -92,12 +98,19 @@ impl Rewrites {
     /// The one that runs, and the one that is scheduled, are not wanted any more.
     pub(crate) fn cancel(&mut self) {
         self.is_scheduled = false;
-        self.is_cancelled = self.is_running();
+        if self.is_running() {
+            self.is_cancelled.store(true, Relaxed);
+        }
     }
 
     /// The one that runs is not wanted any more.
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.is_cancelled
+        self.is_cancelled.load(Relaxed)
+    }
+
+    /// To be asked on another thread.
+    pub(crate) fn cancellation(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_cancelled)
     }
 
     /// Whether one should begin now. `growth` is None while the log is not on.
@@ -123,14 +136,15 @@ impl Rewrites {
     }
 
     pub(crate) fn begin(&mut self, now: Millis) {
-        (self.is_scheduled, self.is_cancelled, self.not_before) = (false, false, None);
+        (self.is_scheduled, self.not_before) = (false, None);
+        self.is_cancelled = Arc::default();
         self.count += 1;
         self.began = Some(now);
     }
 
     pub(crate) fn end(&mut self, ended: Ended, now: Millis) {
         let Some(began) = self.began.take() else { return };
-        self.is_cancelled = false;
+        self.is_cancelled = Arc::default();
         match ended {
             Ended::Cancelled => return,
             Ended::Written => self.failures_in_a_row = 0,

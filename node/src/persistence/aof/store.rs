@@ -12,7 +12,10 @@
 
 use std::{
     fmt, io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use super::{
@@ -180,8 +183,10 @@ impl Store {
         Ok(file)
     }
 
-    /// Begins an increment that counts once there is a base before it.
+    /// Begins an increment that counts once there is a base before it. Not while a base is adopted, which names the
+    /// increment that was on its way when it began.
     pub(crate) fn increment_on_its_way(&self) -> io::Result<Box<dyn DiskFile>> {
+        let _state = self.lock();
         self.disk.make_directory(&self.names.directory)?;
         self.disk.create(&self.path(&self.names.increment_on_its_way()))
     }
@@ -197,9 +202,13 @@ impl Store {
 
     /// The base is written and synced: from here on the log is this base and what follows it. After an error the log is
     /// what it was; the new base then lies there unnamed, or named by a manifest that a crash may leave, in which case
-    /// base and increment say the same as the old files.
-    pub(crate) fn adopt_base(&self, increment: Increment) -> io::Result<()> {
+    /// base and increment say the same as the old files. A rewrite that `is_cancelled` adopts nothing: what is on its way
+    /// then may belong to another.
+    pub(crate) fn adopt_base(&self, increment: Increment, is_cancelled: &AtomicBool) -> io::Result<()> {
         let mut state = self.lock();
+        if is_cancelled.load(Relaxed) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         self.settle(&mut state)?;
         let kept = match increment {
             Increment::Listed => 1,
@@ -324,7 +333,7 @@ mod tests {
         store.last_increment().unwrap().0.write_all(b"old").unwrap();
         store.next_increment().unwrap().write_all(b"new").unwrap();
         write_base(&store);
-        store.adopt_base(Increment::Listed).unwrap();
+        store.adopt_base(Increment::Listed, &AtomicBool::new(false)).unwrap();
         store.collect_history().unwrap();
         assert_eq!(
             disk.names(),
@@ -345,7 +354,11 @@ mod tests {
         store.increment_on_its_way().unwrap().write_all(b"set").unwrap();
         write_base(&store);
         assert!(!disk.names().iter().any(|name| name.ends_with(".manifest")), "nothing to load yet");
-        store.adopt_base(Increment::OnItsWay).unwrap();
+        store.increment_on_its_way().unwrap().write_all(b"later").unwrap();
+        assert!(store.adopt_base(Increment::OnItsWay, &AtomicBool::new(true)).is_err());
+        assert!(!disk.names().iter().any(|name| name.ends_with(".manifest")), "that of another");
+        store.increment_on_its_way().unwrap().write_all(b"set").unwrap();
+        store.adopt_base(Increment::OnItsWay, &AtomicBool::new(false)).unwrap();
         assert_eq!(
             manifest_on(&disk),
             "file appendonly.aof.1.base.rdb seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n"

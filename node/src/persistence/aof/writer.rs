@@ -17,7 +17,7 @@ use std::{
 
 use super::{
     disk::DiskFile,
-    line::{Fsync, Line, Manner, Order},
+    line::{Begun, Fsync, Line, Manner, Order},
     store::{Increment, Store},
 };
 use crate::feed::Position;
@@ -186,6 +186,8 @@ impl Loop {
         loop {
             for order in orders.drain(..) {
                 if self.follow(order, manner) == Then::End {
+                    self.line.progress.end();
+                    self.line.news.notify_one();
                     return;
                 }
             }
@@ -213,6 +215,13 @@ impl Loop {
                 let _ = done.send(begun);
                 Then::GoOn
             }
+            Order::Sync(done) => {
+                let synced = self.write_and_sync();
+                self.report(synced.err(), manner);
+                // Who asked may have given up.
+                let _ = done.send(());
+                Then::GoOn
+            }
             Order::Close => {
                 let written = self.write_and_sync();
                 if let Err(error) = &written {
@@ -231,16 +240,23 @@ impl Loop {
 
     /// Everything before the order is durable in the old file before the new one begins: only the last file of a log
     /// may be incomplete.
-    fn begin(&mut self, increment: Increment) -> io::Result<u64> {
+    fn begin(&mut self, increment: Increment) -> io::Result<Begun> {
         self.write_and_sync()?;
-        let len = self.writer.len;
+        self.note_doubt();
+        let begun = Begun { len: self.writer.len, doubts: self.line.progress.doubts.load(Relaxed) };
         let file = match increment {
             Increment::Listed => self.store.next_increment()?,
             Increment::OnItsWay => self.store.increment_on_its_way()?,
-            Increment::None => return Ok(len),
+            Increment::None => return Ok(begun),
         };
         self.writer.go_on_in(file);
-        Ok(len)
+        Ok(begun)
+    }
+
+    fn note_doubt(&mut self) {
+        if std::mem::take(&mut self.writer.is_doubtful) {
+            self.line.progress.doubts.fetch_add(1, Relaxed);
+        }
     }
 
     /// Writes what is there, and syncs it if it is time.
@@ -285,11 +301,12 @@ impl Loop {
     }
 
     fn report(&mut self, error: Option<io::Error>, manner: Manner) {
+        // Before the position: whoever sees what is synced sees what it stands behind.
+        self.note_doubt();
         let progress = &self.line.progress;
         progress.has_synced(self.writer.synced);
         progress.file_bytes.store(self.writer.len, Relaxed);
         progress.owes_sync.store(self.writer.owes_sync(), Relaxed);
-        progress.is_doubtful.fetch_or(std::mem::take(&mut self.writer.is_doubtful), Relaxed);
         let failure = error.as_ref().map(reason);
         let is_news = failure != self.failure;
         if is_news {

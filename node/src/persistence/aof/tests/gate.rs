@@ -265,3 +265,33 @@ fn when_the_line_is_full_writers_wait_and_readers_are_served() {
     })
     .unwrap();
 }
+
+#[test]
+fn a_log_that_is_turned_off_acknowledges_what_it_has_still_written_and_nothing_else() {
+    for fails in [false, true] {
+        let disk = Simulated::new();
+        always(&disk, async |hall| {
+            let [mut writer, mut boss] = hall.peers().await;
+            disk.stall(true);
+            writer.send(b"SET k v\r\n");
+            hall.until("it is executed", || hall.thread.node.borrow().keys() == 1).await;
+            boss.send(b"CONFIG SET appendonly no\r\n");
+            hall.expect(&mut boss, "+OK\r\n").await;
+            settle(hall).await;
+            writer.receive();
+            assert!(writer.received.is_empty());
+            disk.set(Faults { syncs_fail: fails, ..Faults::default() });
+            disk.stall(false);
+            if fails {
+                hall.expect_end(&mut writer).await;
+                assert!(writer.received.is_empty());
+            } else {
+                hall.expect(&mut writer, "+OK\r\n").await;
+                assert!(disk.after_crash(|_| 0).content(FILE).unwrap().ends_with(b"$1\r\nv\r\n"));
+            }
+            boss.send(b"SET l w\r\n");
+            hall.expect(&mut boss, "+OK\r\n").await;
+            assert!(hall.thread.node.borrow().gate.is_open());
+        });
+    }
+}

@@ -156,3 +156,120 @@ fn a_base_can_be_written_without_a_log() {
     assert_eq!(manifest(&disk), "file appendonly.aof.1.base.rdb seq 1 type b\n");
     assert_eq!(keys(&disk), 1);
 }
+
+/// Something of the base that is under way is on the disk, whose syncs are stalled.
+async fn base_begun(hall: &Hall, disk: &Simulated) {
+    hall.until("the base is begun", || disk.names().iter().any(|name| name.contains("temp"))).await;
+}
+
+#[test]
+fn a_log_that_is_turned_on_while_a_base_is_written_without_one_begins_with_its_own() {
+    let disk = Simulated::new();
+    in_hall_on(&disk, &[("appendonly", "no")], async |hall| {
+        let [mut peer] = hall.peers().await;
+        say(hall, &mut peer, "SET a 1", "+OK").await;
+        disk.stall(true);
+        say(hall, &mut peer, "BGREWRITEAOF", "+Background append only file rewriting started").await;
+        base_begun(hall, &disk).await;
+        say(hall, &mut peer, "CONFIG SET appendonly yes", "+OK").await;
+        say(hall, &mut peer, "SET b 1", "+OK").await;
+        disk.stall(false);
+        rewritten(hall).await;
+        assert!(!hall.thread.node.borrow().persistence.log.is_starting());
+        say(hall, &mut peer, "SET c 1", "+OK").await;
+    })
+    .unwrap();
+    assert!(manifest(&disk).contains("type i"), "{}", manifest(&disk));
+    assert_eq!(keys(&disk), 3);
+}
+
+#[test]
+fn a_log_that_is_turned_off_and_on_while_its_first_base_is_written_begins_anew() {
+    let disk = Simulated::new();
+    in_hall_on(&disk, &[("appendonly", "no")], async |hall| {
+        let [mut peer] = hall.peers().await;
+        say(hall, &mut peer, "SET a 1", "+OK").await;
+        disk.stall(true);
+        say(hall, &mut peer, "CONFIG SET appendonly yes", "+OK").await;
+        hall.until("it is rewritten", || hall.thread.node.borrow().persistence.log.rewrites.is_running())
+            .await;
+        say(hall, &mut peer, "CONFIG SET appendonly no", "+OK").await;
+        say(hall, &mut peer, "SET b 1", "+OK").await;
+        say(hall, &mut peer, "CONFIG SET appendonly yes", "+OK").await;
+        say(hall, &mut peer, "SET c 1", "+OK").await;
+        disk.stall(false);
+        rewritten(hall).await;
+        say(hall, &mut peer, "SET d 1", "+OK").await;
+    })
+    .unwrap();
+    assert_eq!(keys(&disk), 4);
+}
+
+#[test]
+fn a_node_whose_log_has_no_base_yet_does_not_end_unless_it_must() {
+    let disk = Simulated::new();
+    in_hall_on(&disk, &[("appendonly", "no")], async |hall| {
+        let [mut peer] = hall.peers().await;
+        say(hall, &mut peer, "SET a 1", "+OK").await;
+        disk.stall(true);
+        say(hall, &mut peer, "CONFIG SET appendonly yes", "+OK").await;
+        say(hall, &mut peer, "SHUTDOWN NOSAVE", "-ERR Errors trying to SHUTDOWN. Check logs.").await;
+        disk.stall(false);
+        rewritten(hall).await;
+        peer.send(b"SET b 1\r\nSHUTDOWN NOSAVE\r\n");
+        hall.expect_end(&mut peer).await;
+    })
+    .unwrap();
+    assert_eq!(keys(&disk), 2);
+}
+
+#[test]
+fn when_who_asked_for_the_end_is_left_what_was_acknowledged_is_on_the_disk() {
+    let disk = Simulated::new();
+    in_hall_on(&disk, &[("appendfsync", "no")], async |hall| {
+        let [mut peer] = hall.peers().await;
+        for n in 0..100 {
+            say(hall, &mut peer, &format!("SET k{n} 1"), "+OK").await;
+        }
+        peer.send(b"SHUTDOWN NOSAVE\r\n");
+        hall.expect_end(&mut peer).await;
+        let found = disk.after_crash(|_| 0);
+        let log = found.content("appendonlydir/appendonly.aof.1.incr.aof").unwrap();
+        assert!(log.ends_with(b"$3\r\nk99\r\n$1\r\n1\r\n"));
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_log_in_doubt_is_rewritten_until_that_succeeds_and_acknowledges_nothing_before() {
+    let disk = Simulated::new();
+    in_hall_on(&disk, &[], async |hall| {
+        let [mut peer, mut writer] = hall.peers().await;
+        say(hall, &mut peer, "SET a 1", "+OK").await;
+        let line = Arc::clone(hall.thread.node.borrow().persistence.log.line().unwrap());
+        hall.until("it is written", || line.bytes() == 0).await;
+        disk.set(Faults { syncs_fail: true, ..Faults::default() });
+        say(hall, &mut peer, "CONFIG SET appendfsync always", "+OK").await;
+        hall.until("its sync fails", || line.progress().doubts.load(Relaxed) > 0).await;
+        let failures = || hall.thread.node.borrow().persistence.log.rewrites.failures_in_a_row;
+        hall.until("a rewrite fails", || failures() >= 1).await;
+        disk.set(Faults { renames_fail: true, ..Faults::default() });
+        hall.until("it can be written again", || hall.thread.node.borrow().condition.is_sound()).await;
+        writer.send(b"SET b 1\r\n");
+        hall.until("it is synced", || {
+            line.progress().synced() == hall.thread.node.borrow().keyspace.feed.position()
+        })
+        .await;
+        for _ in 0..100 {
+            hall.turn().await;
+        }
+        writer.receive();
+        assert!(writer.received.is_empty(), "it stands behind what may be lacking");
+        disk.set(Faults::default());
+        // As an operator: earlier failures do not delay it.
+        hall.thread.node.borrow_mut().persistence.log.rewrites.ask();
+        hall.expect(&mut writer, "+OK\r\n").await;
+        assert!(manifest(&disk).contains("type b"));
+    })
+    .unwrap();
+}

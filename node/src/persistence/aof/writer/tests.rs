@@ -123,7 +123,7 @@ fn a_new_increment_begins_behind_a_whole_and_durable_one_or_not_at_all() {
     assert!(work.begin(Increment::Listed).is_err());
     disk.set(Faults::default());
     add(&mut work, "second", 11);
-    assert_eq!(work.begin(Increment::Listed).unwrap(), 11);
+    assert_eq!(work.begin(Increment::Listed).unwrap(), Begun { len: 11, doubts: 0 });
     add(&mut work, "third", 16);
     work.commit(manner(Fsync::Never), clock()).unwrap();
     let found = disk.after_crash(|_| 0);
