@@ -222,6 +222,9 @@ enum Wanted {
     Nothing,
 }
 
+/// What follows a snapshot in its file: what of it is at hand, and the file.
+type Behind = (Units, Box<dyn DiskFile>);
+
 impl Reader {
     fn run(&self) {
         if let Err(error) = self.read_all() {
@@ -264,11 +267,7 @@ impl Reader {
 
     /// The file begins with a snapshot. What follows it is commands: before Redis 7 a log was one file. None: nobody
     /// wants more.
-    fn read_snapshot(
-        &self,
-        path: &str,
-        file: Box<dyn DiskFile>,
-    ) -> Result<Option<(Units, Box<dyn DiskFile>)>, LoadError> {
+    fn read_snapshot(&self, path: &str, file: Box<dyn DiskFile>) -> Result<Option<Behind>, LoadError> {
         let mut reader = Snapshot::new(io::Read::chain(MAGIC, file), self.seed, self.settings);
         let mut records = Vec::with_capacity(KEYS_PER_BATCH);
         let mut counted = 0;
