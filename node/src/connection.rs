@@ -100,10 +100,14 @@ pub(crate) async fn run(connection: Connection, thread: Rc<Thread>) {
     let connection = Rc::new(RefCell::new(connection));
     let end = poll_fn(|context| poll(&connection, &thread, context)).await;
     connection.borrow().report(&end);
-    if let (End::Departs, Ok(connection)) = (end, Rc::try_unwrap(connection)) {
+    if let Ok(connection) = Rc::try_unwrap(connection) {
         let Connection { stream, rest, .. } = connection.into_inner();
-        let unread = rest.map_or_else(Vec::new, |rest| rest.bytes);
-        replication::link::serve(Handed { stream, client: Rc::clone(&client), unread }, &thread).await;
+        if let End::Departs = end {
+            let unread = rest.map_or_else(Vec::new, |rest| rest.bytes);
+            replication::link::serve(Handed { stream, client: Rc::clone(&client), unread }, &thread).await;
+        } else {
+            thread.part(stream);
+        }
     }
     let node = &mut *thread.node.borrow_mut();
     client.transaction.discard(&mut node.keyspace);

@@ -224,6 +224,7 @@ fn run(
             thread.deliver(node);
             node.persistence.log.close()
         };
+        let parting = thread.parting.take();
         // The helper ends when the last sender is gone.
         drop(thread);
         for writer in writers {
@@ -237,6 +238,7 @@ fn run(
             tracing::error!("the helper that frees memory has panicked");
         }
         tracing::info!("stopped");
+        drop(parting);
         outcome
     })
 }
@@ -354,6 +356,7 @@ fn adopt(node: &mut Node, fresh: &Settings) {
 
 /// Lets every client have the replies to what it has already sent, as long as `shutdown-timeout` allows.
 async fn drain(thread: &Rc<Thread>, mut connections: JoinSet<()>) {
+    thread.parting.replace(Some(Vec::new()));
     let patience = {
         let node = &mut *thread.node.borrow_mut();
         node.unpause();

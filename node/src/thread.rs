@@ -7,6 +7,8 @@ use std::{
     thread::JoinHandle,
 };
 
+use tokio::net::TcpStream;
+
 use crate::{
     connection::Wave,
     desk::Desk,
@@ -38,6 +40,9 @@ pub(crate) struct Thread {
     pub(crate) node: RefCell<Node>,
     pub(crate) desk: RefCell<Desk>,
     pub(crate) wave: RefCell<Wave>,
+    /// Once the node stops: what clients were connected by, kept open until everything is on the disk. Who sees the end of
+    /// a connection may start another node on the same files.
+    pub(crate) parting: RefCell<Option<Vec<TcpStream>>>,
     garbage: SyncSender<Garbage>,
     freed: Arc<Freed>,
 }
@@ -56,7 +61,15 @@ impl Thread {
             }
         })?;
         let (node, desk) = (RefCell::new(node), RefCell::new(Desk::new()));
-        Ok((Thread { node, desk, wave: RefCell::default(), garbage, freed }, helper))
+        let (wave, parting) = (RefCell::default(), RefCell::default());
+        Ok((Thread { node, desk, wave, parting, garbage, freed }, helper))
+    }
+
+    /// A client's connection has ended.
+    pub(crate) fn part(&self, stream: TcpStream) {
+        if let Some(parting) = &mut *self.parting.borrow_mut() {
+            parting.push(stream);
+        }
     }
 
     /// Ends a turn: what it deleted is freed on the helper, what it changed is handed to those who listen.

@@ -203,3 +203,22 @@ fn info_has_the_fields_of_redis_in_its_order() {
     assert_eq!(client.say("SET k v"), ok());
     wait_until("it is written", || info(&mut client, "aof_current_size") == "50");
 }
+
+/// Who sees it may start another node on the same files.
+#[test]
+fn a_shutdown_ends_its_connection_when_everything_is_in_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = TestNode::start_in(dir.path(), &[ON]);
+    let mut client = node.client();
+    let value = "v".repeat(1000);
+    for _ in 0..20 {
+        client.send(format!("SET key {value}\r\n").repeat(1000));
+        for _ in 0..1000 {
+            assert_eq!(client.reply(), ok());
+        }
+    }
+    client.send("SHUTDOWN NOSAVE\r\n");
+    client.until_closed();
+    let log = fs::read(dir.path().join("appendonlydir/appendonly.aof.1.incr.aof")).unwrap();
+    assert_eq!(String::from_utf8(log).unwrap().matches("SET").count(), 20_000);
+}
