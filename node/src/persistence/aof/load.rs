@@ -235,13 +235,24 @@ impl Reader {
 
     fn read_all(&self) -> Result<(), LoadError> {
         let manifest = self.store.manifest();
-        let count = manifest.files().count();
-        for (index, entry) in manifest.files().enumerate() {
-            if self.read_file(&self.store.path(&entry.name), index + 1 == count)? == Wanted::Nothing {
+        let paths: Vec<String> = manifest.files().map(|entry| self.store.path(&entry.name)).collect();
+        // An increment that was listed when the power went, before its first byte, does not make the one before it
+        // complete: that one was still written to if nobody could tell whether the list had reached the disk.
+        let mut last = paths.len();
+        while last > 0 && self.len(&paths[last - 1])? == 0 {
+            last -= 1;
+        }
+        for (index, path) in paths.iter().enumerate() {
+            if self.read_file(path, index + 1 >= last)? == Wanted::Nothing {
                 break;
             }
         }
         Ok(())
+    }
+
+    fn len(&self, path: &str) -> Result<u64, LoadError> {
+        let len = self.store.disk.len(path).map_err(|error| LoadError::Io(path.to_owned(), error))?;
+        Ok(len.unwrap_or(0))
     }
 
     fn read_file(&self, path: &str, is_last: bool) -> Result<Wanted, LoadError> {

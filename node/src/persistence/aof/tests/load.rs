@@ -55,13 +55,22 @@ fn a_transaction_without_its_end_is_dropped_as_a_whole() {
     }
 }
 
+/// It may have been listed by a manifest of which nobody knew whether it would last.
+#[test]
+fn an_increment_that_nothing_was_written_to_does_not_make_the_one_before_it_complete() {
+    let truncated = [&request("SET a 1"), &b"*2\r\n$3\r\nDEL"[..]].concat();
+    let disk = disk(&truncated, b"");
+    assert_eq!(keys(&disk, &[]), Ok(1));
+    assert!(disk.names().iter().all(|name| !disk.content(name).unwrap().ends_with(b"DEL")), "it was cut off");
+}
+
 #[test]
 fn what_may_not_be_cut_is_refused_and_left_as_it_is() {
     let (whole, half) = (request("SET a 1"), &b"*2\r\n$3\r\nDEL"[..]);
     let truncated = [&whole, half].concat();
     for (disk, settings, says) in [
         (disk(b"", &truncated), &[("aof-load-truncated", "no")][..], "the last whole unit ends at offset 27"),
-        (disk(&truncated, b""), &[], "it is not the last file"),
+        (disk(&truncated, &whole), &[], "it is not the last file"),
         (disk(&[&whole, &b"garbage"[..], &whole].concat(), b""), &[], "expected '*', got 'g' at offset 27"),
         (disk(b"", &[&whole, &b"\0\0\0\0"[..]].concat()), &[], "at offset 27"),
         (
