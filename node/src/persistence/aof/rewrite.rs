@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     node::{self, Node},
-    snapshot::{Aim, Broken, QUEUE_PIECES, Snapshot},
+    snapshot::{Aim, Broken, QUEUE_PIECES, Running, Snapshot},
     thread::Thread,
 };
 
@@ -115,30 +115,26 @@ async fn rewrite(thread: &Rc<Thread>) -> Result<Written, Failure> {
         }
         // What was fed up to now goes before the order, what the snapshot does not hold behind it.
         thread.deliver(node);
+        let store = node.persistence.log.store.as_ref().map(Arc::clone);
+        let store = store.ok_or(io::Error::from(io::ErrorKind::NotFound))?;
+        // From here on nothing may fail before the snapshot is run: old values are kept for it.
         let snapshot =
             Snapshot::begin(node, Aim::Disk, &[("aof-base", b"1")]).ok_or(Failure::TooManyWalks)?;
         node.keyspace.feed.select_anew();
         let log = &mut node.persistence.log;
         let (begun, increment) = (log.begin_increment(), log.increment());
-        let store = Arc::clone(log.store.as_ref().ok_or(io::Error::from(io::ErrorKind::NotFound))?);
         (store, snapshot, begun, increment, node.settings.flag(Key::AofRewriteIncrementalFsync))
     };
+    let mut running = snapshot.start(thread);
     let mut doubts = 0;
     if let Some(begun) = begun {
-        let begun = begun.await.map_err(|_| Failure::WriterGone).and_then(|begun| Ok(begun?));
-        let node = &mut *thread.node.borrow_mut();
-        match begun {
-            Ok(begun) => {
-                node.persistence.log.closed_bytes += begun.len;
-                doubts = begun.doubts;
-            }
-            Err(failure) => {
-                snapshot.give_up(node);
-                return Err(failure);
-            }
-        }
+        // A disk that hangs is waited for here, too, and what is set aside meanwhile is bounded.
+        let begun = running.until(begun).await.map_err(Failure::Walk)?;
+        let begun = begun.map_err(|_| Failure::WriterGone)??;
+        thread.node.borrow_mut().persistence.log.closed_bytes += begun.len;
+        doubts = begun.doubts;
     }
-    let base_bytes = write_base(thread, snapshot, &store, syncs_in_steps).await?;
+    let base_bytes = write_base(thread, running, &store, syncs_in_steps).await?;
     let cancellation = thread.node.borrow().persistence.log.rewrites.cancellation();
     let adopted = tokio::task::spawn_blocking(move || store.adopt_base(increment, &cancellation)).await;
     // Meanwhile, too, the log may have been turned off, and on again.
@@ -152,7 +148,7 @@ async fn rewrite(thread: &Rc<Thread>) -> Result<Written, Failure> {
 /// Returns the base's length.
 async fn write_base(
     thread: &Rc<Thread>,
-    snapshot: Snapshot,
+    running: Running<'_>,
     store: &Arc<Store>,
     syncs_in_steps: bool,
 ) -> Result<u64, Failure> {
@@ -161,7 +157,7 @@ async fn write_base(
     let store = Arc::clone(store);
     let keeping = tokio::task::spawn_blocking(move || keep(&store, pieces, is_complete, syncs_in_steps));
     let ran = tokio::select! {
-        ran = snapshot.run(thread, sink) => ran.map_err(Failure::Walk),
+        ran = running.run(sink) => ran.map_err(Failure::Walk),
         () = cancelled(thread) => Err(Failure::Cancelled),
     };
     match ran {

@@ -273,3 +273,27 @@ fn a_log_in_doubt_is_rewritten_until_that_succeeds_and_acknowledges_nothing_befo
     })
     .unwrap();
 }
+
+/// The writer hangs in the sync before its new file.
+#[test]
+fn a_rewrite_that_waits_for_its_new_file_keeps_no_more_old_values_than_it_may() {
+    let disk = Simulated::new();
+    in_hall_on(&disk, &[], async |hall| {
+        let [mut peer] = hall.peers().await;
+        for n in 0..200 {
+            say(hall, &mut peer, &format!("SET k:{n} {}", "x".repeat(1000)), "+OK").await;
+        }
+        hall.thread.node.borrow_mut().settings.record(Key::SnapshotMemoryMax, "10000").unwrap();
+        disk.stall(true);
+        say(hall, &mut peer, "BGREWRITEAOF", "+Background append only file rewriting started").await;
+        hall.until("it has begun", || hall.thread.node.borrow().snapshots.running == 1).await;
+        for n in 0..200 {
+            peer.send(format!("SET k:{n} y\r\n").as_bytes());
+        }
+        hall.until("writes wait", || hall.thread.node.borrow().is_holding()).await;
+        disk.stall(false);
+        rewritten(hall).await;
+        assert!(!hall.thread.node.borrow().is_holding());
+    })
+    .unwrap();
+}
