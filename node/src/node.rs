@@ -247,6 +247,16 @@ impl Node {
     }
 }
 
+/// A reading of the clock that measures how long things take: never of what time it is.
+#[inline]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the one place where this crate's shell reads the monotonic clock"
+)]
+pub(crate) fn instant() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
 /// The present time: read once per batch of requests and once per round of housekeeping.
 #[allow(clippy::disallowed_methods, reason = "the one place where this crate's shell reads the wall clock")]
 pub(crate) fn now() -> Millis {

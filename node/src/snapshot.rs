@@ -190,7 +190,7 @@ impl Running<'_> {
     /// Writes it into `sink`, piece by piece, while the thread serves its clients. The sink closes behind the last piece,
     /// and also when there is none to come: only what is returned says which.
     pub(crate) async fn run(mut self, sink: mpsc::Sender<Vec<u8>>) -> Result<Taken, Broken> {
-        let mut duty = Duty::new(read_clock());
+        let mut duty = Duty::new(node::instant());
         loop {
             // Asked for a place first: a piece that cannot be taken away would only lie in memory.
             let Ok(place) = self.until(sink.reserve()).await? else { return Err(Broken::SinkGone) };
@@ -227,10 +227,10 @@ impl Running<'_> {
             Duration::from_micros(u64::try_from(node.settings.integer(Key::RdbKeySaveDelay)).unwrap_or(0));
         // What is delayed is each key: so few bytes are few keys.
         let bytes = if delay.is_zero() { duty.piece_bytes() } else { 1 };
-        let (commands, began) = (node.statistics.commands, read_clock());
+        let (commands, began) = (node.statistics.commands, node::instant());
         let keys = node.keyspace.walked_keys(self.snapshot.walk);
         let bytes = self.snapshot.next_piece(node, bytes);
-        let ended = read_clock();
+        let ended = node::instant();
         let keys = node.keyspace.walked_keys(self.snapshot.walk) - keys;
         let delay = delay.saturating_mul(u32::try_from(keys).unwrap_or(u32::MAX));
         self.weigh(node)?;
@@ -280,11 +280,6 @@ impl Drop for Running<'_> {
         }
         self.snapshot.leave(node);
     }
-}
-
-#[allow(clippy::disallowed_methods, reason = "a shell: bounds its own work by the clock")]
-fn read_clock() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]

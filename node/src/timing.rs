@@ -15,7 +15,12 @@ use slotway_commands::{Command, Id, row::Flag};
 use slotway_resp::Request;
 
 use crate::{
-    bounds::Bounds, call::Millis, client::Client, desk::GROUP, latency::Event, node::Node,
+    bounds::Bounds,
+    call::Millis,
+    client::Client,
+    desk::GROUP,
+    latency::Event,
+    node::{self, Node},
     statistics::Statistics,
 };
 
@@ -51,14 +56,9 @@ pub(crate) enum Span {
 
 impl Timing {
     pub(crate) fn new() -> Timing {
-        let mark = read_clock();
+        let mark = node::instant();
         Timing { mark, stale_at: mark, short: Vec::with_capacity(GROUP), grouping: Grouping::OneByOne }
     }
-}
-
-#[allow(clippy::disallowed_methods, reason = "a shell: the one place that times commands")]
-fn read_clock() -> Instant {
-    Instant::now()
 }
 
 /// A group of so many requests begins.
@@ -66,7 +66,7 @@ fn read_clock() -> Instant {
 pub(crate) fn begin_group(node: &mut Node, requests: usize) {
     let together = requests > 1 && !node.bounds.times_one_by_one;
     node.timing.grouping = if together { Grouping::Together } else { Grouping::OneByOne };
-    node.timing.mark = read_clock();
+    node.timing.mark = node::instant();
     node.timing.stale_at = node.timing.mark + STALE_AFTER;
 }
 
@@ -119,7 +119,7 @@ pub(crate) fn end(
     };
     // An EXEC may have left some.
     if !settle(node, now) {
-        node.timing.mark = read_clock();
+        node.timing.mark = node::instant();
     }
     let nanos = nanos(node.timing.mark - started);
     record(&mut node.statistics, &node.bounds, row.id, nanos, 1);
@@ -148,7 +148,7 @@ fn settle(node: &mut Node, now: Millis) -> bool {
     if node.timing.short.is_empty() {
         return false;
     }
-    let mark = std::mem::replace(&mut node.timing.mark, read_clock());
+    let mark = std::mem::replace(&mut node.timing.mark, node::instant());
     let took = nanos(node.timing.mark - mark);
     let count: u64 = node.timing.short.iter().map(|(_, times)| times).sum();
     for (id, times) in node.timing.short.drain(..) {

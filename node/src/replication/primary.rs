@@ -28,7 +28,7 @@ use crate::{
     condition::Trouble,
     feed::{Listener, Source},
     identity,
-    node::Node,
+    node::{self, Node},
     thread::Thread,
 };
 
@@ -75,7 +75,7 @@ impl Primary {
             links: BTreeMap::new(),
             asides: Vec::new(),
             alarm: Rc::default(),
-            began: read_clock(),
+            began: node::instant(),
         }
     }
 
@@ -415,9 +415,4 @@ impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link").field("id", &self.id).finish_non_exhaustive()
     }
-}
-
-#[allow(clippy::disallowed_methods, reason = "a shell: reads the clock for the machine")]
-fn read_clock() -> Instant {
-    Instant::now()
 }

@@ -21,6 +21,7 @@ use super::{
     store::{Increment, Store},
 };
 use crate::feed::Position;
+use crate::node;
 
 /// How often `appendfsync everysec` syncs.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -177,7 +178,7 @@ enum Then {
 impl Loop {
     pub(super) fn new(line: Arc<Line>, store: Arc<Store>, writer: Writer) -> Loop {
         line.progress.file_bytes.store(writer.len, Relaxed);
-        Loop { line, store, writer, synced_at: clock(), taken_bytes: 0, failure: None }
+        Loop { line, store, writer, synced_at: node::instant(), taken_bytes: 0, failure: None }
     }
 
     pub(super) fn run(mut self) {
@@ -192,7 +193,7 @@ impl Loop {
                 }
             }
             let before = self.taken_bytes;
-            let outcome = self.commit(manner, clock());
+            let outcome = self.commit(manner, node::instant());
             if outcome.is_ok() {
                 self.taken_bytes = 0;
             }
@@ -235,7 +236,7 @@ impl Loop {
 
     fn write_and_sync(&mut self) -> io::Result<()> {
         self.writer.write()?;
-        if self.writer.owes_sync() { self.sync(clock()) } else { Ok(()) }
+        if self.writer.owes_sync() { self.sync(node::instant()) } else { Ok(()) }
     }
 
     /// Everything before the order is durable in the old file before the new one begins: only the last file of a log
@@ -280,7 +281,7 @@ impl Loop {
         let progress = &self.line.progress;
         progress.owes_sync.store(true, Relaxed);
         let synced = self.writer.sync();
-        if clock().duration_since(now) >= SYNC_LATE {
+        if node::instant().duration_since(now) >= SYNC_LATE {
             progress.delayed_syncs.fetch_add(1, Relaxed);
         }
         // After an error, too: a disk that cannot is not asked all the time.
@@ -297,7 +298,7 @@ impl Loop {
             return Some(RETRY_AFTER);
         }
         let waits_for_its_second = manner.fsync == Fsync::EverySecond && self.writer.owes_sync();
-        waits_for_its_second.then(|| (self.synced_at + SYNC_EVERY).saturating_duration_since(clock()))
+        waits_for_its_second.then(|| (self.synced_at + SYNC_EVERY).saturating_duration_since(node::instant()))
     }
 
     fn report(&mut self, error: Option<io::Error>, manner: Manner) {
@@ -327,16 +328,8 @@ pub(crate) fn reason(error: &io::Error) -> String {
     text.find(" (os error").map_or(text.clone(), |end| text[..end].to_owned())
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "a shell: measures how long syncs take and when the next is due"
-)]
-fn clock() -> Instant {
-    Instant::now()
-}
-
 fn unix_seconds() -> u64 {
-    crate::node::now().0 / 1000
+    node::now().0 / 1000
 }
 
 #[cfg(test)]

@@ -19,8 +19,14 @@ use tokio::sync::Notify;
 
 use super::loading::Loading;
 use crate::{
-    condition::Trouble, feed::Source, identity, keyspace::Expired, membership::MEMBER, node::Node,
-    persistence::aof, replication::Replication,
+    condition::Trouble,
+    feed::Source,
+    identity,
+    keyspace::Expired,
+    membership::MEMBER,
+    node::{self, Node},
+    persistence::aof,
+    replication::Replication,
 };
 
 /// Where a primary is reached.
@@ -67,11 +73,6 @@ pub(super) struct Transfer {
     pub(super) read_bytes: u64,
 }
 
-#[allow(clippy::disallowed_methods, reason = "a shell: links measure silence by this clock")]
-fn read_clock() -> Instant {
-    Instant::now()
-}
-
 impl Following {
     /// `replicaof`, or nobody.
     pub(crate) fn new(settings: &Settings) -> Following {
@@ -80,7 +81,7 @@ impl Following {
             primary,
             machine: None,
             changed: Rc::new(Notify::new()),
-            began: read_clock(),
+            began: node::instant(),
             database: Database::default(),
             will_select: Database::default(),
             transfer: None,

@@ -38,7 +38,7 @@ fn what_has_gathered_is_written_and_synced_once() {
     for end in 1..=100 {
         add(&mut work, "x", end);
     }
-    work.commit(manner(Fsync::Always), clock()).unwrap();
+    work.commit(manner(Fsync::Always), node::instant()).unwrap();
     assert_eq!(disk.syncs() - before, 1);
     assert_eq!((work.writer.synced, content(&disk).len()), (Position(100), 100));
 }
@@ -68,20 +68,20 @@ fn a_full_disk_leaves_whole_units_and_the_rest_follows_when_there_is_room() {
     let disk = Simulated::new();
     let mut work = on(&disk, Fsync::Always);
     add(&mut work, "first", 5);
-    work.commit(manner(Fsync::Always), clock()).unwrap();
+    work.commit(manner(Fsync::Always), node::instant()).unwrap();
     disk.set(Faults { room_bytes: Some(3), ..Faults::default() });
     add(&mut work, "second", 11);
     for _ in 0..3 {
-        let error = work.commit(manner(Fsync::Always), clock()).unwrap_err();
+        let error = work.commit(manner(Fsync::Always), node::instant()).unwrap_err();
         assert_eq!(reason(&error), "No space left on device");
         assert_eq!((content(&disk).as_str(), work.writer.synced), ("first", Position(5)));
     }
     disk.set(Faults { room_bytes: Some(3), truncates_fail: true, ..Faults::default() });
-    work.commit(manner(Fsync::Always), clock()).unwrap_err();
+    work.commit(manner(Fsync::Always), node::instant()).unwrap_err();
     assert_eq!(content(&disk), "firstsec", "half a unit, which nothing follows");
     disk.set(Faults { write_bytes_max: Some(2), ..Faults::default() });
     add(&mut work, "third", 16);
-    work.commit(manner(Fsync::Always), clock()).unwrap();
+    work.commit(manner(Fsync::Always), node::instant()).unwrap();
     assert_eq!((content(&disk).as_str(), work.writer.synced), ("firstsecondthird", Position(16)));
 }
 
@@ -91,12 +91,12 @@ fn what_could_not_be_synced_is_written_anew() {
     let mut work = on(&disk, Fsync::Always);
     disk.set(Faults { syncs_fail: true, ..Faults::default() });
     add(&mut work, "first", 5);
-    work.commit(manner(Fsync::Always), clock()).unwrap_err();
+    work.commit(manner(Fsync::Always), node::instant()).unwrap_err();
     add(&mut work, "second", 11);
-    work.commit(manner(Fsync::Always), clock()).unwrap_err();
+    work.commit(manner(Fsync::Always), node::instant()).unwrap_err();
     assert_eq!(work.writer.synced, Position(0));
     disk.set(Faults::default());
-    work.commit(manner(Fsync::Always), clock()).unwrap();
+    work.commit(manner(Fsync::Always), node::instant()).unwrap();
     assert_eq!((content(&disk).as_str(), work.writer.synced), ("firstsecond", Position(11)));
     assert!(!work.writer.is_doubtful, "nothing was let go");
 }
@@ -125,7 +125,7 @@ fn a_new_increment_begins_behind_a_whole_and_durable_one_or_not_at_all() {
     add(&mut work, "second", 11);
     assert_eq!(work.begin(Increment::Listed).unwrap(), Begun { len: 11, doubts: 0 });
     add(&mut work, "third", 16);
-    work.commit(manner(Fsync::Never), clock()).unwrap();
+    work.commit(manner(Fsync::Never), node::instant()).unwrap();
     let found = disk.after_crash(|_| 0);
     assert_eq!(found.content(FILE).unwrap(), b"firstsecond");
     assert_eq!(disk.content("appendonlydir/appendonly.aof.2.incr.aof").unwrap(), b"third");
@@ -138,7 +138,7 @@ fn the_time_is_noted_when_its_second_has_changed() {
     for (units, now_s) in [("a", 7), ("b", 7), ("c", 8)] {
         work.writer.add(units.into(), Position(1), Some(now_s));
     }
-    work.commit(manner(Fsync::Never), clock()).unwrap();
+    work.commit(manner(Fsync::Never), node::instant()).unwrap();
     assert_eq!(content(&disk), "#TS:7\r\nab#TS:8\r\nc");
 }
 
