@@ -2,7 +2,7 @@
 //!
 //! [`listen`] and [`unix`] bind addresses and say clearly what is wrong with one; [`accept`] takes connections and sets their
 //! options; [`outgoing`] is one connection to a server, one request at a time, each with a deadline; [`backoff`]
-//! decides how long to wait before trying again; [`descriptors`] raises the open-file
+//! decides how long to wait before trying again; [`clock`] is the clock of leases; [`descriptors`] raises the open-file
 //! limit.
 //!
 //! What is not here: the proxy's pipelined data links (they belong to its data threads), and any protocol above
@@ -22,8 +22,11 @@ pub mod outgoing;
 
 pub mod backoff;
 
+pub mod clock;
+
 pub use accept::{Acceptor, tune};
 pub use backoff::Backoff;
+pub use clock::boottime;
 pub use end::End;
 pub use listen::{BindError, Listening, bind, bind_for_clients};
 pub use outgoing::{Connection, Credentials, LinkError, MEMBER, Target};

@@ -46,6 +46,13 @@ mod slow_log;
 mod statistics;
 mod transaction;
 
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the pulse thread and the keyspace's side of it are built on this next"
+)]
+mod vitals;
+
 mod persistence;
 mod shutdown;
 mod snapshot;
