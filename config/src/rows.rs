@@ -117,7 +117,7 @@ AofRewriteIncrementalFsync "aof-rewrite-incremental-fsync" [Redis N Live Acts], 
     "Sync to disk in steps while the append-only file is rewritten";
 AofTimestampEnabled "aof-timestamp-enabled" [Redis N Live Acts], "no", FLAG,
     "Note the time in the append-only file, to restore to a moment";
-AofUseRdbPreamble "aof-use-rdb-preamble" [Redis N Live Accepted], "yes", FLAG,
+AofUseRdbPreamble "aof-use-rdb-preamble" [Redis N Live Acts], "yes", FLAG,
     "A rewritten append-only file begins with a snapshot";
 AofRewriteCpulist "aof_rewrite_cpulist" [Redis N AtStart Accepted], "", TEXT,
     "CPUs for the rewrite of the append-only file";

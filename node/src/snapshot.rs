@@ -1,4 +1,5 @@
-//! One snapshot: a walk over the keyspace, as a whole RDB stream, into whatever takes it.
+//! One snapshot: a walk over the keyspace, as a whole RDB stream, into whatever takes it. The base of a log may also be
+//! commands ([`Wording`]), with nothing around them.
 //!
 //! There is no second process: the keyspace's own thread writes the snapshot in pieces of about a millisecond, with its
 //! clients in between, while the walk ([`crate::keyspace::walk`]) sees to it that every key is written as it was when the
@@ -26,7 +27,7 @@ use slotway_config::Key;
 use tokio::sync::mpsc;
 
 use crate::{
-    keyspace::walk::{Progress, Scope, WalkId},
+    keyspace::walk::{Progress, Scope, WalkId, Wording},
     node::{self, Node},
     pause::Congested,
     rdb::{self, Checksum, write},
@@ -79,6 +80,7 @@ pub(crate) struct Snapshots {
 #[must_use = "the keyspace keeps old values for it until it has run"]
 pub(crate) struct Snapshot {
     walk: WalkId,
+    wording: Wording,
     aim: Aim,
     /// What was written and not taken yet: at first the header.
     head: Vec<u8>,
@@ -94,7 +96,8 @@ impl Snapshot {
     pub(crate) fn begin(node: &mut Node, aim: Aim, facts: &[(&str, &[u8])]) -> Option<Snapshot> {
         let now = node::now();
         let form = rdb::Form::new(&node.keyspace.settings, now);
-        let walk = node.keyspace.begin_walk(Scope::All, form)?;
+        let checksum = node.settings.flag(Key::Rdbchecksum).then(Checksum::new);
+        let mut snapshot = Snapshot::begin_in(node, aim, Wording::Records(form), checksum)?;
         let created = (now.0 / 1000).to_string();
         let used = node.memory.last().allocated.to_string();
         let mut all: Vec<(&str, &[u8])> = vec![
@@ -104,11 +107,24 @@ impl Snapshot {
             ("used-mem", used.as_bytes()),
         ];
         all.extend_from_slice(facts);
-        let mut head = Vec::new();
-        write::header(&mut head, &all);
-        let checksum = node.settings.flag(Key::Rdbchecksum).then(Checksum::new);
+        write::header(&mut snapshot.head, &all);
+        Some(snapshot)
+    }
+
+    /// As [`Snapshot::begin`], as commands for a log.
+    pub(crate) fn begin_commands(node: &mut Node) -> Option<Snapshot> {
+        let mut snapshot = Snapshot::begin_in(node, Aim::Disk, Wording::Commands, None)?;
+        if node.settings.flag(Key::AofTimestampEnabled) {
+            write!(snapshot.head, "#TS:{}\r\n", node::now().0 / 1000).expect("memory takes every byte");
+        }
+        Some(snapshot)
+    }
+
+    fn begin_in(node: &mut Node, aim: Aim, wording: Wording, checksum: Option<Checksum>) -> Option<Snapshot> {
+        let walk = node.keyspace.begin_walk(Scope::All, wording)?;
         node.snapshots.running += 1;
-        Some(Snapshot { walk, aim, head, checksum, is_at_end: false, taken: Taken::default() })
+        let (head, taken) = (Vec::new(), Taken::default());
+        Some(Snapshot { walk, wording, aim, head, checksum, is_at_end: false, taken })
     }
 
     /// [`Running::run`], at once.
@@ -150,7 +166,10 @@ impl Snapshot {
         }
         if progress == Progress::Ended {
             self.is_at_end = true;
-            write::end(&mut piece, self.checksum.take());
+            match self.wording {
+                Wording::Records(_) => write::end(&mut piece, self.checksum.take()),
+                Wording::Commands => {}
+            }
         }
         self.taken.bytes += u64::try_from(piece.len()).unwrap_or(u64::MAX);
         piece

@@ -5,7 +5,8 @@
 //! part that it has not come to yet first copies that part's entries for it ([`walks`]). What has been changed has a
 //! version, which says which walks need not be told any more; so each key is in a walk exactly once, as it was at its start,
 //! and nothing is copied twice. A collection of many elements is not copied but frozen, and then treated in the same way by
-//! its own parts ([`frozen`]). What a walk has collected it writes in pieces of the size that it is asked for ([`pieces`]).
+//! its own parts ([`frozen`]). What a walk has collected it writes in pieces of the size that it is asked for ([`pieces`]), as
+//! records or as commands ([`wording`]).
 //!
 //! What this promises: without a walk a write costs one branch more. With walks a write copies one part of keys at
 //! most and one part of a collection, 64 KiB or one entry if that is larger; the records are made by the walk. Up to
@@ -17,6 +18,7 @@
 mod frozen;
 mod pieces;
 mod walks;
+mod wording;
 
 #[cfg(test)]
 mod tests;
@@ -25,10 +27,10 @@ use slotway_cluster::Database;
 
 use super::entry::Entry;
 use super::{Key, Keyspace, Place};
-use crate::rdb::Form;
 
 pub(super) use frozen::Handles;
 pub(super) use walks::Walks;
+pub(crate) use wording::Wording;
 
 /// So many walks may go at once.
 pub(crate) const WALKS_MAX: usize = 8;
@@ -53,14 +55,14 @@ pub(crate) enum Progress {
 
 impl Keyspace {
     /// Begins a walk over everything as it is now. None: there are [`WALKS_MAX`] already.
-    pub(crate) fn begin_walk(&mut self, scope: Scope, form: Form) -> Option<WalkId> {
+    pub(crate) fn begin_walk(&mut self, scope: Scope, wording: Wording) -> Option<WalkId> {
         let Scope::All = scope;
-        let id = self.walks.begin(&self.contents, form)?;
+        let id = self.walks.begin(&self.contents, wording)?;
         self.note_version();
         Some(id)
     }
 
-    /// Appends what comes next, SELECTs and records of keys, until that are about `bytes`: more by one part of keys or
+    /// Appends what comes next, SELECTs and keys, until that are about `bytes`: more by one part of keys or
     /// of elements at most. A step over what needs not be written counts as some bytes, too.
     pub(crate) fn walk(&mut self, id: WalkId, out: &mut Vec<u8>, bytes: usize) -> Progress {
         self.walks.adopt(&mut self.garbage);

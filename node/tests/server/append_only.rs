@@ -222,3 +222,81 @@ fn a_shutdown_ends_its_connection_when_everything_is_in_the_file() {
     let log = fs::read(dir.path().join("appendonlydir/appendonly.aof.1.incr.aof")).unwrap();
     assert_eq!(String::from_utf8(log).unwrap().matches("SET").count(), 20_000);
 }
+
+/// Collections that are tables, of many commands each, and strings that are written slice by slice.
+fn fill_large<S: Socket>(client: &mut Client<S>) {
+    let long = "l".repeat(700_000);
+    for (command, words) in [("HSET", 2), ("RPUSH", 1), ("SADD", 1), ("ZADD", 2)] {
+        let key = format!("large:{command}");
+        let mut request = vec![command.to_owned(), key.clone()];
+        for number in 0..1500 {
+            if words == 2 {
+                request.push(format!("{number}"));
+            }
+            request.push(format!("member:{number}"));
+        }
+        let request: Vec<&str> = request.iter().map(String::as_str).collect();
+        assert!(client.call(&request).as_error().is_none(), "{command}");
+        assert_eq!(client.call(&["PEXPIREAT", &key, "4000000000000"]), Frame::Integer(1));
+    }
+    assert!(client.call(&["ZADD", "large:ZADD", "-inf", "a", "+inf", "b", "0.5", "c"]).as_error().is_none());
+    assert_eq!(client.call(&["SET", "large:text", &long, "PXAT", "4000000000000"]), ok());
+    assert_eq!(client.call(&["HSET", "large:HSET", "long", &long]), Frame::Integer(1));
+    assert_eq!(client.call(&["RPUSH", "large:RPUSH", &long]), Frame::Integer(1501));
+}
+
+/// Says what differs, rather than printing both.
+fn assert_same(found: &BTreeMap<String, String>, expected: &BTreeMap<String, String>) {
+    assert!(found.keys().eq(expected.keys()), "{:?}", found.keys());
+    for (key, value) in expected {
+        let at = value.bytes().zip(found[key].bytes()).take_while(|(one, other)| one == other).count();
+        let part = |of: &str| {
+            String::from_utf8_lossy(&of.as_bytes()[at.min(of.len())..]).chars().take(50).collect::<String>()
+        };
+        assert!(found[key] == *value, "{key} at {at}: {} for {}", part(&found[key]), part(value));
+    }
+}
+
+fn copy_log(from: &Path, to: &Path) {
+    fs::create_dir(to.join("appendonlydir")).unwrap();
+    for entry in fs::read_dir(from.join("appendonlydir")).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join("appendonlydir").join(entry.file_name())).unwrap();
+    }
+}
+
+#[test]
+fn a_log_rewritten_as_commands_is_read_by_redis_and_by_us() {
+    let own = tempfile::tempdir().unwrap();
+    let dir = own.path();
+    let settings = [ON, ("aof-use-rdb-preamble", "no"), ("aof-timestamp-enabled", "yes")];
+    let mut node = TestNode::start_in(dir, &settings);
+    let mut client = node.client();
+    change(&mut client);
+    assert_eq!(client.say("CONFIG SET list-max-listpack-size 8 hash-max-listpack-entries 8"), ok());
+    fill_large(&mut client);
+    let rewritten = |client: &mut Client<_>| {
+        client.say("BGREWRITEAOF");
+        wait_until("it is rewritten", || info(client, "aof_rewrite_in_progress") == "0");
+        assert_eq!(info(client, "aof_last_bgrewrite_status"), "ok");
+    };
+    wait_until("it expires", || client.say("EXISTS gone") == Frame::Integer(0));
+    rewritten(&mut client);
+    assert_eq!(client.say("SET behind it"), ok());
+    let before = dump(&mut client);
+    drop(client);
+    node.stop();
+    let base = fs::read(dir.join("appendonlydir/appendonly.aof.1.base.aof")).unwrap();
+    assert!(base.starts_with(b"#TS:"), "{}", String::from_utf8_lossy(&base[..20]));
+    assert!(check(dir).contains("All AOF files and manifest are valid"));
+    let copy = tempfile::tempdir().unwrap();
+    copy_log(dir, copy.path());
+    let redis = Redis::start_in(copy.path(), &["--appendonly", "yes"]);
+    assert_same(&dump(&mut redis.client()), &before);
+    let mut node = start(dir);
+    assert_same(&dump(&mut node.client()), &before);
+    // The setting acts on the next base, and what replaces the one of commands is a snapshot.
+    rewritten(&mut node.client());
+    node.stop();
+    assert!(dir.join("appendonlydir/appendonly.aof.2.base.rdb").exists());
+}

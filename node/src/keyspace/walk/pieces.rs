@@ -10,6 +10,7 @@ use slotway_cluster::{Database, Slot};
 use super::Progress;
 use super::frozen::{FreezeId, Rest};
 use super::walks::{COPY_BYTES, Estate, Position, Waiting, Walk};
+use super::wording::{Head, Tail, Wording};
 use crate::keyspace::contents::Contents;
 use crate::keyspace::entry::{Entry, Form, Value};
 use crate::keyspace::garbage::Garbage;
@@ -17,7 +18,6 @@ use crate::keyspace::list::{Chunk, Chunks, Element, Link};
 use crate::keyspace::long_text::LongText;
 use crate::keyspace::object::Object;
 use crate::keyspace::seed::Seed;
-use crate::rdb::write::{self, Kind};
 
 /// What a step costs beside what it writes, in bytes that it could have written in that time.
 const STEP_BYTES: usize = 128;
@@ -52,6 +52,8 @@ struct Begun {
 struct Long {
     string: Shared,
     from: usize,
+    /// What stands behind it.
+    tail: Tail,
 }
 
 enum Shared {
@@ -132,7 +134,10 @@ impl Pieces<'_> {
         let from = long.from + slice.len();
         if slice.len() < rest.len() {
             self.walk.under_way.string = Some(Long { from, ..long });
-        } else if let Shared::Value(text) = long.string {
+            return;
+        }
+        self.out.extend_from_slice(&long.tail);
+        if let Shared::Value(text) = long.string {
             self.give_back(text);
         }
     }
@@ -146,36 +151,26 @@ impl Pieces<'_> {
 
     /// Writes a key that was set aside.
     fn copied(&mut self, mut entry: Entry) {
-        let form = self.walk.form;
+        let wording = self.walk.wording;
         self.walk.under_way.keys += 1;
         self.walk.held.give_back(entry.allocated() + COPY_BYTES);
         let Value::Object(Object::Text(text)) = entry.value() else {
-            return write::record(self.out, &entry, form);
+            return wording.record(self.out, &entry);
         };
         if text.len() <= LONG_BYTES {
-            write::record(self.out, &entry, form);
+            wording.record(self.out, &entry);
             if let Some(Object::Text(text)) = entry.take_object().map(|object| *object) {
                 self.give_back(text);
             }
             return;
         }
-        write::text_head(self.out, entry.key(), entry.deadline(), entry.clock(), text.len(), form);
-        self.walk.under_way.string = Some(Long { string: Shared::Value(text.clone()), from: 0 });
+        let tail = wording.long_text(self.out, &entry, text.len());
+        self.walk.under_way.string = Some(Long { string: Shared::Value(text.clone()), from: 0, tail });
     }
 
     fn begin(&mut self, id: FreezeId) {
         let Some(frozen) = self.walk.frozen.get(&id) else { return };
-        let count = u64::try_from(frozen.count).expect("a count fits 64 bits");
-        let form = self.walk.form;
-        write::collection_head(
-            self.out,
-            frozen.kind,
-            &frozen.key,
-            frozen.deadline,
-            frozen.clock,
-            count,
-            form,
-        );
+        self.walk.wording.collection_head(self.out, &frozen.head());
         self.walk.under_way.keys += 1;
         self.walk.under_way.collection = Some(Begun { id, written: 0 });
     }
@@ -184,8 +179,8 @@ impl Pieces<'_> {
     fn go_on_with(&mut self, mut begun: Begun) {
         let Pieces { walk, contents, estate, seed, out, garbage, .. } = self;
         let Some(frozen) = walk.frozen.get(&begun.id) else { return };
-        let mut writer =
-            Elements { kind: frozen.kind, form: walk.form, out, written: &mut begun.written, long: None };
+        let (head, wording) = (frozen.head(), walk.wording);
+        let mut writer = Elements { head, wording, out, written: &mut begun.written, long: None };
         let mut rest = frozen.handle.rest();
         if !rest.elements.is_empty() {
             writer.kept(&mut rest);
@@ -200,6 +195,7 @@ impl Pieces<'_> {
         } else {
             drop(rest);
             debug_assert_eq!(begun.written, frozen.count, "a collection is written as it was");
+            wording.collection_end(out, &frozen.head());
             estate.thaw(frozen, begun.id, contents, seed, garbage);
             walk.frozen.remove(&begun.id);
             return;
@@ -238,7 +234,7 @@ impl Pieces<'_> {
                         Form::Object => walk.keep(position.database, source, entry, clock, seed),
                         _ => {
                             walk.under_way.keys += 1;
-                            write::record(out, entry, walk.form);
+                            walk.wording.record(out, entry);
                         }
                     }
                 }
@@ -259,19 +255,19 @@ fn select(walk: &mut Walk, out: &mut Vec<u8>, database: Database) {
         return;
     }
     under_way.selected = Some(database);
-    write::select(out, database);
+    walk.wording.select(out, database);
     let bit = 1 << database.0;
     if under_way.announced & bit == 0 {
         under_way.announced |= bit;
         let (keys, deadlines) = walk.sizes[usize::from(database.0)];
-        write::resize(out, keys, deadlines);
+        walk.wording.sizes(out, keys, deadlines);
     }
 }
 
 /// Writes a collection's elements.
 struct Elements<'a> {
-    kind: Kind,
-    form: crate::rdb::Form,
+    head: Head<'a>,
+    wording: Wording,
     out: &'a mut Vec<u8>,
     written: &'a mut usize,
     /// An element whose last string is to be written slice by slice.
@@ -279,22 +275,26 @@ struct Elements<'a> {
 }
 
 impl Elements<'_> {
-    /// Some of the elements that were set aside.
+    /// Some of the elements that were set aside: up to the first long one.
     fn kept(&mut self, rest: &mut Rest) {
-        for _ in 0..ELEMENTS_PER_STEP {
-            if self.long.is_some() {
-                return;
+        let mut taken = Vec::with_capacity(ELEMENTS_PER_STEP);
+        let mut long = None;
+        while taken.len() < ELEMENTS_PER_STEP
+            && let Some(element) = rest.take_element()
+        {
+            if matches!(element.value(), Value::Object(Object::Text(text)) if text.len() > LONG_BYTES) {
+                long = Some(element);
+                break;
             }
-            let Some(element) = rest.take_element() else { return };
+            taken.push(element);
+        }
+        *self.written += self.wording.elements(self.out, &self.head, taken.iter());
+        if let Some(element) = long
+            && let Value::Object(Object::Text(text)) = element.value()
+        {
             *self.written += 1;
-            match element.value() {
-                Value::Object(Object::Text(text)) if text.len() > LONG_BYTES => {
-                    write::string(self.out, element.key(), self.form);
-                    write::long_string(self.out, text.len());
-                    self.long = Some(Long { string: Shared::Field(text.clone()), from: 0 });
-                }
-                _ => write::element(self.out, self.kind, &element, self.form),
-            }
+            let tail = self.wording.long_field(self.out, &self.head, element.key(), text.len());
+            self.long = Some(Long { string: Shared::Field(text.clone()), from: 0, tail });
         }
     }
 
@@ -311,14 +311,10 @@ impl Elements<'_> {
         table.lighten(from, seed);
         let part = table.part(from)?;
         if part.header.version < id.version() {
-            for element in part.entries() {
-                if matches!(element.value(), Value::Object(_)) {
-                    rest.keep(element);
-                } else {
-                    *self.written += 1;
-                    write::element(self.out, self.kind, element, self.form);
-                }
-            }
+            let is_shared = |element: &&Entry| matches!(element.value(), Value::Object(_));
+            part.entries().filter(is_shared).for_each(|element| rest.keep(element));
+            let others = part.entries().filter(|element| !is_shared(element));
+            *self.written += self.wording.elements(self.out, &self.head, others);
         }
         part.end(from)
     }
@@ -332,7 +328,7 @@ impl Elements<'_> {
             self.chunk(shared);
         } else {
             *self.written += 1;
-            write::run(self.out, chunk.as_run(), self.form);
+            self.wording.run(self.out, &self.head, chunk.as_run());
         }
         Some(from + 1)
     }
@@ -341,10 +337,10 @@ impl Elements<'_> {
         *self.written += 1;
         match only_text(&chunk).map(<[u8]>::len) {
             Some(len) if len > LONG_BYTES => {
-                write::long_run(self.out, len);
-                self.long = Some(Long { string: Shared::Element(chunk), from: 0 });
+                let tail = self.wording.long_run(self.out, &self.head, len);
+                self.long = Some(Long { string: Shared::Element(chunk), from: 0, tail });
             }
-            _ => write::run(self.out, chunk.as_run(), self.form),
+            _ => self.wording.run(self.out, &self.head, chunk.as_run()),
         }
     }
 }

@@ -7,20 +7,21 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use slotway_cluster::Placement;
 use slotway_cluster::slot::DATABASES;
 use slotway_commands::lookup;
-use slotway_resp::{OwnedRequest, Version};
+use slotway_resp::{Limits, OwnedRequest, Parser, Version};
 
 use super::*;
 use crate::call::{Call, Millis};
 use crate::dispatch::{self, Handler};
-use crate::keyspace::Settings;
 use crate::keyspace::object::Object;
+use crate::keyspace::{Expired, Settings};
 use crate::rdb::read::{Item, Reader};
-use crate::rdb::{Noted, write};
+use crate::rdb::{Form, Noted, write};
 
 const SPREAD: Database = Database(0);
 const WHOLE: Database = Database(3);
 const NOW: Millis = Millis(1_700_000_000_000);
 const FORM: Form = Form { compress: true, noted: Noted::Nothing };
+const RECORDS: Wording = Wording::Records(FORM);
 
 /// A value, however it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +80,28 @@ fn read(keyspace: &Keyspace, pieces: &[u8]) -> Copy {
         assert!(before.is_none(), "{:?} is in the walk twice", String::from_utf8_lossy(entry.key()));
     }
     copy
+}
+
+/// What the commands of a walk make, where nothing was before.
+fn obey(pieces: &[u8]) -> Copy {
+    let (mut keyspace, mut database, mut from) = (keyspace(), SPREAD, 0);
+    keyspace.expired = Expired::Present;
+    while from < pieces.len() {
+        let mut parser = Parser::default();
+        let at =
+            parser.next(&pieces[from..], &Limits::CLIENT).unwrap().expect("a walk writes whole commands");
+        let request = parser.request(&pieces[from..], at);
+        let words: Vec<&[u8]> = request.words().collect();
+        assert!(words.len() <= 2 + 2 * 64, "no command is long");
+        if words[0] == b"SELECT" {
+            database = Database(std::str::from_utf8(words[1]).unwrap().parse().unwrap());
+        } else {
+            let reply = run(&mut keyspace, database, NOW, &words);
+            assert!(matches!(reply[0], b'+' | b':'), "{}", String::from_utf8_lossy(&reply));
+        }
+        from += at.end();
+    }
+    copy_of(&keyspace)
 }
 
 fn read_entries(keyspace: &Keyspace, pieces: &[u8]) -> Vec<(Database, Entry)> {
@@ -192,17 +215,27 @@ fn assert_clean(keyspace: &mut Keyspace) {
 /// Walks at once and compares.
 fn check_walk(keyspace: &mut Keyspace) {
     let expected = copy_of(keyspace);
-    let id = keyspace.begin_walk(Scope::All, FORM).expect("there is room for a walk");
-    let mut out = Vec::new();
-    finish(keyspace, id, &mut out);
-    keyspace.end_walk(id);
-    assert_same(&read(keyspace, &out), &expected);
+    for wording in [RECORDS, Wording::Commands] {
+        let id = keyspace.begin_walk(Scope::All, wording).expect("there is room for a walk");
+        let mut out = Vec::new();
+        finish(keyspace, id, &mut out);
+        keyspace.end_walk(id);
+        assert_same(&told(keyspace, &out, wording), &expected);
+    }
+}
+
+/// What a walk has told in these words.
+fn told(keyspace: &Keyspace, pieces: &[u8], wording: Wording) -> Copy {
+    match wording {
+        Wording::Records(_) => read(keyspace, pieces),
+        Wording::Commands => obey(pieces),
+    }
 }
 
 #[test]
 fn an_empty_keyspace_ends_at_once_and_writes_nothing() {
     let mut keyspace = keyspace();
-    let id = keyspace.begin_walk(Scope::All, FORM).unwrap();
+    let id = keyspace.begin_walk(Scope::All, RECORDS).unwrap();
     let mut out = Vec::new();
     assert_eq!(keyspace.walk(id, &mut out, usize::MAX), Progress::Ended);
     assert!(out.is_empty());
@@ -216,16 +249,16 @@ fn eight_walks_may_go_at_once_and_a_ninth_is_refused() {
     let mut walks = Vec::new();
     for number in 0..WALKS_MAX {
         set(&mut keyspace, SPREAD, "counter", &number.to_string());
-        walks.push((keyspace.begin_walk(Scope::All, FORM).unwrap(), copy_of(&keyspace)));
+        walks.push((keyspace.begin_walk(Scope::All, RECORDS).unwrap(), copy_of(&keyspace)));
     }
-    assert_eq!(keyspace.begin_walk(Scope::All, FORM), None);
+    assert_eq!(keyspace.begin_walk(Scope::All, RECORDS), None);
     for (id, expected) in walks {
         let mut out = Vec::new();
         finish(&mut keyspace, id, &mut out);
         keyspace.end_walk(id);
         assert_same(&read(&keyspace, &out), &expected);
     }
-    let id = keyspace.begin_walk(Scope::All, FORM).expect("those that are over leave room");
+    let id = keyspace.begin_walk(Scope::All, RECORDS).expect("those that are over leave room");
     keyspace.end_walk(id);
     assert_clean(&mut keyspace);
 }
@@ -240,7 +273,7 @@ fn every_part_is_set_aside_once_when_all_keys_are_overwritten() {
     let copied = |entry: &Entry| entry.allocated() + walks::COPY_BYTES;
     let bytes: usize = keyspace.contents[3].tables().flat_map(|table| table.iter()).map(copied).sum();
     let expected = copy_of(&keyspace);
-    let id = keyspace.begin_walk(Scope::All, FORM).unwrap();
+    let id = keyspace.begin_walk(Scope::All, RECORDS).unwrap();
     assert_eq!(keyspace.set_aside_bytes(id), 0);
     set(&mut keyspace, WHOLE, &keys[0], "b");
     assert!(keyspace.set_aside_bytes(id) <= 120 * 88, "one part of small keys is set aside");
@@ -266,7 +299,7 @@ fn splits_and_merges_during_a_walk_lose_and_double_nothing() {
             set(&mut keyspace, database, &format!("{tag}{number}"), "old");
         }
         let expected = copy_of(&keyspace);
-        let id = keyspace.begin_walk(Scope::All, FORM).unwrap();
+        let id = keyspace.begin_walk(Scope::All, RECORDS).unwrap();
         let mut out = Vec::new();
         for number in 3000..20_000 {
             set(&mut keyspace, database, &format!("{tag}{number}"), "new");
@@ -297,7 +330,7 @@ fn a_walk_given_up_half_way_leaves_nothing_and_the_next_is_right() {
         run(&mut keyspace, WHOLE, NOW, &["RPUSH", "list", &member]);
     }
     for pieces in 0..20 {
-        let id = keyspace.begin_walk(Scope::All, FORM).unwrap();
+        let id = keyspace.begin_walk(Scope::All, RECORDS).unwrap();
         let mut out = Vec::new();
         for round in 0..pieces {
             keyspace.walk(id, &mut out, 300);
@@ -327,7 +360,7 @@ fn a_set_of_a_million_members_is_walked_while_it_is_written_and_no_step_is_long(
         words.extend((first..first + 1000).map(|number| format!("member:{number}")));
         run(&mut keyspace, SPREAD, NOW, &words);
     }
-    let id = keyspace.begin_walk(Scope::All, FORM).unwrap();
+    let id = keyspace.begin_walk(Scope::All, RECORDS).unwrap();
     let (mut out, mut longest, mut written) = (Vec::new(), 0, 0);
     loop {
         let before = out.len();
@@ -380,7 +413,7 @@ fn a_collection_is_found_again_wherever_its_key_goes() {
                 words.extend((0..1000).map(|number| format!("member:{number}")));
                 run(&mut keyspace, SPREAD, NOW, &words);
                 let expected = copy_of(&keyspace);
-                let id = keyspace.begin_walk(Scope::All, FORM).unwrap();
+                let id = keyspace.begin_walk(Scope::All, RECORDS).unwrap();
                 let mut out = Vec::new();
                 run(&mut keyspace, SPREAD, NOW, &["SADD", "large", "new"]);
                 if begun > 0 {
@@ -408,7 +441,7 @@ fn a_deleted_collection_is_not_copied_but_taken_over() {
     let mut words = vec!["SADD".to_owned(), "large".to_owned()];
     words.extend((0..100_000).map(|number| format!("member:{number}")));
     run(&mut keyspace, SPREAD, NOW, &words);
-    let ids = [0, 1].map(|_| keyspace.begin_walk(Scope::All, FORM).unwrap());
+    let ids = [0, 1].map(|_| keyspace.begin_walk(Scope::All, RECORDS).unwrap());
     run(&mut keyspace, SPREAD, NOW, &["DEL", "large"]);
     assert!(keyspace.take_garbage().is_none(), "the walks have it");
     for id in ids {
@@ -432,7 +465,7 @@ fn a_flushed_database_is_walked_to_its_end_and_then_freed() {
         set(&mut keyspace, WHOLE, &format!("key:{number}"), "v");
     }
     let expected = copy_of(&keyspace);
-    let id = keyspace.begin_walk(Scope::All, FORM).unwrap();
+    let id = keyspace.begin_walk(Scope::All, RECORDS).unwrap();
     let mut out = Vec::new();
     keyspace.walk(id, &mut out, 1000);
     run(&mut keyspace, SPREAD, NOW, &["FLUSHALL"]);
@@ -457,18 +490,25 @@ fn a_flushed_database_is_walked_to_its_end_and_then_freed() {
 #[test]
 fn long_strings_and_elements_are_shared_and_written_in_slices() {
     let mut keyspace = keyspace();
+    for wording in [RECORDS, Wording::Commands] {
+        check_long(&mut keyspace, wording);
+    }
+}
+
+fn check_long(keyspace: &mut Keyspace, wording: Wording) {
     let long = "v".repeat(3 << 20);
-    run(&mut keyspace, SPREAD, NOW, &["SET", "text", &long, "PX", "1000"]);
-    run(&mut keyspace, SPREAD, NOW, &["HSET", "hash", "field", &long, "other", "small"]);
-    run(&mut keyspace, SPREAD, NOW, &["RPUSH", "list", "small", &long, "small"]);
-    let expected = copy_of(&keyspace);
-    let id = keyspace.begin_walk(Scope::All, FORM).unwrap();
+    run(keyspace, SPREAD, NOW, &["SET", "text", &long, "PX", "1000"]);
+    run(keyspace, SPREAD, NOW, &["HSET", "hash", "field", &long, "other", "small"]);
+    run(keyspace, SPREAD, NOW, &["DEL", "list"]);
+    run(keyspace, SPREAD, NOW, &["RPUSH", "list", "small", &long, "small"]);
+    let expected = copy_of(keyspace);
+    let id = keyspace.begin_walk(Scope::All, wording).unwrap();
     let touched = keyspace.set_aside_bytes(id);
-    run(&mut keyspace, SPREAD, NOW, &["PERSIST", "text"]);
-    run(&mut keyspace, SPREAD, NOW, &["APPEND", "text", "x"]);
+    run(keyspace, SPREAD, NOW, &["PERSIST", "text"]);
+    run(keyspace, SPREAD, NOW, &["APPEND", "text", "x"]);
     assert!(keyspace.set_aside_bytes(id) - touched >= long.len(), "the walk is the old bytes' only owner");
-    run(&mut keyspace, SPREAD, NOW, &["HSET", "hash", "field", "x"]);
-    run(&mut keyspace, SPREAD, NOW, &["LSET", "list", "1", "x"]);
+    run(keyspace, SPREAD, NOW, &["HSET", "hash", "field", "x"]);
+    run(keyspace, SPREAD, NOW, &["LSET", "list", "1", "x"]);
     let (mut out, mut longest) = (Vec::new(), 0);
     loop {
         let before = out.len();
@@ -481,8 +521,8 @@ fn long_strings_and_elements_are_shared_and_written_in_slices() {
     assert!(longest <= 20_000, "{longest} bytes in one piece of 1000");
     assert_eq!(keyspace.set_aside_bytes(id), 0);
     keyspace.end_walk(id);
-    assert_same(&read(&keyspace, &out), &expected);
-    assert_clean(&mut keyspace);
+    assert_same(&told(keyspace, &out, wording), &expected);
+    assert_clean(keyspace);
 }
 
 #[test]
@@ -493,7 +533,7 @@ fn a_part_of_many_long_values_is_split_before_it_is_copied_or_written() {
         set(&mut keyspace, WHOLE, &format!("key:{number}"), &value);
     }
     let expected = copy_of(&keyspace);
-    let id = keyspace.begin_walk(Scope::All, Form { compress: false, ..FORM }).unwrap();
+    let id = keyspace.begin_walk(Scope::All, Wording::Records(Form { compress: false, ..FORM })).unwrap();
     set(&mut keyspace, WHOLE, "key:7", "w");
     assert!(keyspace.set_aside_bytes(id) <= 3000, "{}", keyspace.set_aside_bytes(id));
     let (mut out, mut longest) = (Vec::new(), 0);

@@ -20,6 +20,7 @@ use slotway_cluster::{Database, Slot};
 
 use super::frozen::{FreezeId, Handle, Handles, Held};
 use super::pieces::{Pieces, UnderWay};
+use super::wording::{Head, Wording};
 use super::{Progress, WALKS_MAX, WalkId};
 use crate::call::Millis;
 use crate::keyspace::contents::{Contents, Shape};
@@ -30,7 +31,6 @@ use crate::keyspace::object::{self, Object};
 use crate::keyspace::part::Part;
 use crate::keyspace::seed::{Random, Seed};
 use crate::keyspace::{Key, Place};
-use crate::rdb::Form;
 use crate::rdb::write::Kind;
 
 #[derive(Default)]
@@ -69,7 +69,7 @@ pub(super) enum Source {
 
 pub(super) struct Walk {
     id: WalkId,
-    pub(super) form: Form,
+    pub(super) wording: Wording,
     /// By the numbers that databases had at the start.
     pub(super) sources: Vec<Source>,
     /// Keys, and those of them with a deadline, at the start.
@@ -155,7 +155,7 @@ impl Walks {
         self.running.last().map_or(0, |walk| walk.id.0)
     }
 
-    pub(super) fn begin(&mut self, contents: &[Contents], form: Form) -> Option<WalkId> {
+    pub(super) fn begin(&mut self, contents: &[Contents], wording: Wording) -> Option<WalkId> {
         if self.running.len() >= WALKS_MAX {
             return None;
         }
@@ -163,7 +163,7 @@ impl Walks {
         let id = WalkId(self.clock);
         self.running.push(Walk {
             id,
-            form,
+            wording,
             sources: (0..DATABASES).map(|number| Source::At(Database(number))).collect(),
             sizes: contents.iter().map(|contents| (contents.keys(), contents.deadlines())).collect(),
             position: Some(Position { database: Database(0), slot: 0, hash: 0 }),
@@ -419,6 +419,13 @@ impl Walk {
         let home = Home::Key(source, key.clone());
         self.frozen.insert(id, Frozen { kind, key, deadline, clock: used, count, handle, home });
         self.waiting.push_back((database, Waiting::Collection(id)));
+    }
+}
+
+impl Frozen {
+    pub(super) fn head(&self) -> Head<'_> {
+        let Frozen { kind, ref key, deadline, clock, count, .. } = *self;
+        Head { kind, key, deadline, clock, count }
     }
 }
 

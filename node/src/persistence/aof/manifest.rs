@@ -44,6 +44,22 @@ impl fmt::Display for ManifestError {
     }
 }
 
+/// What a base is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BaseFormat {
+    Snapshot,
+    Commands,
+}
+
+impl BaseFormat {
+    fn suffix(self) -> &'static str {
+        match self {
+            BaseFormat::Snapshot => "rdb",
+            BaseFormat::Commands => "aof",
+        }
+    }
+}
+
 /// How files are called: `appenddirname` and `appendfilename`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Names {
@@ -52,9 +68,9 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Of a base that is a snapshot; of one that is commands (we read them and write none) it would end in `.aof`.
-    pub(crate) fn base(&self, seq: u64) -> String {
-        format!("{}.{seq}.base.rdb", self.file)
+    /// The name tells people what is in the file; whoever reads it looks into it.
+    pub(crate) fn base(&self, seq: u64, format: BaseFormat) -> String {
+        format!("{}.{seq}.base.{}", self.file, format.suffix())
     }
 
     pub(crate) fn increment(&self, seq: u64) -> String {
@@ -172,12 +188,12 @@ impl Manifest {
     }
 
     /// As it is when a base has been written that holds everything but what stands in the last `kept` increments.
-    pub(crate) fn with_base(&self, names: &Names, kept: usize) -> Manifest {
+    pub(crate) fn with_base(&self, names: &Names, format: BaseFormat, kept: usize) -> Manifest {
         let seq = self.next_base_seq();
         let mut next = self.clone();
         let behind = next.increments.split_off(next.increments.len().saturating_sub(kept));
         let done_with = std::mem::replace(&mut next.increments, behind);
-        next.history.extend(next.base.replace(Entry { name: names.base(seq), seq }));
+        next.history.extend(next.base.replace(Entry { name: names.base(seq, format), seq }));
         next.history.extend(done_with);
         next
     }
@@ -278,14 +294,15 @@ mod tests {
     #[test]
     fn a_rewrite_makes_history_of_everything_that_its_base_holds() {
         let mut manifest = Manifest::default().with_increment(&names()).with_increment(&names());
-        manifest = manifest.with_base(&names(), 1);
+        manifest = manifest.with_base(&names(), BaseFormat::Snapshot, 1);
         assert_eq!(
             manifest.render(),
             "file appendonly.aof.1.base.rdb seq 1 type b\n\
              file appendonly.aof.1.incr.aof seq 1 type h\n\
              file appendonly.aof.2.incr.aof seq 2 type i\n"
         );
-        manifest = manifest.without_history().with_increment(&names()).with_base(&names(), 1);
+        manifest =
+            manifest.without_history().with_increment(&names()).with_base(&names(), BaseFormat::Snapshot, 1);
         assert_eq!(
             manifest.render(),
             "file appendonly.aof.2.base.rdb seq 2 type b\n\
@@ -293,7 +310,7 @@ mod tests {
              file appendonly.aof.2.incr.aof seq 2 type h\n\
              file appendonly.aof.3.incr.aof seq 3 type i\n"
         );
-        let nothing_kept = manifest.with_base(&names(), 0);
+        let nothing_kept = manifest.with_base(&names(), BaseFormat::Commands, 0);
         assert!(nothing_kept.increments.is_empty());
     }
 }

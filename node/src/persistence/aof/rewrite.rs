@@ -22,6 +22,7 @@ use tokio::{
 
 use super::{
     LOOK_EVERY, State, hear, hold_gate, is_rewrite_due,
+    manifest::BaseFormat,
     rewrites::Ended,
     store::{Increment, Store},
 };
@@ -108,7 +109,7 @@ pub(crate) async fn run(thread: Rc<Thread>) {
 }
 
 async fn rewrite(thread: &Rc<Thread>) -> Result<Written, Failure> {
-    let (store, snapshot, begun, increment, syncs_in_steps) = {
+    let (store, snapshot, format, begun, increment, syncs_in_steps) = {
         let node = &mut *thread.node.borrow_mut();
         if node.persistence.log.rewrites.is_cancelled() {
             return Err(Failure::Cancelled);
@@ -118,12 +119,15 @@ async fn rewrite(thread: &Rc<Thread>) -> Result<Written, Failure> {
         let store = node.persistence.log.store.as_ref().map(Arc::clone);
         let store = store.ok_or(io::Error::from(io::ErrorKind::NotFound))?;
         // From here on nothing may fail before the snapshot is run: old values are kept for it.
-        let snapshot =
-            Snapshot::begin(node, Aim::Disk, &[("aof-base", b"1")]).ok_or(Failure::TooManyWalks)?;
+        let (format, snapshot) = match node.settings.flag(Key::AofUseRdbPreamble) {
+            true => (BaseFormat::Snapshot, Snapshot::begin(node, Aim::Disk, &[("aof-base", b"1")])),
+            false => (BaseFormat::Commands, Snapshot::begin_commands(node)),
+        };
+        let snapshot = snapshot.ok_or(Failure::TooManyWalks)?;
         node.keyspace.feed.select_anew();
         let log = &mut node.persistence.log;
         let (begun, increment) = (log.begin_increment(), log.increment());
-        (store, snapshot, begun, increment, node.settings.flag(Key::AofRewriteIncrementalFsync))
+        (store, snapshot, format, begun, increment, node.settings.flag(Key::AofRewriteIncrementalFsync))
     };
     let mut running = snapshot.start(thread);
     let mut doubts = 0;
@@ -136,7 +140,8 @@ async fn rewrite(thread: &Rc<Thread>) -> Result<Written, Failure> {
     }
     let base_bytes = write_base(thread, running, &store, syncs_in_steps).await?;
     let cancellation = thread.node.borrow().persistence.log.rewrites.cancellation();
-    let adopted = tokio::task::spawn_blocking(move || store.adopt_base(increment, &cancellation)).await;
+    let adopt = move || store.adopt_base(format, increment, &cancellation);
+    let adopted = tokio::task::spawn_blocking(adopt).await;
     // Meanwhile, too, the log may have been turned off, and on again.
     if thread.node.borrow().persistence.log.rewrites.is_cancelled() {
         return Err(Failure::Cancelled);

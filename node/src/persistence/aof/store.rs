@@ -20,7 +20,7 @@ use std::{
 
 use super::{
     disk::{Disk, DiskFile},
-    manifest::{Entry, Manifest, Names},
+    manifest::{BaseFormat, Entry, Manifest, Names},
 };
 
 pub(crate) struct Store {
@@ -204,7 +204,12 @@ impl Store {
     /// what it was; the new base then lies there unnamed, or named by a manifest that a crash may leave, in which case
     /// base and increment say the same as the old files. A rewrite that `is_cancelled` adopts nothing: what is on its way
     /// then may belong to another.
-    pub(crate) fn adopt_base(&self, increment: Increment, is_cancelled: &AtomicBool) -> io::Result<()> {
+    pub(crate) fn adopt_base(
+        &self,
+        format: BaseFormat,
+        increment: Increment,
+        is_cancelled: &AtomicBool,
+    ) -> io::Result<()> {
         let mut state = self.lock();
         if is_cancelled.load(Relaxed) {
             return Err(io::ErrorKind::Interrupted.into());
@@ -216,8 +221,8 @@ impl Store {
         };
         let seq = state.manifest.next_base_seq();
         let on_its_way = self.path(&self.names.base_on_its_way());
-        self.disk.rename(&on_its_way, &self.path(&self.names.base(seq)))?;
-        let mut next = state.manifest.with_base(&self.names, kept);
+        self.disk.rename(&on_its_way, &self.path(&self.names.base(seq, format)))?;
+        let mut next = state.manifest.with_base(&self.names, format, kept);
         if increment == Increment::OnItsWay {
             // Behind the increments that have become history.
             let seq = state.manifest.next_increment_seq();
@@ -333,7 +338,7 @@ mod tests {
         store.last_increment().unwrap().0.write_all(b"old").unwrap();
         store.next_increment().unwrap().write_all(b"new").unwrap();
         write_base(&store);
-        store.adopt_base(Increment::Listed, &AtomicBool::new(false)).unwrap();
+        store.adopt_base(BaseFormat::Snapshot, Increment::Listed, &AtomicBool::new(false)).unwrap();
         store.collect_history().unwrap();
         assert_eq!(
             disk.names(),
@@ -355,10 +360,10 @@ mod tests {
         write_base(&store);
         assert!(!disk.names().iter().any(|name| name.ends_with(".manifest")), "nothing to load yet");
         store.increment_on_its_way().unwrap().write_all(b"later").unwrap();
-        assert!(store.adopt_base(Increment::OnItsWay, &AtomicBool::new(true)).is_err());
+        assert!(store.adopt_base(BaseFormat::Snapshot, Increment::OnItsWay, &AtomicBool::new(true)).is_err());
         assert!(!disk.names().iter().any(|name| name.ends_with(".manifest")), "that of another");
         store.increment_on_its_way().unwrap().write_all(b"set").unwrap();
-        store.adopt_base(Increment::OnItsWay, &AtomicBool::new(false)).unwrap();
+        store.adopt_base(BaseFormat::Snapshot, Increment::OnItsWay, &AtomicBool::new(false)).unwrap();
         assert_eq!(
             manifest_on(&disk),
             "file appendonly.aof.1.base.rdb seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n"

@@ -17,6 +17,7 @@ struct History {
 
 struct Underway {
     id: WalkId,
+    wording: Wording,
     expected: Copy,
     out: Vec<u8>,
 }
@@ -192,9 +193,12 @@ impl History {
     }
 
     fn begin(&mut self) {
-        let form = Form { compress: self.random.index(2) == 0, ..FORM };
-        if let Some(id) = self.keyspace.begin_walk(Scope::All, form) {
-            self.walks.push(Underway { id, expected: copy_of(&self.keyspace), out: Vec::new() });
+        let wording = match self.random.index(3) {
+            0 => Wording::Commands,
+            other => Wording::Records(Form { compress: other == 1, ..FORM }),
+        };
+        if let Some(id) = self.keyspace.begin_walk(Scope::All, wording) {
+            self.walks.push(Underway { id, wording, expected: copy_of(&self.keyspace), out: Vec::new() });
         }
     }
 
@@ -214,7 +218,7 @@ impl History {
     fn end(&mut self, underway: &Underway) {
         assert_eq!(self.keyspace.walks.held_bytes(underway.id), 0, "all that was set aside is written");
         self.keyspace.end_walk(underway.id);
-        assert_same(&read(&self.keyspace, &underway.out), &underway.expected);
+        assert_same(&told(&self.keyspace, &underway.out, underway.wording), &underway.expected);
     }
 
     fn step(&mut self) {
