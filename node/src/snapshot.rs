@@ -6,8 +6,8 @@
 //! snapshot began. The pieces go through a short queue to whoever keeps them, a file's thread or a replica's connection;
 //! when that is slow, the walk waits, and its clients do not notice.
 //!
-//! How much of the thread it may have is decided by [`Duty`]: a share of a seventh while clients are served, everything
-//! while nobody is.
+//! How much of the thread it may have is decided by [`Duty`]: a share of a seventh while clients are served, more when they overwrite
+//! faster than it goes on, everything while nobody is served.
 //!
 //! What clients overwrite before the walk has come there is kept as it was, in memory. That has a limit,
 //! `snapshot-memory-max`; past it, writes wait until a snapshot for a disk has caught up, and a snapshot for a replica is
@@ -33,7 +33,7 @@ use crate::{
     rdb::{self, Checksum, write},
     thread::Thread,
 };
-use duty::{Duty, Others};
+use duty::{Duty, Others, Pressure};
 
 /// Pieces that may wait for the sink.
 pub(crate) const QUEUE_PIECES: usize = 8;
@@ -201,6 +201,7 @@ struct Piece {
     commands: u64,
     /// Snapshots that share the thread.
     snapshots: u32,
+    pressure: Pressure,
     /// `rdb-key-save-delay`
     delay: Duration,
 }
@@ -220,8 +221,8 @@ impl Running<'_> {
             }
             // Whoever else can run does, before this comes back.
             tokio::task::yield_now().await;
-            let rest =
-                duty.rest(piece.began, piece.ended, self.others_since(piece.commands), piece.snapshots);
+            let others = self.others_since(piece.commands);
+            let rest = duty.rest(piece.began, piece.ended, others, piece.snapshots, piece.pressure);
             if !(rest + piece.delay).is_zero() {
                 self.until(tokio::time::sleep_until((piece.ended + rest + piece.delay).into())).await?;
             }
@@ -252,12 +253,12 @@ impl Running<'_> {
         let ended = node::instant();
         let keys = node.keyspace.walked_keys(self.snapshot.walk) - keys;
         let delay = delay.saturating_mul(u32::try_from(keys).unwrap_or(u32::MAX));
-        self.weigh(node)?;
-        Ok(Piece { bytes, began, ended, commands, snapshots: node.snapshots.running, delay })
+        let pressure = self.weigh(node)?;
+        Ok(Piece { bytes, began, ended, commands, snapshots: node.snapshots.running, pressure, delay })
     }
 
     /// Looks at what is set aside.
-    fn weigh(&mut self, node: &mut Node) -> Result<(), Broken> {
+    fn weigh(&mut self, node: &mut Node) -> Result<Pressure, Broken> {
         let bytes = node.keyspace.set_aside_bytes(self.snapshot.walk);
         let taken = &mut self.snapshot.taken;
         taken.set_aside_bytes_max = taken.set_aside_bytes_max.max(bytes);
@@ -273,13 +274,14 @@ impl Running<'_> {
                     "writes wait: a save has set aside as much as snapshot-memory-max allows"
                 );
             }
-            Aim::Disk if bytes <= max / 2 && self.is_congested => {
+            // Soon: a writer waits for little to be written, not for half of everything.
+            Aim::Disk if bytes <= max - max / 16 && self.is_congested => {
                 self.is_congested = false;
                 node.relieve(Congested::Snapshot);
             }
             Aim::Disk | Aim::Replica => {}
         }
-        Ok(())
+        Ok(Pressure::of(bytes, max))
     }
 
     /// Whether somebody was served since so many commands had been.
