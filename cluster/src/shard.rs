@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{Epoch, NodeId},
+    mutants::{self, Mutant},
     replication::Offset,
 };
 
@@ -88,11 +89,17 @@ impl Rule {
     }
 
     pub fn has(&self, member: &Member) -> bool {
-        self.members().any(|one| one == member)
+        self.members().any(|one| one.is(member))
     }
 }
 
 impl Member {
+    /// Whether it is the same node in the same life.
+    pub fn is(&self, other: &Member) -> bool {
+        let same_life = self.incarnation == other.incarnation || mutants::left_out(Mutant::IgnoreIncarnation);
+        self.node == other.node && same_life
+    }
+
     pub fn new(node: &NodeId, incarnation: Incarnation) -> Member {
         Member { node: node.clone(), incarnation }
     }

@@ -27,7 +27,7 @@ pub enum Entry {
         node: NodeId,
         fact: NodeFact,
     },
-    /// Refused for a primary. A member of S leaves it first.
+    /// Refused for a primary. A member of S, or of a kept rule, leaves it first.
     RemoveNode {
         node: NodeId,
     },
@@ -42,7 +42,7 @@ pub enum Entry {
         primary: Member,
         slots: Vec<SlotRange>,
     },
-    /// Only one that holds no slots.
+    /// Only one that holds no slots. Its nodes go with it.
     RemoveShard {
         shard: ShardId,
     },
@@ -59,8 +59,9 @@ pub enum Entry {
         epoch: Epoch,
         why: String,
     },
-    /// `epoch + 1` begins under `winner`: behind a failover with a complete fence set (I4), behind a switchover with the stop of
-    /// the old primary. `sync` is S'. Keeps the replaced rule until `Activated`.
+    /// `epoch`, the one after the shard's, begins under `winner`: behind a failover with a complete fence set (I4), behind a switchover
+    /// with the stop of the old primary. `version` is that of the rule that was judged; `sync` is S'. Keeps the replaced rule until
+    /// `Activated`.
     Promote {
         shard: ShardId,
         epoch: Epoch,
@@ -103,7 +104,8 @@ pub enum Entry {
         version: u64,
         position: Position,
     },
-    /// An operator, or `on_total_loss`, accepts that acknowledged writes may be lost: no fence set is asked for. Counted.
+    /// `epoch`, the one after the shard's, begins under `winner` with an empty S and no fence set: an operator, or `on_total_loss`,
+    /// accepts that acknowledged writes may be lost. Counted, unless `position` reaches that of a clean stop since which nothing began.
     AcceptLoss {
         shard: ShardId,
         epoch: Epoch,
@@ -122,7 +124,8 @@ pub enum How {
 }
 
 /// What became of an entry when it was applied.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Done,
     /// It was done before; nothing changed.
@@ -131,7 +134,8 @@ pub enum Outcome {
 }
 
 /// Why an entry does not fit (any more).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Refused {
     /// The shard has moved on: its epoch and rule version.
     Moved {

@@ -11,10 +11,10 @@ use crate::{
     topology::{self, Kind, Topology},
 };
 
-/// Everything that the control group has decided, up to `index` of its log.
+/// Everything that the control group has decided.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Cluster {
-    /// The last entry applied; the version of the topology that follows.
+    /// The last entry that changed anything; the version of the topology that follows.
     pub index: u64,
     /// Empty until `Create`.
     pub cluster_id: String,
@@ -80,7 +80,19 @@ pub struct ShardState {
     pub clean_stop: Option<Position>,
 }
 
+impl ShardState {
+    /// How many copies, the primary's included, a write needs in a shard of so many nodes.
+    pub fn copies_needed(&self, nodes: usize) -> usize {
+        self.min_copies.unwrap_or(if nodes <= 2 { 1 } else { 2 })
+    }
+}
+
 impl Cluster {
+    /// How many nodes a shard has, whether they are members of its rule or not.
+    pub fn nodes_of(&self, shard: ShardId) -> usize {
+        self.nodes.values().filter(|fact| fact.shard == shard).count()
+    }
+
     /// What proxies route by and the admin API shows. A node that is no member of S is a replica there, too.
     pub fn topology(&self) -> Topology {
         let replicas = |id: &ShardId, shard: &ShardState| {
