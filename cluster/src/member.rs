@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::{
     control::Entry,
     ids::Epoch,
+    mutants::{self, Mutant},
     pulse::wire::Orders,
     replication::Offset,
     shard::{Member, Position},
@@ -27,15 +28,22 @@ pub const LAG_MAX: Duration = Duration::from_secs(5);
 /// A proposal that was not seen in the log is sent again after this: the same one, nothing else (I5).
 pub const PROPOSE_AGAIN: Duration = Duration::from_millis(100);
 
+/// Whether a replica of `epoch` may acknowledge, and whether its primary may take a link: not once it has promised a higher one. Read after the
+/// position that is acknowledged was published (I2).
+#[inline]
+pub fn may_acknowledge(epoch: Epoch, promised: Epoch) -> bool {
+    promised <= epoch || mutants::left_out(Mutant::AckAfterPromise)
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event<'e> {
     /// The log says this. Older than what is known: nothing follows.
     Ordered(&'e Orders),
-    /// The leader lets this node serve in `epoch`, once so much time has passed.
+    /// The leader lets this node serve in `epoch`, but not before this moment.
     Activate {
         epoch: Epoch,
-        wait: Duration,
+        not_before: Duration,
     },
     /// The leader wants it to stop for good.
     Stop {
@@ -44,6 +52,11 @@ pub enum Event<'e> {
     },
     /// The pulse has promised, or seen, this epoch.
     Seen(Epoch),
+    /// The pulse gets no grants from these, and the lease is about to run out for it. Empty: it does again.
+    Unheard {
+        epoch: Epoch,
+        members: &'e [Member],
+    },
     /// As a primary: the EPOCH record stands in the stream, which goes on behind `start`.
     EpochBegun {
         epoch: Epoch,
@@ -80,7 +93,7 @@ pub enum Event<'e> {
 /// What to do, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Take the stream of this primary, and none of an epoch below.
+    /// Take the stream of this primary, and none of an epoch below. Requests are referred to it.
     Follow { primary: Member, epoch: Epoch },
     /// Follow nobody.
     Halt,
@@ -112,6 +125,8 @@ pub enum Effect {
 /// Why requests wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parked {
+    /// Its epoch is not open yet.
+    Opening,
     /// A higher epoch was seen or promised.
     Fenced,
     /// Stopped for a switchover at this position.

@@ -75,7 +75,9 @@ pub enum Entry {
         shard: ShardId,
         epoch: Epoch,
     },
-    /// Another S (proposed by the primary of `epoch`, which has seen that k of the new S hold all that is committed, I5).
+    /// Another S (proposed by the primary of `epoch`, which has seen that k of the new S hold all that is committed, I5). With the right
+    /// (e, v) but a member that lives in another life by now, S stays and v moves all the same: only so does the primary, which may
+    /// propose nothing else before, see that this one is over.
     ChangeSync {
         shard: ShardId,
         epoch: Epoch,

@@ -82,7 +82,8 @@ pub enum FromNode {
         seq: u64,
         member: Member,
     },
-    /// To a fence or heartbeat of an epoch below what the node has seen, or for another shard or cluster.
+    /// To a fence or heartbeat of an epoch below what the node has seen; or for another shard or cluster, of whose epochs it tells
+    /// nothing: `seen` is 0 then.
     Refused {
         shard: ShardId,
         epoch: Epoch,
@@ -131,6 +132,11 @@ pub enum Part {
         epoch: Epoch,
     },
     Serving {
+        epoch: Epoch,
+    },
+    /// It was the primary of `epoch` before its process was started again in the same incarnation: it never resumes. A new epoch must be begun,
+    /// for which its own promise suffices.
+    Returned {
         epoch: Epoch,
     },
     /// It has no lease, or has seen a higher epoch: it executes nothing and answers nothing.
