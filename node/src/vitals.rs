@@ -23,7 +23,7 @@ use std::{
 };
 
 use slotway_cluster::{
-    Entry, Epoch, NodeId, Position, Rule,
+    Entry, Epoch, Member, NodeId, Position, Rule,
     pulse::{
         Order, Orders,
         wire::{Part, UpstreamState},
@@ -87,9 +87,10 @@ pub(crate) struct Upstream {
 #[derive(Debug, Default)]
 struct Letterbox {
     follow: Option<Box<Orders>>,
-    /// With the time at which the wait is over.
+    /// With the moment before which nothing is served.
     activate: Option<(Epoch, Duration)>,
     stop: Option<(Epoch, u64)>,
+    unheard: Option<(Epoch, Vec<Member>)>,
 }
 
 impl Default for Told {
@@ -205,11 +206,12 @@ impl Vitals {
     }
 
     /// The orders that wait, in the order in which they are to be obeyed.
-    pub(crate) fn take_orders(&self, now: Duration) -> impl Iterator<Item = Order> + use<> {
-        let Letterbox { follow, activate, stop } = std::mem::take(&mut *lock(&self.orders));
-        let activate = activate.map(|(epoch, at)| Order::Activate { epoch, wait: at.saturating_sub(now) });
+    pub(crate) fn take_orders(&self) -> impl Iterator<Item = Order> + use<> {
+        let Letterbox { follow, activate, stop, unheard } = std::mem::take(&mut *lock(&self.orders));
+        let activate = activate.map(|(epoch, not_before)| Order::Activate { epoch, not_before });
         let stop = stop.map(|(epoch, version)| Order::Stop { epoch, version });
-        follow.map(Order::Follow).into_iter().chain(activate).chain(stop)
+        let unheard = unheard.map(|(epoch, members)| Order::Unheard { epoch, members });
+        follow.map(Order::Follow).into_iter().chain(activate).chain(stop).chain(unheard)
     }
 }
 
@@ -239,7 +241,7 @@ impl Vitals {
     }
 
     /// Lays an order into the letterbox, in place of an older one of its kind, and wakes the keyspace thread.
-    pub(crate) fn order(&self, order: Order, now: Duration) {
+    pub(crate) fn order(&self, order: Order) {
         let mut waiting = lock(&self.orders);
         match order {
             Order::Follow(orders) => {
@@ -248,13 +250,14 @@ impl Vitals {
                     waiting.follow = Some(orders);
                 }
             }
-            Order::Activate { epoch, wait } => {
+            Order::Activate { epoch, not_before } => {
                 // Told twice, the first counts: its wait is the one that is over first.
                 if waiting.activate.is_none_or(|(known, _)| known < epoch) {
-                    waiting.activate = Some((epoch, now.saturating_add(wait)));
+                    waiting.activate = Some((epoch, not_before));
                 }
             }
             Order::Stop { epoch, version } => waiting.stop = waiting.stop.max(Some((epoch, version))),
+            Order::Unheard { epoch, members } => waiting.unheard = Some((epoch, members)),
         }
         drop(waiting);
         self.for_keyspace.notify_one();

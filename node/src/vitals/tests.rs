@@ -94,22 +94,22 @@ fn a_lease_counts_in_its_epoch_until_it_ends() {
 }
 
 #[test]
-fn of_each_kind_of_order_the_newest_waits_and_a_wait_goes_on_while_it_waits() {
+fn of_each_kind_of_order_the_newest_waits_and_of_activations_the_one_that_is_over_first() {
     let vitals = Vitals::default();
     for version in [5, 7, 6] {
-        vitals.order(Order::Follow(orders(version)), ms(0));
+        vitals.order(Order::Follow(orders(version)));
     }
-    vitals.order(Order::Stop { epoch: ONE, version: 3 }, ms(0));
-    vitals.order(Order::Activate { epoch: Epoch(2), wait: ms(100) }, ms(10));
-    vitals.order(Order::Activate { epoch: Epoch(2), wait: ms(100) }, ms(50));
-    let taken: Vec<Order> = vitals.take_orders(ms(60)).collect();
+    vitals.order(Order::Stop { epoch: ONE, version: 3 });
+    vitals.order(Order::Activate { epoch: Epoch(2), not_before: ms(110) });
+    vitals.order(Order::Activate { epoch: Epoch(2), not_before: ms(150) });
+    let taken: Vec<Order> = vitals.take_orders().collect();
     let expected = [
         Order::Follow(orders(7)),
-        Order::Activate { epoch: Epoch(2), wait: ms(50) },
+        Order::Activate { epoch: Epoch(2), not_before: ms(110) },
         Order::Stop { epoch: ONE, version: 3 },
     ];
     assert_eq!(taken, expected);
-    assert_eq!(vitals.take_orders(ms(60)).count(), 0);
+    assert_eq!(vitals.take_orders().count(), 0);
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -130,6 +130,6 @@ async fn each_thread_is_woken_by_what_concerns_it_and_by_nothing_else() {
     assert!(is_rung(&vitals.for_keyspace).await, "that one had run out");
     assert!(vitals.see(ONE) && is_rung(&vitals.for_keyspace).await);
     assert!(!vitals.see(ONE) && !is_rung(&vitals.for_keyspace).await);
-    vitals.order(Order::Stop { epoch: ONE, version: 1 }, ms(0));
+    vitals.order(Order::Stop { epoch: ONE, version: 1 });
     assert!(is_rung(&vitals.for_keyspace).await);
 }
