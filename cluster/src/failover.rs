@@ -105,19 +105,60 @@ pub enum Effect {
 /// A step worth telling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
-    Started { shard: ShardId, epoch: Epoch, why: String },
-    Promised { shard: ShardId, epoch: Epoch, member: Member, position: Position },
-    Fenced { shard: ShardId, epoch: Epoch, after: Duration },
-    Promoted { shard: ShardId, epoch: Epoch, winner: Member, after: Duration },
+    Started {
+        shard: ShardId,
+        epoch: Epoch,
+        why: String,
+    },
+    Promised {
+        shard: ShardId,
+        epoch: Epoch,
+        member: Member,
+        position: Position,
+    },
+    Fenced {
+        shard: ShardId,
+        epoch: Epoch,
+        after: Duration,
+    },
+    Promoted {
+        shard: ShardId,
+        epoch: Epoch,
+        winner: Member,
+        after: Duration,
+    },
     /// It serves.
-    Ended { shard: ShardId, epoch: Epoch, after: Duration },
+    Ended {
+        shard: ShardId,
+        epoch: Epoch,
+        after: Duration,
+    },
     /// No complete fence set can be had; says who is missing.
-    Refused { shard: ShardId, epoch: Epoch, missing: Vec<Member> },
+    Refused {
+        shard: ShardId,
+        epoch: Epoch,
+        missing: Vec<Member>,
+    },
     /// Somebody leads without a complete fence set.
-    LossAccepted { shard: ShardId, epoch: Epoch, winner: Member, position: Position, by: String },
-    SwitchStarted { shard: ShardId, to: NodeId },
-    SwitchStopped { shard: ShardId, position: Position },
-    SwitchAborted { shard: ShardId, why: String },
+    LossAccepted {
+        shard: ShardId,
+        epoch: Epoch,
+        winner: Member,
+        position: Position,
+        by: String,
+    },
+    SwitchStarted {
+        shard: ShardId,
+        to: NodeId,
+    },
+    SwitchStopped {
+        shard: ShardId,
+        position: Position,
+    },
+    SwitchAborted {
+        shard: ShardId,
+        why: String,
+    },
 }
 
 /// The leader's machine of one shard. Every proxy has one; only the leader's acts.
@@ -231,7 +272,8 @@ impl Failover {
 
     /// When it wants its tick. None: only events move it.
     pub fn wake_at(&self) -> Option<Duration> {
-        let is_still = matches!(self.phase, Phase::Quiet) && self.reason().is_none() && self.proposed.is_empty();
+        let is_still =
+            matches!(self.phase, Phase::Quiet) && self.reason().is_none() && self.proposed.is_empty();
         (self.leads && !is_still).then_some(self.acted + AGAIN)
     }
 
@@ -380,9 +422,9 @@ impl Failover {
     /// A node proposes only what primaries propose; whether it fits is judged when it is applied.
     fn may_propose(&self, entry: &Entry) -> bool {
         match entry {
-            Entry::Activated { shard, .. } | Entry::ChangeSync { shard, .. } | Entry::CleanStop { shard, .. } => {
-                *shard == self.shard
-            }
+            Entry::Activated { shard, .. }
+            | Entry::ChangeSync { shard, .. }
+            | Entry::CleanStop { shard, .. } => *shard == self.shard,
             Entry::Create { .. }
             | Entry::AddNode { .. }
             | Entry::RemoveNode { .. }
@@ -488,9 +530,10 @@ impl Failover {
         let Some(state) = self.cluster.shards.get(&shard) else { return };
         let Phase::Opening(opening) = &mut self.phase else { return };
         let (epoch, primary) = (state.epoch, &state.rule.primary);
-        let part = self.seen.get(&primary.node).and_then(|seen| {
-            (seen.status.incarnation == primary.incarnation).then_some(seen.status.part)
-        });
+        let part = self
+            .seen
+            .get(&primary.node)
+            .and_then(|seen| (seen.status.incarnation == primary.incarnation).then_some(seen.status.part));
         if part == Some(Part::Serving { epoch }) {
             out.push(Effect::Note(Note::Ended { shard, epoch, after: now.saturating_sub(opening.since) }));
             self.phase = Phase::Quiet;

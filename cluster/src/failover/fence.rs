@@ -72,9 +72,7 @@ impl Fence {
     }
 
     pub(super) fn has(&self, member: &Member) -> bool {
-        self.promises
-            .get(&member.node)
-            .is_some_and(|promised| promised.member == *member || left_out(Mutant::IgnoreIncarnation))
+        self.promises.get(&member.node).is_some_and(|promised| promised.member.is(member))
     }
 
     fn is_complete(&self, state: &ShardState, old_primary: OldPrimary) -> bool {
@@ -82,11 +80,9 @@ impl Fence {
             return !self.promises.is_empty();
         }
         let counts = |rule: &Rule, member: &Member| {
-            let is_its_primary = *member == rule.primary;
-            let is_old = *member == state.rule.primary;
-            self.has(member)
-                && !(is_its_primary && left_out(Mutant::PrimaryPromiseIsNothing))
-                && !(is_old && old_primary == OldPrimary::MayNot)
+            let is_nothing = member.is(&rule.primary) && left_out(Mutant::PrimaryPromiseIsNothing);
+            let is_left_aside = member.is(&state.rule.primary) && old_primary == OldPrimary::MayNot;
+            self.has(member) && !is_nothing && !is_left_aside
         };
         rules(state).all(|rule| rule.is_fenced_by(|member| counts(rule, member)))
     }
@@ -94,12 +90,8 @@ impl Fence {
     /// The greatest position among the members that promised; of equals the first node.
     fn winner(&self, state: &ShardState, old_primary: OldPrimary) -> Option<&Promised> {
         let may_win = |promised: &&Promised| {
-            let is_member = rules(state).any(|rule| {
-                rule.has(&promised.member)
-                    || left_out(Mutant::IgnoreIncarnation)
-                        && rule.members().any(|member| member.node == promised.member.node)
-            });
-            is_member && (old_primary == OldPrimary::MayWin || promised.member != state.rule.primary)
+            let is_left_aside = promised.member.is(&state.rule.primary) && old_primary == OldPrimary::MayNot;
+            rules(state).any(|rule| rule.has(&promised.member)) && !is_left_aside
         };
         let key = |promised: &&Promised| match left_out(Mutant::ChooseByOffset) {
             false => promised.position,
@@ -124,7 +116,9 @@ impl Fence {
         if left_out(Mutant::ActivateBeforeGrantsEnd) {
             return now;
         }
-        if !state.activated && !left_out(Mutant::NoFullTermWithoutActivated) {
+        let spread = state.activated || left_out(Mutant::NoFullTermWithoutActivated);
+        // Not complete: another leader's promotion, or a loss that was accepted.
+        if !spread || !self.is_complete(state, OldPrimary::MayWin) {
             return now + GRANT;
         }
         // It was the only one that could serve, and it serves no more.
@@ -151,8 +145,7 @@ impl Fence {
 
     /// Without any rule's protection: the greatest position of all, of equals the old primary's node, then the first.
     fn best_of_all(&self, state: &ShardState) -> Option<&Promised> {
-        let key =
-            |promised: &&Promised| (promised.position, promised.member.node == state.rule.primary.node);
+        let key = |promised: &&Promised| (promised.position, promised.member.node == state.rule.primary.node);
         self.promises.values().rev().max_by_key(key)
     }
 }
@@ -164,7 +157,7 @@ impl Failover {
         let is_stuck = self.primary_is_stuck();
         let Phase::Fencing(fence) = &mut self.phase else { return };
         let (shard, epoch) = (self.shard, fence.epoch);
-        let (waited, ages) = (now.saturating_sub(fence.since), state.epoch);
+        let waited = now.saturating_sub(fence.since);
         // A primary whose keyspace is stuck promises like any other. It would win, and be stuck.
         let old_primary = match is_stuck {
             true if fence.is_complete(state, OldPrimary::MayNot) => OldPrimary::MayNot,
@@ -180,7 +173,7 @@ impl Failover {
                 out.push(Effect::Note(Note::Fenced { shard, epoch, after: waited }));
             }
             let how = How::Failover;
-            return self.propose(Entry::Promote { shard, epoch: ages, version, winner, sync, how }, now, out);
+            return self.propose(Entry::Promote { shard, epoch, version, winner, sync, how }, now, out);
         }
         let missing = fence.missing(state);
         if waited >= FENCE_PATIENCE && fence.told_missing != missing {
@@ -218,10 +211,9 @@ impl Failover {
             _ => return,
         };
         let Some(best) = fence.best_of_all(state) else { return };
-        let (shard, epoch) = (self.shard, state.epoch);
+        let (shard, epoch) = (self.shard, fence.epoch);
         let (winner, position) = (best.member.clone(), best.position);
-        let entry =
-            Entry::AcceptLoss { shard, epoch, winner: winner.clone(), position, by: by.clone() };
+        let entry = Entry::AcceptLoss { shard, epoch, winner: winner.clone(), position, by: by.clone() };
         let before = out.len();
         self.propose(entry, now, out);
         if out.len() > before {

@@ -82,7 +82,9 @@ impl Failover {
         let position = |member: &&Member| self.status(member).map(|status| status.position);
         let to = match &to {
             Some(node) => state.rule.sync.iter().find(|member| member.node == *node),
-            None => state.rule.sync.iter().filter(|member| self.status(member).is_some()).max_by_key(position),
+            None => {
+                state.rule.sync.iter().filter(|member| self.status(member).is_some()).max_by_key(position)
+            }
         };
         let to = to.ok_or("no member of the sync set can take over")?;
         Ok((to.clone(), state.epoch, state.version))
@@ -131,6 +133,7 @@ impl Failover {
                 let mut sync: Vec<Member> = state.rule.members().cloned().collect();
                 sync.retain(|member| *member != winner);
                 sync.sort();
+                let epoch = epoch.next();
                 self.propose(Entry::Promote { shard, epoch, version, winner, sync, how }, now, out);
             }
             Stage::Stopped(_) => {}

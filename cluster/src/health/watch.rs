@@ -12,7 +12,8 @@ use crate::{
 /// A tick that comes later than this after the one before says that the observer itself stood still.
 const LATE: Duration = Duration::from_millis(300);
 
-const _: () = assert!(LATE.as_millis() >= 2 * PING_EVERY.as_millis() && LATE.as_millis() < SILENCE.as_millis());
+const _: () =
+    assert!(LATE.as_millis() >= 2 * PING_EVERY.as_millis() && LATE.as_millis() < SILENCE.as_millis());
 
 /// Shorter tasks of a keyspace are nobody's business.
 const BUSY_AFTER: Duration = Duration::from_millis(500);
@@ -168,11 +169,7 @@ impl Watched {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        ids::Epoch,
-        pulse::wire::Busy,
-        shard::Position,
-    };
+    use crate::{ids::Epoch, pulse::wire::Busy, shard::Position};
 
     fn n1() -> NodeId {
         NodeId("n1".into())
