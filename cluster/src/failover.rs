@@ -50,10 +50,6 @@ pub const FENCE_PATIENCE: Duration = Duration::from_millis(500);
 /// A primary that came back within this after it was replaced, in the same life, had not been dead.
 const BACK_SOON: Duration = Duration::from_secs(5);
 
-/// A primary that answers, has its orders, and leads nothing for so long will not lead by itself: it was started anew in the life that
-/// it had kept.
-const HALTED_AFTER: Duration = Duration::from_millis(300);
-
 /// What happened.
 #[derive(Debug, Clone)]
 pub enum Event<'e> {
@@ -174,10 +170,6 @@ pub struct Failover {
     /// Of the primary.
     verdict: Option<(NodeId, Verdict)>,
     demand: Option<Demand>,
-    /// Since when the primary leads nothing although it could.
-    halted_since: Option<Duration>,
-    /// Index of the log at which this epoch was seen first.
-    epoch_index: u64,
     replaced: Option<Replaced>,
     backoff: Backoff,
     /// Entries sent to the log, and when, so that none goes there more often than [`AGAIN`].
@@ -234,8 +226,6 @@ impl Failover {
             seen: BTreeMap::new(),
             verdict: None,
             demand: None,
-            halted_since: None,
-            epoch_index: 0,
             replaced: None,
             backoff: Backoff::default(),
             proposed: Vec::new(),
@@ -291,7 +281,6 @@ impl Failover {
     /// Nothing is known of what the leader before did, except what the log says: waits are full ones.
     fn lead(&mut self, now: Duration, out: &mut Vec<Effect>) {
         self.leads = true;
-        self.epoch_index = self.cluster.index;
         self.phase = match self.state() {
             Some(state) => match state.pending {
                 Some(epoch) => Phase::Fencing(Fence::new(epoch, now)),
@@ -313,8 +302,7 @@ impl Failover {
         let was = before.shards.get(&shard);
         let Some(is) = cluster.shards.get(&shard) else { return };
         if was.is_none_or(|was| was.epoch != is.epoch) {
-            self.epoch_index = cluster.index;
-            (self.halted_since, self.verdict, self.demand) = (None, None, None);
+            (self.verdict, self.demand) = (None, None);
         }
         if !self.leads {
             return;
@@ -401,7 +389,6 @@ impl Failover {
         let ordered = self.seen.get(node).and_then(|seen| seen.ordered);
         self.seen.insert(node.clone(), Seen { status: Box::new(status.clone()), ordered });
         self.came_back(node, status, now);
-        self.note_halt(node, status, now);
         if !self.leads {
             return;
         }
@@ -455,16 +442,15 @@ impl Failover {
         }
     }
 
-    fn note_halt(&mut self, node: &NodeId, status: &Status, now: Duration) {
-        let Some(state) = self.state().filter(|state| state.rule.primary.node == *node) else { return };
-        let leads_nothing = match status.part {
-            Part::None | Part::Loading | Part::Learner { .. } | Part::Replica { .. } => true,
-            Part::Opening { .. } | Part::Serving { .. } | Part::Parked { .. } | Part::Stopped { .. } => false,
-        };
-        let is_halted = leads_nothing
-            && state.rule.primary.incarnation == status.incarnation
-            && status.index >= self.epoch_index;
-        self.halted_since = is_halted.then(|| self.halted_since.unwrap_or(now));
+    /// The last word of a member in this life.
+    fn status(&self, member: &Member) -> Option<&Status> {
+        let seen = self.seen.get(&member.node)?;
+        (seen.status.incarnation == member.incarnation).then_some(&*seen.status)
+    }
+
+    /// What a member does, as it said last in this life.
+    fn part_of(&self, member: &Member) -> Option<Part> {
+        self.status(member).map(|status| status.part)
     }
 
     // --- what is done ----------------------------------------------------------------------------------------------
@@ -498,7 +484,7 @@ impl Failover {
         if known.is_some_and(|known| known != primary.incarnation) {
             return Some((Some(Cause::Restarted), format!("{} was started anew", primary.node)));
         }
-        if self.halted_since.is_some_and(|since| self.acted >= since + HALTED_AFTER) {
+        if self.part_of(primary) == Some(Part::Returned { epoch: state.epoch }) {
             let why = format!("{} was started anew and does not lead by itself", primary.node);
             return Some((Some(Cause::Restarted), why));
         }
@@ -572,6 +558,7 @@ impl Failover {
             | Part::Replica { .. }
             | Part::Opening { .. }
             | Part::Serving { .. }
+            | Part::Returned { .. }
             | Part::Parked { .. }
             | Part::Stopped { .. } => {}
         }

@@ -9,7 +9,7 @@ use super::{AGAIN, Effect, Failover, Note, Phase, SWITCH_PATIENCE};
 use crate::{
     control::{Entry, ShardState, entry::How},
     ids::{Epoch, NodeId},
-    pulse::wire::{Part, Status, ToNode},
+    pulse::wire::{Part, ToNode},
     shard::{Member, Position},
 };
 
@@ -88,12 +88,6 @@ impl Failover {
         };
         let to = to.ok_or("no member of the sync set can take over")?;
         Ok((to.clone(), state.epoch, state.version))
-    }
-
-    /// The last word of a member in this life.
-    fn status(&self, member: &Member) -> Option<&Status> {
-        let seen = self.seen.get(&member.node)?;
-        (seen.status.incarnation == member.incarnation).then_some(&*seen.status)
     }
 
     pub(super) fn drive_switch(&mut self, now: Duration, out: &mut Vec<Effect>) {
