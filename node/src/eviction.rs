@@ -71,7 +71,7 @@ pub(crate) fn make_room(node: &mut Node, now: Millis) -> Outcome {
 fn is_above(node: &Node, now: Millis) -> bool {
     let limit = node.bounds.memory_bytes_max;
     limit != 0
-        && node.pause.is_over(now)
+        && node.pauses.present().is_over(now)
         && node.persistence.loading.is_none()
         && !(node.keyspace.is_led() && node.bounds.replicas_keep_all)
         && counted(node) > limit

@@ -34,16 +34,16 @@ pub(crate) async fn run(thread: Rc<Thread>, published: Arc<Published>) {
     loop {
         let hz = thread.node.borrow().bounds.hz.max(1);
         let period = Duration::from_secs(1) / hz;
-        let until = thread.node.borrow().pause.until();
+        let until = thread.node.borrow().pauses.next_end();
         let rest = until.map(|until| Duration::from_millis(until.0.saturating_sub(node::now().0)));
         tokio::time::sleep(rest.map_or(period, |rest| rest.min(period))).await;
         let is_paused = {
             let node = &mut *thread.node.borrow_mut();
-            if !node.pause.is_none() && node.pause.is_over(node::now()) {
-                node.unpause();
+            if !node.pauses.is_none() {
+                node.end_old_pauses(node::now());
             }
             // While data are loaded nothing is deleted either: what is there is not all there is.
-            !node.pause.is_none() || node.persistence.loading.is_some()
+            !node.pauses.is_none() || node.persistence.loading.is_some()
         };
         if !is_paused && thread.node.borrow().active_expiry {
             expire(&thread, period / 4).await;

@@ -22,9 +22,10 @@ use crate::{
     memory::Memory,
     migrate::Migrations,
     output::AT_ONCE,
-    pause::{self, Congested, Congestion, Pause},
+    pause::{self, Congested, Congestion, Pause, Pauses, Purpose},
     persistence::{self, Persistence, aof},
     replication::{Replication, replica::Following},
+    shutdown,
     slow_log::SlowLog,
     snapshot::Snapshots,
     splices::Splices,
@@ -49,8 +50,8 @@ pub(crate) struct Node {
     pub(crate) timing: Timing,
     pub(crate) slow_log: SlowLog,
     pub(crate) latency: Latency,
-    /// CLIENT PAUSE
-    pub(crate) pause: Pause,
+    /// What was told to wait.
+    pub(crate) pauses: Pauses,
     /// Why writes wait for the disk.
     pub(crate) congestion: Congestion,
     /// What keeps it from serving everything.
@@ -77,7 +78,9 @@ pub(crate) struct Node {
     pub(crate) active_expiry: bool,
     /// Told what `loglevel` is.
     pub(crate) log_level: Option<watch::Sender<String>>,
-    /// SHUTDOWN rings it.
+    /// How it ends.
+    pub(crate) ending: shutdown::Desk,
+    /// Rung when it is to end.
     pub(crate) stop: Rc<Notify>,
     /// What listeners were handed.
     #[cfg(test)]
@@ -106,7 +109,7 @@ impl Node {
             timing: Timing::new(),
             slow_log: SlowLog::default(),
             latency: Latency::default(),
-            pause: Pause::None,
+            pauses: Pauses::default(),
             congestion: Congestion::default(),
             condition: Condition::default(),
             gate: Gate::default(),
@@ -123,6 +126,7 @@ impl Node {
             started_at: now,
             active_expiry: true,
             log_level: None,
+            ending: shutdown::Desk::default(),
             stop: Rc::new(Notify::new()),
             #[cfg(test)]
             handed_on: Vec::new(),
@@ -150,19 +154,32 @@ impl Node {
     /// Whether some commands have to wait: [`Node::holds`] says which.
     #[inline]
     pub(crate) fn is_holding(&self) -> bool {
-        !(self.pause.is_none() & self.congestion.is_none())
+        !(self.pauses.is_none() & self.congestion.is_none())
     }
 
     /// Whether a command of this client has to wait.
     #[cold]
     pub(crate) fn holds(&self, client: &Client, row: &Command, now: Millis) -> bool {
-        self.pause.holds(client, row, now) || !self.congestion.is_none() && pause::is_write(client, row)
+        self.pauses.present().holds(client, row, now)
+            || !self.congestion.is_none() && pause::is_write(client, row)
     }
 
-    /// Lets those go on who wait for the end of a pause.
-    pub(crate) fn unpause(&mut self) {
-        self.pause = Pause::None;
+    /// Has commands wait.
+    pub(crate) fn pause(&mut self, whose: Purpose, pause: Pause) {
+        self.pauses.add(whose, pause);
+    }
+
+    /// Lets those go on who wait for the end of this pause.
+    pub(crate) fn unpause(&mut self, whose: Purpose) {
+        self.pauses.end(whose);
         self.wake_paused();
+    }
+
+    /// Lets those go on who wait for the end of a pause whose time is over.
+    pub(crate) fn end_old_pauses(&mut self, now: Millis) {
+        if self.pauses.end_old(now) {
+            self.wake_paused();
+        }
     }
 
     /// Writes wait for the disk from now on, until [`Node::relieve`] is called as often for this reason.

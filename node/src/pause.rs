@@ -1,4 +1,5 @@
-//! CLIENT PAUSE: commands wait, for a time or until CLIENT UNPAUSE. And writes wait when the disk cannot keep up with them.
+//! CLIENT PAUSE: commands wait, for a time or until CLIENT UNPAUSE; writes wait, too, while the node is about to end. And
+//! they wait when the disk cannot keep up with them.
 //!
 //! A connection whose next command has to wait sleeps with that command unread, and with all behind it: nothing is
 //! reordered. Meanwhile no key goes by eviction, or by its deadline unless it is asked for: what an operator pauses
@@ -62,6 +63,75 @@ impl Pause {
     }
 }
 
+/// Who had commands wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// CLIENT PAUSE
+    Operator,
+    /// The node ends as soon as replicas hold everything.
+    Ending,
+}
+
+/// What waits for whose sake. Each ends his own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Pauses {
+    operator: Pause,
+    ending: Pause,
+    /// All together.
+    present: Pause,
+}
+
+impl Pauses {
+    #[inline]
+    pub(crate) fn present(&self) -> Pause {
+        self.present
+    }
+
+    #[inline]
+    pub(crate) fn is_none(&self) -> bool {
+        self.present.is_none()
+    }
+
+    pub(crate) fn add(&mut self, whose: Purpose, pause: Pause) {
+        let of = self.of(whose);
+        *of = of.and(pause);
+        self.sum_up();
+    }
+
+    pub(crate) fn end(&mut self, whose: Purpose) {
+        *self.of(whose) = Pause::None;
+        self.sum_up();
+    }
+
+    /// Ends those whose time is over. True: there were such.
+    pub(crate) fn end_old(&mut self, now: Millis) -> bool {
+        let before = *self;
+        for pause in [&mut self.operator, &mut self.ending] {
+            if pause.is_over(now) {
+                *pause = Pause::None;
+            }
+        }
+        self.sum_up();
+        *self != before
+    }
+
+    /// When the first of them ends.
+    pub(crate) fn next_end(&self) -> Option<Millis> {
+        [self.operator, self.ending].into_iter().filter_map(Pause::until).min()
+    }
+
+    fn of(&mut self, whose: Purpose) -> &mut Pause {
+        match whose {
+            Purpose::Operator => &mut self.operator,
+            Purpose::Ending => &mut self.ending,
+        }
+    }
+
+    fn sum_up(&mut self) {
+        self.present = self.operator.and(self.ending);
+    }
+}
+
 /// Whether a command of this client may change keys.
 pub(crate) fn is_write(client: &Client, row: &Command) -> bool {
     [Flag::Write, Flag::MayReplicate]
@@ -111,6 +181,15 @@ mod tests {
         assert_eq!(writes(5).and(all(3)), all(5));
         assert_eq!(all(3).and(writes(5)), all(5));
         assert_eq!(Pause::None.and(Pause::None), Pause::None);
+        let mut pauses = Pauses::default();
+        pauses.add(Purpose::Operator, all(5));
+        pauses.add(Purpose::Ending, writes(9));
+        assert_eq!((pauses.present(), pauses.next_end()), (all(9), Some(Millis(5))));
+        assert!(!pauses.end_old(Millis(4)) && pauses.end_old(Millis(5)));
+        assert_eq!(pauses.present(), writes(9), "each ends his own");
+        pauses.add(Purpose::Operator, all(20));
+        pauses.end(Purpose::Ending);
+        assert_eq!(pauses.present(), all(20));
         assert!(all(5).is_over(Millis(5)) && !all(5).is_over(Millis(4)) && Pause::None.is_over(Millis(0)));
     }
 }

@@ -25,6 +25,7 @@ use crate::{
     metrics::Published,
     migrate,
     node::{self, Node},
+    pause::Purpose,
     persistence::{
         aof,
         loading::{self, LoadError},
@@ -199,7 +200,7 @@ fn run(
         .enable_all()
         .build_local(LocalOptions::default())
         .map_err(EndError::System)?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let acceptor = Acceptor::new(listening).map_err(EndError::System)?;
         let (thread, helper) = Thread::new(node).map_err(EndError::System)?;
         let thread = Rc::new(thread);
@@ -212,26 +213,27 @@ fn run(
         background.spawn_local(connection::run_waves(Rc::clone(&thread)));
         background.spawn_local(replication::primary::run(Rc::clone(&thread)));
         background.spawn_local(save::run::run(Rc::clone(&thread)));
+        background.spawn_local(shutdown::run::run(Rc::clone(&thread)));
         let (tasks, outcome) = serve(&thread, acceptor, orders, &mut background, &published).await;
         drain(&thread, tasks).await;
-        shutdown::finish(&mut thread.node.borrow_mut());
+        shutdown::run::finish(&mut thread.node.borrow_mut());
         background.abort_all();
         while let Some(ended) = background.join_next().await {
             report(ended);
         }
-        let writers = {
+        let (writers, patience) = {
             let node = &mut *thread.node.borrow_mut();
             thread.deliver(node);
-            node.persistence.log.close()
+            (
+                node.persistence.log.close(),
+                shutdown::run::patience(node).max(shutdown::run::DISK_PATIENCE_MIN),
+            )
         };
         let parting = thread.parting.take();
         // The helper ends when the last sender is gone.
         drop(thread);
         for writer in writers {
-            let written = tokio::task::spawn_blocking(move || writer.join()).await;
-            if !matches!(written, Ok(Ok(()))) {
-                tracing::error!("a thread that writes the append-only log has panicked");
-            }
+            end_of_writer(writer, patience).await;
         }
         let helped = tokio::task::spawn_blocking(move || helper.join()).await;
         if !matches!(helped, Ok(Ok(()))) {
@@ -240,7 +242,20 @@ fn run(
         tracing::info!("stopped");
         drop(parting);
         outcome
-    })
+    });
+    // What hangs on a disk is not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Waits for a thread that writes the last of a log, if the disk lets it.
+async fn end_of_writer(writer: std::thread::JoinHandle<()>, patience: Duration) {
+    let joined = tokio::task::spawn_blocking(move || writer.join());
+    match tokio::time::timeout(patience, joined).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(_) => tracing::error!("a thread that writes the append-only log has panicked"),
+        Err(_) => tracing::error!("the disk does not answer: ending without the last of the append-only log"),
+    }
 }
 
 /// Accepts and serves until somebody orders a stop, or the data turn out to be unreadable. Returns the connections that
@@ -273,8 +288,12 @@ async fn serve(
             },
             order = orders.recv() => match order {
                 Some(Order::Adopt(settings)) => adopt(&mut thread.node.borrow_mut(), &settings),
-                Some(Order::Stop(cause)) if !may_stop(thread, cause) => {}
-                Some(Order::Stop(_)) | None => break,
+                Some(Order::Stop(cause)) => {
+                    let node = &mut *thread.node.borrow_mut();
+                    let wish = Wish::of(cause, node);
+                    shutdown::run::begin(node, wish, None);
+                }
+                None => break,
             },
             () = asked.notified() => break,
         }
@@ -289,17 +308,6 @@ async fn load(thread: &Rc<Thread>, published: &Published) -> Result<(), LoadErro
     let port = thread.node.borrow().port;
     tracing::info!(port, "ready to accept connections on port {port}");
     Ok(())
-}
-
-/// Saves what is to be saved. False: that failed, and the node goes on.
-fn may_stop(thread: &Thread, cause: Cause) -> bool {
-    let node = &mut *thread.node.borrow_mut();
-    let wish = Wish::of(cause, node);
-    let prepared = shutdown::prepare(node, wish);
-    if prepared.is_err() {
-        tracing::error!("not stopping: what is only in memory would be lost");
-    }
-    prepared.is_ok()
 }
 
 /// A new connection: counted, refused if there are too many, else given its task.
@@ -359,14 +367,18 @@ async fn drain(thread: &Rc<Thread>, mut connections: JoinSet<()>) {
     thread.parting.replace(Some(Vec::new()));
     let patience = {
         let node = &mut *thread.node.borrow_mut();
-        node.unpause();
+        node.unpause(Purpose::Operator);
+        node.unpause(Purpose::Ending);
         node.give_up_waits();
-        node.ask_for_last_acks();
+        match node.ending.is_hasty() {
+            true => node.cut_replicas(),
+            false => node.ask_for_last_acks(),
+        }
         thread.deliver(node);
         for client in node.clients.iter() {
             client.decide(Fate::Finish);
         }
-        Duration::from_secs(u64::try_from(node.settings.integer(Key::ShutdownTimeout)).unwrap_or(0))
+        shutdown::run::patience(node)
     };
     let all_ended = async {
         while let Some(ended) = connections.join_next().await {

@@ -55,6 +55,7 @@ pub static SECTIONS: &[Section] = &[
         field("executable", Own),
         field("config_file", Own),
         field("io_threads_active", First),
+        field("shutdown_in_milliseconds", Max),
         field("listener*", Own),
     ] },
     Section { name: "clients", title: "Clients", asked: Asked::ByDefault, fields: &[

@@ -15,7 +15,7 @@ use socket2::SockRef;
 use tokio::{runtime::LocalOptions, task::JoinSet};
 
 use super::*;
-use crate::{membership::Membership, node};
+use crate::{membership::Membership, node, pause::Purpose};
 
 /// How long anything may take before a test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -438,12 +438,12 @@ async fn converse(hall: &mut Hall, asks: &[Vec<Ask>], steps: &[Step]) {
             Step::Send(client, bytes) => talkers[client].send(bytes),
             Step::Receive(client) => talkers[client].receive(&mut counted),
             Step::Turn => hall.turn().await,
-            Step::Unpause => hall.thread.node.borrow_mut().unpause(),
+            Step::Unpause => hall.thread.node.borrow_mut().unpause(Purpose::Operator),
             Step::Vanish(client) => talkers[client].peer = None,
         }
     }
     hall.until("everything is answered", || {
-        hall.thread.node.borrow_mut().unpause();
+        hall.thread.node.borrow_mut().unpause(Purpose::Operator);
         for talker in &mut talkers {
             talker.send(usize::MAX);
             talker.receive(&mut counted);

@@ -10,7 +10,7 @@ use crate::{
     call::{Done, Millis, Refusal},
     client::{Class, Client, ClientId, Fate, Replies, Standing},
     membership::MEMBER,
-    pause::Pause,
+    pause::{Pause, Purpose},
     server_call::ServerCall,
 };
 
@@ -174,14 +174,14 @@ pub(crate) fn pause(call: &mut ServerCall<'_>) -> Done {
     let millis = u64::try_from(millis).map_err(|_| errors::TIMEOUT_NEGATIVE)?;
     let until =
         i64::try_from(millis.saturating_add(call.now.0)).map_err(|_| "ERR timeout is out of range")?;
-    call.node.pause = call.node.pause.and(kind(Millis(until.unsigned_abs())));
-    tracing::info!(by = call.client.id.0, pause = ?call.node.pause, "CLIENT PAUSE");
+    call.node.pause(Purpose::Operator, kind(Millis(until.unsigned_abs())));
+    tracing::info!(by = call.client.id.0, pause = ?call.node.pauses.present(), "CLIENT PAUSE");
     write::simple(call.out, "OK");
     Ok(())
 }
 
 pub(crate) fn unpause(call: &mut ServerCall<'_>) -> Done {
-    call.node.unpause();
+    call.node.unpause(Purpose::Operator);
     write::simple(call.out, "OK");
     Ok(())
 }

@@ -2,15 +2,14 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use slotway_commands::{errors, help, lookup};
+use slotway_commands::{help, lookup};
 use slotway_resp::write;
 
 use super::connection::SYNTAX;
 use crate::{
     call::Done,
-    client::Fate,
     server_call::ServerCall,
-    shutdown::{self, Asked, CannotSave},
+    shutdown::{self, Asked},
 };
 
 /// Seconds since 1970 and microseconds within the second.
@@ -31,15 +30,18 @@ pub(crate) fn help(call: &mut ServerCall<'_>) -> Done {
     Ok(())
 }
 
-/// `SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] [ABORT]`. Not answered: the connection closes when the node ends.
+/// `SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] [ABORT]`. Answered only if
+/// the node goes on: the connection closes when it ends.
 pub(crate) fn shutdown(call: &mut ServerCall<'_>) -> Done {
     let wish = match shutdown::asked(call.request).ok_or(SYNTAX)? {
         Asked::End(wish) => wish,
+        Asked::Abort if shutdown::run::abort(call.node) => {
+            write::simple(call.out, "OK");
+            return Ok(());
+        }
         Asked::Abort => return Err("ERR No shutdown in progress.".into()),
     };
     tracing::info!(by = call.client.id.0, "a client asked for a shutdown");
-    shutdown::prepare(call.node, wish).map_err(|CannotSave| errors::SHUTDOWN_FAILED)?;
-    call.client.decide(Fate::CloseNow);
-    call.node.stop.notify_one();
+    shutdown::run::begin(call.node, wish, Some(call.client));
     Ok(())
 }

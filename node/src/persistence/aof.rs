@@ -198,13 +198,12 @@ impl Log {
         matches!(self.state, State::Starting(_))
     }
 
-    /// Waits until it was tried to write and sync all that was handed over.
-    pub(crate) fn sync(&self) {
-        let Some(writing) = self.writing() else { return };
-        let (done, is_done) = std::sync::mpsc::sync_channel(1);
-        writing.line.order(Order::Sync(done));
-        // Of a writer that has panicked nothing is heard, and the panic is told where it is joined.
-        while is_done.recv_timeout(LOOK_EVERY).is_err() && !writing.thread.is_finished() {}
+    /// Has all that was handed over written and synced. Told whether that succeeded; of a writer that has panicked nothing
+    /// is heard. None: there is no log.
+    pub(crate) fn sync(&self) -> Option<oneshot::Receiver<bool>> {
+        let (done, is_done) = oneshot::channel();
+        self.writing()?.line.order(Order::Sync(done));
+        Some(is_done)
     }
 
     /// What follows goes to another file: asked of the writer, told when it has happened.

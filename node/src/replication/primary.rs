@@ -214,6 +214,12 @@ impl Node {
             primary.alarm.notify_one();
         }
         self.perform(effects);
+        self.ending.hear_of_replica();
+    }
+
+    /// Whether every replica has acknowledged the stream up to here.
+    pub(crate) fn replicas_hold(&self, offset: Offset) -> bool {
+        self.replication.primary.machine.replicas().iter().all(|replica| replica.acked >= offset)
     }
 
     /// The settings have changed.
@@ -262,7 +268,7 @@ impl Node {
     }
 
     /// The stream's offset at the end of this turn, if nothing more is executed in it.
-    pub(super) fn coming_offset(&self) -> Offset {
+    pub(crate) fn coming_offset(&self) -> Offset {
         Offset(self.replication.offset.0 + self.waiting_bytes())
     }
 

@@ -18,6 +18,7 @@ mod oracle;
 mod persistence;
 mod pipelines;
 mod reports;
+mod shutdown;
 mod sorted_sets;
 mod start;
 mod transactions;

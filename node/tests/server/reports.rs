@@ -36,6 +36,7 @@ const ABSENT: &[&str] = &[
     "master_sync_in_progress",
     "min_slaves_good_slaves",
     "replica_announced",
+    "shutdown_in_milliseconds",
     "slave_priority",
     "slave_read_only",
     "slave_read_repl_offset",

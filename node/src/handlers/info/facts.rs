@@ -203,6 +203,7 @@ impl<'a> Facts<'a> {
             "lru_clock" => (self.now.0 / 1000 % (1 << 24)).to_string(),
             "executable" => std::env::current_exe().map_or(String::new(), |path| path.display().to_string()),
             "config_file" => String::new(),
+            "shutdown_in_milliseconds" => self.node.ending.rest_millis(self.now)?.to_string(),
             _ => return None,
         })
     }

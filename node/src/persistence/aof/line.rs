@@ -66,8 +66,8 @@ pub(super) enum Order {
     Append(Vec<u8>, Position),
     /// What follows goes to another file.
     Begin(Increment, oneshot::Sender<std::io::Result<Begun>>),
-    /// Write and sync what is there; told when that was tried.
-    Sync(std::sync::mpsc::SyncSender<()>),
+    /// Write and sync what is there; told whether that succeeded.
+    Sync(oneshot::Sender<bool>),
     /// Write and sync what is there, then end.
     Close,
 }

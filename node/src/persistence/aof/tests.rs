@@ -50,5 +50,6 @@ async fn begin(hall: &mut Hall, disk: &Simulated, given: &[(&str, &str)]) -> Res
     loaded.map_err(|error| error.to_string())?;
     hall.tasks.spawn_local(run(Rc::clone(&hall.thread)));
     hall.tasks.spawn_local(rewrite::run(Rc::clone(&hall.thread)));
+    hall.tasks.spawn_local(crate::shutdown::run::run(Rc::clone(&hall.thread)));
     Ok(())
 }

@@ -218,9 +218,10 @@ impl Loop {
             }
             Order::Sync(done) => {
                 let synced = self.write_and_sync();
+                let is_synced = synced.is_ok();
                 self.report(synced.err(), manner);
                 // Who asked may have given up.
-                let _ = done.send(());
+                let _ = done.send(is_synced);
                 Then::GoOn
             }
             Order::Close => {

@@ -295,3 +295,47 @@ fn a_log_that_is_turned_off_acknowledges_what_it_has_still_written_and_nothing_e
         });
     }
 }
+
+#[test]
+fn a_disk_that_hangs_delays_an_end_for_its_time_and_nobody_else_at_all() {
+    let disk = Simulated::new();
+    in_hall_on(&disk, &[("shutdown-timeout", "1")], async |hall| {
+        let [mut asks, mut other] = hall.peers().await;
+        disk.stall(true);
+        other.send(b"SET k v\r\n");
+        hall.expect(&mut other, "+OK\r\n").await;
+        asks.send(b"SHUTDOWN NOSAVE\r\n");
+        hall.until("writes wait", || hall.thread.node.borrow().is_holding()).await;
+        other.send(b"GET k\r\n");
+        hall.expect(&mut other, "$1\r\nv\r\n").await;
+        assert!(asks.received.is_empty());
+        hall.expect(&mut asks, "-ERR Errors trying to SHUTDOWN. Check logs.\r\n").await;
+        assert!(!hall.thread.node.borrow().is_holding());
+        // It may be aborted, too, and the disk is not asked in vain when it answers again.
+        asks.send(b"SHUTDOWN NOSAVE\r\n");
+        hall.until("writes wait", || hall.thread.node.borrow().is_holding()).await;
+        other.send(b"SHUTDOWN ABORT\r\nSET k w\r\n");
+        hall.expect(&mut other, "+OK\r\n+OK\r\n").await;
+        hall.expect(&mut asks, "-ERR Errors trying to SHUTDOWN. Check logs.\r\n").await;
+        asks.send(b"SHUTDOWN NOSAVE\r\n");
+        hall.until("writes wait", || hall.thread.node.borrow().is_holding()).await;
+        disk.stall(false);
+        hall.expect_end(&mut asks).await;
+        assert!(asks.received.is_empty() && content(&disk).ends_with("$1\r\nw\r\n"));
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_node_that_is_to_end_whatever_happens_ends_although_the_disk_hangs() {
+    let disk = Simulated::new();
+    in_hall_on(&disk, &[("shutdown-timeout", "1")], async |hall| {
+        let [mut asks] = hall.peers().await;
+        disk.stall(true);
+        asks.send(b"SET k v\r\nSHUTDOWN NOSAVE FORCE\r\n");
+        hall.expect_end(&mut asks).await;
+        assert_eq!(String::from_utf8_lossy(&asks.received), "+OK\r\n");
+        disk.stall(false);
+    })
+    .unwrap();
+}
