@@ -11,7 +11,7 @@ use prometheus::Registry;
 use slotway_admin_api::{Access, Api, Server, Sources, Token};
 use slotway_config::{Address, Bind, Key, Program, ProxyConfig};
 use slotway_control::{Control, OwnAddresses, View};
-use slotway_proxy::Proxy;
+use slotway_proxy::{Proxy, Topologies};
 
 use crate::{
     flags::{self, Given},
@@ -76,7 +76,12 @@ async fn serve(args: &ProxyArgs, config: &ProxyConfig) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let registry = Registry::new();
     let control = Control::start(config, &registry)?;
-    let proxy = Arc::new(Proxy::start(config, control.topology(), control.stale_topology(), &registry)?);
+    let topologies = Topologies {
+        newest: control.topology(),
+        versions: control.versions(),
+        stale: control.stale_topology(),
+    };
+    let proxy = Arc::new(Proxy::start(config, topologies, &registry)?);
     let admin = start_admin(config, control.view(), registry)?;
     let own = own_addresses(config, &proxy, admin.as_ref());
     tracing::info!(address = %own.addr, admin = own.admin_addr.as_deref().unwrap_or("off"), "the proxy serves");

@@ -36,16 +36,44 @@ fn line(text: &str) -> Vec<u8> {
 
 /// The codes of backends' errors that speak of the cluster behind the proxy, or of a node that is not (or not yet) a
 /// primary that serves this proxy. Such errors never reach a client: the request was not applied, and is safe to repeat.
-pub(crate) const INNER: [&str; 9] =
-    ["MOVED", "ASK", "STALE", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "LOADING", "READONLY", "NOAUTH"];
+pub(crate) const INNER: [&str; 10] = [
+    "MOVED",
+    "ASK",
+    "STALE",
+    "TRYAGAIN",
+    "CLUSTERDOWN",
+    "MASTERDOWN",
+    "LOADING",
+    "READONLY",
+    "NOAUTH",
+    NOREPLICAS,
+];
+
+/// Of a member only: it takes writes again as soon as it has found replicas enough, or another does.
+pub(crate) const NOREPLICAS: &str = "NOREPLICAS";
+
+/// Whose words a reply is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speaker {
+    /// A node of a shard whose epochs a control group gives.
+    Member,
+    Other,
+}
 
 /// Which of [`INNER`] this error reply is. None: the error is the client's own.
-pub(crate) fn inner(reply: &[u8]) -> Option<usize> {
+pub(crate) fn inner(reply: &[u8], speaker: Speaker) -> Option<usize> {
     let text = reply.strip_prefix(b"-")?;
-    INNER
+    let known = match speaker {
+        Speaker::Member => &INNER[..],
+        Speaker::Other => &INNER[..INNER.len() - 1],
+    };
+    known
         .iter()
         .position(|code| text.strip_prefix(code.as_bytes()).is_some_and(|rest| rest.first() == Some(&b' ')))
 }
+
+/// The place of STALE among [`INNER`].
+pub(crate) const STALE: usize = 2;
 
 #[cfg(test)]
 mod tests {
@@ -53,8 +81,12 @@ mod tests {
 
     #[test]
     fn errors_that_speak_of_the_cluster_are_told_from_the_clients_own() {
+        let inner = |reply: &[u8]| super::inner(reply, Speaker::Other);
         assert_eq!(inner(b"-MOVED 1 127.0.0.1:7001\r\n"), Some(0));
+        assert_eq!(inner(b"-STALE 2 17\r\n"), Some(STALE));
         assert_eq!(inner(b"-NOAUTH Authentication required.\r\n"), Some(8));
+        let none_enough = b"-NOREPLICAS Not enough good replicas to write.\r\n";
+        assert_eq!((inner(none_enough), super::inner(none_enough, Speaker::Member)), (None, Some(9)));
         for own in
             ["-WRONGTYPE x\r\n", "-MOVEDX 1\r\n", "-ERR MOVED \r\n", "!8\r\nMOVED 12\r\n", "+MOVED 1\r\n"]
         {

@@ -21,7 +21,6 @@ use tokio::sync::Notify;
 
 use crate::{
     client::Fate,
-    errors,
     follow::{
         order::Place,
         plan::{Shape, Tried, Way},
@@ -57,6 +56,8 @@ pub(crate) struct Follow {
     oldest_write_us: Cell<Option<u64>>,
     /// What links hold may belong elsewhere now.
     moved: Cell<bool>,
+    /// The topology has changed: nothing waits for the clock.
+    hurried: Cell<bool>,
     changed: Notify,
     reported_us: Cell<Option<u64>>,
 }
@@ -79,11 +80,13 @@ impl Follow {
             true => Shape::Divisible,
             false => Shape::Whole,
         };
+        stray.note(line);
         let Some(course) = stray.waiter.course_mut() else { return };
         match course.tried.way(line, &link.key.address, shape) {
             Way::To { address, asking } => stray.goal = Goal::Address { address: address.into(), asking },
             Way::KeyByKey => stray.goal = Goal::KeyByKey,
             Way::Wait { us } => stray.due_us = thread.now_us() + us,
+            Way::Learn(news) => stray.learn(thread, link, news),
             Way::GiveUp => return stray.give_up(thread),
         }
         self.keep(thread, stray);
@@ -97,7 +100,7 @@ impl Follow {
     /// What waits here must fit into `hold-bytes-max`, as what links hold.
     fn keep(&self, thread: &Thread, stray: Stray) {
         if !self.take_room(thread, stray.shard, stray.load()) {
-            return stray.waiter.refuse(thread, &errors::busy("hold-bytes-max"));
+            return stray.give_up(thread);
         }
         let oldest_us = self.oldest_write_us.get().into_iter().chain(stray.write_us()).min();
         self.oldest_write_us.set(oldest_us);
@@ -130,6 +133,12 @@ impl Follow {
     /// The topology has changed, or a link has broken: what links hold may belong elsewhere.
     pub(crate) fn look_at_links(&self) {
         self.moved.set(true);
+        self.wake();
+    }
+
+    /// The topology has changed: what waits until it may is looked at now.
+    pub(crate) fn hurry(&self) {
+        self.hurried.set(true);
         self.wake();
     }
 
@@ -182,6 +191,9 @@ impl Follow {
             self.take_from_links(thread);
         }
         let mut strays = std::mem::take(&mut *self.strays.borrow_mut());
+        if self.hurried.take() {
+            strays.iter_mut().for_each(|stray| stray.due_us = thread.now_us());
+        }
         // In the order of their requests, so that one pass is enough. Clients do not mix.
         strays.sort_by(|one, other| {
             let by_client = one.client().id.cmp(&other.client().id);

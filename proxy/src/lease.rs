@@ -162,6 +162,7 @@ fn find(
     let (version, trace) = (client.version.get(), client.trace());
     let key = LinkKey {
         address: Arc::clone(address),
+        epoch: thread.epoch_at(address),
         version,
         database,
         trace,
@@ -258,7 +259,8 @@ impl Leases {
         let mut nodes = self.nodes.borrow_mut();
         for places in nodes.values_mut() {
             places.retain(|place| {
-                let broken = !matches!(place.link.state(), State::Up { .. });
+                let broken =
+                    !matches!(place.link.state(), State::Up { .. }) || thread.has_outlived(&place.link);
                 let over = match place.state {
                     Use::Leased => false,
                     Use::Free => place.link.is_settled() && (broken || place.link.is_idle(thread, idle_us)),

@@ -43,4 +43,4 @@ mod start;
 #[cfg(test)]
 mod model;
 
-pub use start::{Proxy, StartError};
+pub use start::{Proxy, StartError, Topologies};

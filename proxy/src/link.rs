@@ -1,6 +1,6 @@
 //! A long-lived pipelined connection to one node, shared by all clients of a data thread or leased to one.
 //!
-//! A link belongs to (data thread, node address, RESP version, database, NO-TOUCH or not, reads of a replica or not, lane): a shared one never sees a
+//! A link belongs to (data thread, node address, epoch, RESP version, database, NO-TOUCH or not, reads of a replica or not, lane): a shared one never sees a
 //! command that would change its state, because another client's request may be next. Requests go out in the order they
 //! were taken on, replies come back in that order. The decisions stand in [`flight`] and [`unit`]; [`drive`] connects, reads and
 //! connects again; [`answer`] and [`loss`] say what becomes of a request whose reply comes, or does not; [`arrival`]
@@ -14,14 +14,14 @@ use std::{
     task::Waker,
 };
 
-use slotway_cluster::{Database, ShardId};
+use slotway_cluster::{Database, Epoch, ShardId};
 use slotway_commands::Command;
 use slotway_resp::{Request, Version};
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::{
     client::Client,
-    errors,
+    errors::{self, Speaker},
     follow::order::LinkId,
     lane::Lane,
     link::{
@@ -41,7 +41,7 @@ mod arrival;
 pub(crate) mod drive;
 pub(crate) mod flight;
 mod loss;
-mod primacy;
+pub(crate) mod primacy;
 mod silence;
 pub(crate) mod unit;
 mod upload;
@@ -52,6 +52,8 @@ pub(crate) mod waiter;
 pub(crate) struct LinkKey {
     /// `host:port` of the node.
     pub(crate) address: Arc<str>,
+    /// The reign of its shard that the node is held to: in the next one nothing is sent on this link. 0: its shard has none.
+    pub(crate) epoch: Epoch,
     pub(crate) version: Version,
     pub(crate) database: Database,
     pub(crate) trace: Trace,
@@ -87,10 +89,21 @@ pub(crate) enum State {
     Down {
         since_us: u64,
     },
+    /// Up, but a member of a control group's shard owes replies and has brought nothing for a while: what comes is held.
+    Quiet {
+        since_us: u64,
+    },
     /// Up, but it owes replies and has brought nothing for too long ([`silence`]).
     Silent {
         since_us: u64,
     },
+}
+
+impl State {
+    /// There is a connection.
+    pub(crate) fn is_open(self) -> bool {
+        matches!(self, State::Up { .. } | State::Quiet { .. } | State::Silent { .. })
+    }
 }
 
 /// Who uses a link.
@@ -149,6 +162,8 @@ pub(crate) struct Errand<'a> {
 
 impl Link {
     pub(crate) fn new(key: LinkKey, shard: ShardId, tenancy: Tenancy, now_us: u64) -> Link {
+        // A link to a member is made for the reign that the topology names.
+        let primacy = if key.epoch == Epoch(0) { Primacy::Never } else { Primacy::Present };
         Link {
             key,
             tenancy,
@@ -165,7 +180,7 @@ impl Link {
             used_us: Cell::new(now_us),
             up_us: Cell::new(0),
             heard_us: Cell::new(0),
-            primacy: Cell::default(),
+            primacy: Cell::new(primacy),
             silence: Cell::default(),
             losses: Cell::new(0),
         }
@@ -267,7 +282,7 @@ impl Link {
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), Vec<u8>> {
         let now_us = thread.now_us();
-        let Room { requests_max, bytes_max, bytes_limit } = self.room(thread, now_us)?;
+        let Room { requests_max, bytes_max, full } = self.room(thread, now_us)?;
         let mut flight = self.flight.borrow_mut();
         if flight.len() >= requests_max {
             thread.counters.refused_busy.add(1);
@@ -276,7 +291,12 @@ impl Link {
         flight.push(waiter, write);
         if flight.bytes_held() > bytes_max && flight.take_back().is_some() {
             thread.counters.refused_busy.add(1);
-            return Err(errors::busy(bytes_limit));
+            return Err(match full {
+                Full::InFlight => errors::busy("bytes-in-flight-max"),
+                Full::Held { since_us } => {
+                    errors::no_primary(self.shard.get(), now_us.saturating_sub(since_us) / 1000)
+                }
+            });
         }
         drop(flight);
         self.used_us.set(now_us);
@@ -288,17 +308,25 @@ impl Link {
     fn room(&self, thread: &Thread, now_us: u64) -> Result<Room, Vec<u8>> {
         let limits = thread.limits();
         let requests_max = limits.link_requests_max;
+        if let State::Quiet { since_us } = self.state.get() {
+            let flight = self.flight.borrow();
+            let sent_bytes = flight.bytes_held() - flight.unsent().len();
+            drop(flight);
+            let held_bytes_max = limits.hold_bytes_max.saturating_sub(thread.held_beside(self));
+            let bytes_max = held_bytes_max.saturating_add(sent_bytes);
+            return Ok(Room { requests_max, bytes_max, full: Full::Held { since_us } });
+        }
         let (State::Down { since_us } | State::Silent { since_us }) = self.state.get() else {
             // A request that finds the link empty is taken on whatever its size: the client's own limits bound it.
             let bytes_max = if self.flight.borrow().is_empty() { usize::MAX } else { limits.link_bytes_max };
-            return Ok(Room { requests_max, bytes_max, bytes_limit: "bytes-in-flight-max" });
+            return Ok(Room { requests_max, bytes_max, full: Full::InFlight });
         };
         let down_us = now_us.saturating_sub(since_us);
         if down_us > limits.hold_us_max || matches!(self.state.get(), State::Silent { .. }) {
             return Err(errors::no_primary(self.shard.get(), down_us / 1000));
         }
         let bytes_max = limits.hold_bytes_max.saturating_sub(thread.held_beside(self));
-        Ok(Room { requests_max, bytes_max, bytes_limit: "hold-bytes-max" })
+        Ok(Room { requests_max, bytes_max, full: Full::Held { since_us } })
     }
 
     /// Writes what the socket takes.
@@ -309,8 +337,14 @@ impl Link {
         let writer = self.writer.borrow();
         let Some(writer) = writer.as_ref() else { return self.wake() };
         let mut flight = self.flight.borrow_mut();
-        while !flight.unsent().is_empty() {
-            match writer.try_write(flight.unsent()) {
+        let holds = matches!(self.state.get(), State::Quiet { .. });
+        loop {
+            // A node that has half a request would wait for the rest as we wait for it.
+            let unsent = if holds { flight.unsent_of_begun() } else { flight.unsent() };
+            if unsent.is_empty() {
+                return;
+            }
+            match writer.try_write(unsent) {
                 Ok(count) => {
                     thread.counters.bytes_to_nodes.add(count as u64);
                     flight.wrote(count);
@@ -357,14 +391,30 @@ impl Link {
         }
     }
 
-    /// Its node was replaced as a primary while it hung. Looked at by every sweep, which is how it knows.
+    /// Its node was replaced while it hung. Looked at by every sweep, which is how it knows.
     pub(crate) fn is_beyond_belief(&self, thread: &Thread) -> bool {
         let now_us = thread.now_us();
-        let is_primary = self.key.reach == Reach::Primary && thread.is_primary(&self.key.address);
-        let primacy = self.primacy.get().look(is_primary, now_us);
+        let (is_present, patience) = match self.is_to_member() {
+            true => (!thread.has_outlived(self), primacy::MEMBERS),
+            false => {
+                let is_primary = self.key.reach == Reach::Primary && thread.is_primary(&self.key.address);
+                (is_primary, primacy::OTHERS)
+            }
+        };
+        let primacy = self.primacy.get().look(is_present, now_us);
         self.primacy.set(primacy);
-        let is_open = matches!(self.state.get(), State::Up { .. } | State::Silent { .. });
-        is_open && primacy.is_beyond_belief(now_us, self.silence.get().quiet_us(self.sight(thread)))
+        let quiet_us = self.silence.get().quiet_us(self.sight(thread));
+        self.state.get().is_open() && primacy.is_beyond_belief(now_us, quiet_us, patience)
+    }
+
+    /// Its node belongs to a shard whose epochs a control group gives.
+    pub(crate) fn is_to_member(&self) -> bool {
+        self.key.epoch != Epoch(0)
+    }
+
+    /// Whose words its replies are.
+    pub(crate) fn speaker(&self) -> Speaker {
+        if self.is_to_member() { Speaker::Member } else { Speaker::Other }
     }
 
     fn sight(&self, thread: &Thread) -> Sight {
@@ -378,20 +428,40 @@ impl Link {
     }
 
     /// Looks whether the node still answers. True: it has just stopped.
-    pub(crate) fn fell_silent(&self, thread: &Thread) -> bool {
+    pub(crate) fn fell_silent(self: &Rc<Self>, thread: &Thread) -> bool {
         let state = self.state.get();
-        if !matches!(state, State::Up { .. } | State::Silent { .. }) {
+        if !state.is_open() {
             return false;
         }
+        let sight = self.sight(thread);
         let mut silence = self.silence.get();
-        let silent = silence.look(self.sight(thread), thread.limits().hold_us_max);
+        let silent = silence.look(sight, thread.limits().hold_us_max);
         self.silence.set(silence);
+        if self.tenancy == Tenancy::Leased {
+            // What is asked there may take its time.
+            return false;
+        }
+        let quiet_us = silence.quiet_us(sight);
+        let is_quiet = quiet_us > silence::QUIET_US && self.flight.borrow().owes_whole();
         let next = match silent {
             Some(since_us) => State::Silent { since_us },
+            None if self.is_to_member() && is_quiet => State::Quiet { since_us: sight.now_us - quiet_us },
             None => State::Up { since_us: self.up_us.get() },
         };
         self.state.set(next);
-        silent.is_some() && matches!(state, State::Up { .. })
+        if let State::Up { .. } = next {
+            thread.turn.mark_link(self);
+        }
+        silent.is_some() && !matches!(state, State::Silent { .. })
+    }
+
+    /// Bytes have come: whatever it was, it answers.
+    fn heard(self: &Rc<Self>, thread: &Thread) {
+        self.heard_us.set(thread.now_us());
+        if let State::Quiet { .. } = self.state.get() {
+            self.state.set(State::Up { since_us: self.up_us.get() });
+            thread.turn.mark_link(self);
+        }
     }
 
     /// Nobody waits, and nobody has used it for `idle_us`.
@@ -434,16 +504,27 @@ impl Link {
     pub(crate) fn held(&self) -> Load {
         match self.state.get() {
             State::Up { .. } | State::Silent { .. } => Load::default(),
+            State::Quiet { .. } => {
+                let flight = self.flight.borrow();
+                Load { requests: flight.unsent_requests() as u64, bytes: flight.unsent().len() as u64 }
+            }
             State::Opening { .. } | State::Down { .. } => self.load(),
         }
     }
 }
 
-/// What a link may still take on, and the name of the limit of bytes.
+/// What a link may still take on, and what it means if its bytes are too many.
 struct Room {
     requests_max: usize,
     bytes_max: usize,
-    bytes_limit: &'static str,
+    full: Full,
+}
+
+enum Full {
+    /// `bytes-in-flight-max`
+    InFlight,
+    /// `hold-bytes-max`: nothing more is held for a shard without a primary since then. Thread clock, microseconds.
+    Held { since_us: u64 },
 }
 
 impl Errand<'_> {

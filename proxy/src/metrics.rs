@@ -155,6 +155,11 @@ impl Counters {
         *self.present.lock().unwrap_or_else(PoisonError::into_inner) = present;
     }
 
+    /// Requests that waited for their shard's primary when the sweep last looked.
+    pub(crate) fn held_requests(&self) -> u64 {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner).held.values().sum()
+    }
+
     /// Requests taken on since the start.
     pub(crate) fn total_requests(&self) -> u64 {
         self.requests.iter().map(Counter::get).sum()
@@ -167,6 +172,7 @@ impl State {
             State::Opening { .. } => "opening",
             State::Up { .. } => "up",
             State::Down { .. } => "down",
+            State::Quiet { .. } => "quiet",
             State::Silent { .. } => "silent",
         }
     }
@@ -289,7 +295,7 @@ const NAMES: [(&str, &str); 17] = [
     ),
     ("slotway_proxy_clients", "Connected clients"),
     ("slotway_proxy_links", "Links to nodes, by node and state"),
-    ("slotway_proxy_held_requests", "Requests that wait because their shard has no connection"),
+    ("slotway_proxy_held_requests", "Requests that wait because no primary of their shard serves"),
     ("slotway_proxy_redirects_total", "Redirections of nodes that clients did not see, by kind"),
     ("slotway_proxy_bytes_total", "Bytes, by direction"),
     ("slotway_proxy_topology_version", "Version of the topology that requests are routed by"),

@@ -324,6 +324,7 @@ impl World {
                 client: waiter.told.map(|_| 1),
                 write: waiter.write,
                 bound: false,
+                worn: false,
             })
             .collect();
         let mut fates = fates_after_break(&requests).into_iter();

@@ -62,8 +62,10 @@ impl Thread {
         if !is_for_replicas(command) {
             return None;
         }
+        let epoch = self.epoch(shard);
         let link = self.some_replica(shard, |address| LinkKey {
             address,
+            epoch,
             version,
             database,
             trace: Trace::Left,
@@ -78,10 +80,14 @@ impl Thread {
 
     /// Where a request that was on a link with this key belongs now: with `replica` reads stay with the replicas.
     pub(crate) fn key_to_owner(self: &Rc<Self>, former: &LinkKey, shard: usize) -> LinkKey {
+        let epoch = self.epoch(shard);
         if former.reach == Reach::Replica && self.read_from.get() == ReadFrom::Replica {
-            return self.some_replica(shard, |address| LinkKey { address, ..former.clone() }).key.clone();
+            return self
+                .some_replica(shard, |address| LinkKey { address, epoch, ..former.clone() })
+                .key
+                .clone();
         }
-        LinkKey { address: self.address(shard), reach: Reach::Primary, ..former.clone() }
+        LinkKey { address: self.address(shard), epoch, reach: Reach::Primary, ..former.clone() }
     }
 
     /// Whether reads that are on this link to a replica may stay there.
@@ -90,6 +96,7 @@ impl Thread {
             [] => link.key.address.is_empty(),
             replicas => replicas.contains(&link.key.address),
         };
+        let is_listed = is_listed && link.key.epoch == self.epoch(shard);
         match self.read_from.get() {
             ReadFrom::Replica => is_listed,
             ReadFrom::PreferReplica => is_listed && is_up(link),

@@ -2,13 +2,26 @@
 
 use std::{collections::HashMap, rc::Rc, sync::Arc};
 
-use slotway_cluster::{Database, NodeId, ShardId, Slot, Topology, slot::DATABASES, topology::SlotMap};
+use slotway_cluster::{
+    Database, Epoch, NodeId, ShardId, Slot, Topology,
+    slot::DATABASES,
+    topology::{Kind, SlotMap},
+};
 use slotway_resp::Version;
 
 use crate::link::Link;
 
 /// Links that a data thread may have to one node: one for each RESP version and database.
 const LINKS: usize = 2 * DATABASES as usize;
+
+/// Whether shards have epochs that their nodes are held to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Epochs {
+    /// A control group gives them to its Slotway nodes.
+    Kept,
+    /// There is no such group: `--backends`, `--cluster`.
+    None,
+}
 
 pub(crate) struct Routes {
     pub(crate) topology: Arc<Topology>,
@@ -21,6 +34,8 @@ pub(crate) struct Routes {
 
 pub(crate) struct Route {
     pub(crate) id: ShardId,
+    /// 0: it has none.
+    pub(crate) epoch: Epoch,
     /// `host:port` of the primary.
     pub(crate) address: Arc<str>,
     /// `host:port` of each replica.
@@ -29,10 +44,14 @@ pub(crate) struct Route {
 }
 
 impl Routes {
-    pub(crate) fn new(topology: Arc<Topology>) -> Routes {
+    pub(crate) fn new(topology: Arc<Topology>, epochs: Epochs) -> Routes {
         let address = |id: &NodeId| topology.node(id).map_or_else(String::new, |node| node.addr.clone());
         let shards = topology.shards.iter().map(|shard| Route {
             id: shard.id,
+            epoch: match (epochs, shard.kind) {
+                (Epochs::Kept, Kind::Slotway) => shard.epoch,
+                (Epochs::Kept | Epochs::None, _) => Epoch(0),
+            },
             address: address(&shard.primary).into(),
             replicas: shard.replicas.iter().map(|id| address(id).into()).collect(),
             links: [const { None }; LINKS],
@@ -53,10 +72,21 @@ impl Routes {
         self.primary_of(address).or_else(|| self.shards.iter().find(has_replica).map(|route| route.id))
     }
 
+    pub(crate) fn route(&self, id: ShardId) -> Option<&Route> {
+        self.shards.iter().find(|route| route.id == id)
+    }
+
+    /// That of the shard that the node at this address belongs to. 0: it has none.
+    pub(crate) fn epoch_at(&self, address: &Arc<str>) -> Epoch {
+        let route = self.shard_of(address).and_then(|id| self.route(id));
+        route.map_or(Epoch(0), |route| route.epoch)
+    }
+
     /// Takes over the links of the routes before, if they lead to the same places. False: requests now go elsewhere.
     pub(crate) fn keep_links_of(&mut self, former: Routes) -> bool {
-        let places = |routes: &Routes| -> Vec<(ShardId, Arc<str>)> {
-            routes.shards.iter().map(|route| (route.id, Arc::clone(&route.address))).collect()
+        let places = |routes: &Routes| -> Vec<(ShardId, Epoch, Arc<str>)> {
+            let place = |route: &Route| (route.id, route.epoch, Arc::clone(&route.address));
+            routes.shards.iter().map(place).collect()
         };
         let alike = places(self) == places(&former)
             && Slot::all().all(|slot| self.map.owner(slot) == former.map.owner(slot))

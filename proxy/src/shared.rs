@@ -12,12 +12,15 @@ use arc_swap::ArcSwap;
 use slotway_cluster::Topology;
 use slotway_config::{Key, Settings};
 use slotway_link::Credentials;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
-use crate::{message::Message, metrics::Counters, pause::Pause};
+use crate::{message::Message, metrics::Counters, pause::Pause, routes::Epochs};
 
 pub(crate) struct Shared {
     pub(crate) topology: Arc<ArcSwap<Topology>>,
+    /// Changes whenever the topology does.
+    pub(crate) versions: watch::Receiver<u64>,
+    pub(crate) epochs: Epochs,
     /// Told when a node redirected a request or a link to it broke: the topology may be out of date.
     pub(crate) stale: Arc<Notify>,
     pub(crate) settings: Arc<ArcSwap<Settings>>,

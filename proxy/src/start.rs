@@ -17,7 +17,7 @@ use slotway_config::{ProxyConfig, Settings, Upstream};
 use slotway_link::{Acceptor, BindError, Credentials};
 use tokio::{
     runtime::LocalRuntime,
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, watch},
     task::JoinSet,
 };
 
@@ -25,9 +25,21 @@ use crate::{
     accept, files,
     message::{MESSAGES_MAX, Message},
     metrics::{Counters, Scrape},
+    routes::Epochs,
     shared::Shared,
     thread,
 };
+
+/// How the data path hears of the topology, and says what it hears from nodes.
+#[derive(Debug)]
+pub struct Topologies {
+    /// Always holds the newest.
+    pub newest: Arc<ArcSwap<Topology>>,
+    /// Its version; marked whenever it was replaced, once it can be read.
+    pub versions: watch::Receiver<u64>,
+    /// Told whenever a node's behaviour says that the newest may be out of date.
+    pub stale: Arc<Notify>,
+}
 
 /// A running data path.
 pub struct Proxy {
@@ -59,17 +71,15 @@ impl std::fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl Proxy {
-    /// Listens and serves. Called within the runtime that is to accept; data threads bring their own. `stale` is told
-    /// whenever a node's behaviour says that the topology may be out of date.
+    /// Listens and serves. Called within the runtime that is to accept; data threads bring their own.
     pub fn start(
         config: &ProxyConfig,
-        topology: Arc<ArcSwap<Topology>>,
-        stale: Arc<Notify>,
+        topologies: Topologies,
         registry: &prometheus::Registry,
     ) -> Result<Proxy, StartError> {
         let listening = slotway_link::bind_for_clients(&config.settings, &config.bind, config.port)
             .map_err(StartError::Bind)?;
-        let shared = Arc::new(shared(config, topology, stale, listening.port).map_err(StartError::System)?);
+        let shared = Arc::new(shared(config, topologies, listening.port).map_err(StartError::System)?);
         registry.register(Box::new(Scrape::new(Arc::clone(&shared)))).map_err(StartError::Metrics)?;
 
         let mut senders = Vec::new();
@@ -152,18 +162,18 @@ fn spawn(
     })
 }
 
-fn shared(
-    config: &ProxyConfig,
-    topology: Arc<ArcSwap<Topology>>,
-    stale: Arc<Notify>,
-    port: u16,
-) -> io::Result<Shared> {
+fn shared(config: &ProxyConfig, topologies: Topologies, port: u16) -> io::Result<Shared> {
     let (run_id, seed) = random()?;
     let mut settings = config.settings.clone();
     files::fit(&mut settings);
     Ok(Shared {
-        topology,
-        stale,
+        topology: topologies.newest,
+        versions: topologies.versions,
+        epochs: match config.upstream {
+            Upstream::Topology => Epochs::Kept,
+            Upstream::Backends(_) | Upstream::Cluster(_) => Epochs::None,
+        },
+        stale: topologies.stale,
         settings: Arc::new(ArcSwap::from_pointee(settings)),
         databases: match config.upstream {
             Upstream::Cluster(_) => 1,

@@ -13,7 +13,7 @@ use std::{
 };
 
 use arc_swap::Cache;
-use slotway_cluster::{Placement, ShardId, Slot, Topology, topology::Kind};
+use slotway_cluster::{Epoch, Placement, ShardId, Slot, Topology, topology::Kind};
 use slotway_config::Settings;
 use slotway_link::Credentials;
 use slotway_resp::Parser;
@@ -26,11 +26,11 @@ use tokio::{
 
 use crate::{
     client::{self, Client, Fate, Stall},
-    follow::{self, Follow},
+    follow::{self, Follow, plan::News},
     inbox,
     lease::Leases,
     limits::Limits,
-    link::{Link, LinkKey},
+    link::{self, Link, LinkKey},
     local,
     message::Message,
     metrics::Counters,
@@ -88,7 +88,7 @@ impl Thread {
     pub(crate) fn new(shared: Arc<Shared>, number: usize) -> Rc<Thread> {
         let mut topology = Cache::new(Arc::clone(&shared.topology));
         let mut settings = Cache::new(Arc::clone(&shared.settings));
-        let routes = Routes::new(Arc::clone(topology.load()));
+        let routes = Routes::new(Arc::clone(topology.load()), shared.epochs);
         let limits = Limits::of(settings.load(), shared.counters.len());
         let counters = Arc::clone(&shared.counters[number]);
         Rc::new(Thread {
@@ -126,8 +126,9 @@ impl Thread {
         let mut topology = self.topology.borrow_mut();
         let topology = topology.load();
         if !Arc::ptr_eq(topology, &self.routes.borrow().topology) {
-            let fresh = Routes::new(Arc::clone(topology));
+            let fresh = Routes::new(Arc::clone(topology), self.shared.epochs);
             let former = self.routes.replace(fresh);
+            self.follow.hurry();
             if !self.routes.borrow_mut().keep_links_of(former) {
                 self.settle_clients();
                 self.follow.look_at_links();
@@ -228,6 +229,23 @@ impl Thread {
         Arc::clone(&self.routes.borrow().shards[shard].address)
     }
 
+    /// 0: the shard has none.
+    pub(crate) fn epoch(&self, shard: usize) -> Epoch {
+        self.routes.borrow().shards[shard].epoch
+    }
+
+    /// That of the shard that the node at this address belongs to. 0: it has none.
+    pub(crate) fn epoch_at(&self, address: &Arc<str>) -> Epoch {
+        self.routes.borrow().epoch_at(address)
+    }
+
+    /// What is known of the shard with this id.
+    pub(crate) fn known(&self, id: ShardId) -> News {
+        let routes = self.routes.borrow();
+        let epoch = routes.route(id).map_or(Epoch(0), |route| route.epoch);
+        News { epoch, version: routes.topology.version }
+    }
+
     /// The shard with this id.
     pub(crate) fn shard_with(&self, id: ShardId) -> Option<usize> {
         self.routes.borrow().shards.iter().position(|route| route.id == id)
@@ -320,6 +338,7 @@ pub(crate) async fn run(shared: Arc<Shared>, number: usize, mut messages: mpsc::
     let thread = Thread::new(shared, number);
     thread.spawn(turn::write_what_is_marked(Rc::clone(&thread)));
     thread.spawn(follow::run(Rc::clone(&thread)));
+    let mut versions = thread.shared.versions.clone();
     let mut sweep = tokio::time::interval(sweep::INTERVAL);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut sweeps: u32 = 0;
@@ -337,6 +356,12 @@ pub(crate) async fn run(shared: Arc<Shared>, number: usize, mut messages: mpsc::
             _ = sweep.tick() => {
                 sweeps = sweeps.wrapping_add(1);
                 thread.sweep(sweeps);
+            }
+            // What waits for another topology does not wait for the clock, too.
+            Ok(()) = versions.changed() => {
+                sweeps = sweeps.wrapping_add(1);
+                thread.sweep(sweeps);
+                sweep.reset_after(link::primacy::GRACE);
             }
         }
         thread.reap();

@@ -32,6 +32,7 @@ pub static SECTIONS: &[Section] = &[
     Section { name: "server", title: "Server", asked: Asked::ByDefault, fields: &[
         field("redis_version", Own),
         field("slotway_version", Own),
+        field("slotway_topology_version", Own),
         field("redis_git_sha1", First),
         field("redis_git_dirty", First),
         field("redis_build_id", First),
@@ -65,6 +66,7 @@ pub static SECTIONS: &[Section] = &[
         field("client_recent_max_input_buffer", Max),
         field("client_recent_max_output_buffer", Max),
         field("blocked_clients", Sum),
+        field("slotway_held_requests", Own),
         field("tracking_clients", Sum),
         field("clients_in_timeout_table", Sum),
         field("total_blocking_keys", Sum),

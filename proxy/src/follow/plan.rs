@@ -2,7 +2,9 @@
 //!
 //! MOVED and ASK name a place, and the request goes there at once. Two nodes may name each other while they do not
 //! agree: after a few hops in a row the request waits, as it does after every error that says "not now", a little longer each
-//! time, and then goes where the topology of that moment says. How long all of this may last is the caller's to say.
+//! time, and then goes where the topology of that moment says. A member's STALE names what the proxy has to learn first. How long all of this may last is the caller's to say.
+
+use slotway_cluster::Epoch;
 
 /// Hops in a row, without waiting and looking at the topology again.
 const HOPS_MAX: u8 = 5;
@@ -28,8 +30,30 @@ pub(crate) enum Way {
     KeyByKey,
     /// Where the topology says, after so long.
     Wait { us: u64 },
+    /// Where the topology says, once it tells of this.
+    Learn(News),
     /// Waiting will not help.
     GiveUp,
+}
+
+/// How far somebody knows what a control group has decided: a shard's epoch, and the version of the topology.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct News {
+    pub(crate) epoch: Epoch,
+    pub(crate) version: u64,
+}
+
+impl News {
+    /// Who knows this knows `other`, too.
+    pub(crate) fn covers(self, other: News) -> bool {
+        self.epoch >= other.epoch && self.version >= other.version
+    }
+
+    /// What a node said behind `STALE`: `epoch version`.
+    pub(crate) fn of(text: &str) -> Option<News> {
+        let (epoch, version) = text.split_once(' ')?;
+        Some(News { epoch: Epoch(epoch.parse().ok()?), version: version.parse().ok()? })
+    }
 }
 
 /// Whether a request may be cut.
@@ -54,6 +78,7 @@ impl Tried {
                 }
                 _ => self.wait(),
             },
+            "STALE" => News::of(rest).map_or_else(|| self.wait(), Way::Learn),
             "TRYAGAIN" if shape == Shape::Divisible => Way::KeyByKey,
             // The node's password, not the cluster.
             "NOAUTH" => Way::GiveUp,
@@ -166,6 +191,17 @@ mod tests {
             assert_eq!(waits[..7], ms.map(|ms| Way::Wait { us: ms * 1000 }), "{code}");
             assert_eq!(waits[299], Way::Wait { us: 100_000 });
         }
+    }
+
+    #[test]
+    fn a_member_names_what_is_to_be_learned() {
+        let news = |epoch, version| News { epoch: Epoch(epoch), version };
+        assert_eq!(first("-STALE 3 41\r\n"), Way::Learn(news(3, 41)));
+        for rest in ["", "3", "3 x", "x 41", "-1 41", "3 41 1"] {
+            assert_eq!(first(&format!("-STALE {rest}\r\n")), Way::Wait { us: 5_000 }, "{rest:?}");
+        }
+        assert!(news(3, 41).covers(news(3, 41)) && news(4, 50).covers(news(3, 41)));
+        assert!(!news(3, 50).covers(news(4, 41)) && !news(4, 40).covers(news(3, 41)));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
         ASKING,
         nest::Nest,
         order::{self, Leave, Place},
-        plan::{Tried, Way},
+        plan::{News, Tried, Way},
         reroute::{Owner, Subject},
     },
     link::{
@@ -39,6 +39,10 @@ pub(super) struct Stray {
     pub(super) goal: Goal,
     /// Thread clock, microseconds: not before this.
     pub(super) due_us: u64,
+    /// Not before this is known, or its shard has another epoch than its last link.
+    awaits: Option<News>,
+    /// What its client is told if it never runs, instead of what the proxy would say.
+    last_words: Option<Vec<u8>>,
 }
 
 /// Where to.
@@ -80,7 +84,33 @@ impl Stray {
             }
         }
         let (key, shard) = (link.key.clone(), link.shard.get());
-        Some(Stray { waiter, bytes, key, shard, goal: Goal::Owner, due_us: now_us })
+        let (awaits, last_words) = (None, None);
+        Some(Stray { waiter, bytes, key, shard, goal: Goal::Owner, due_us: now_us, awaits, last_words })
+    }
+
+    /// A node refused it with these words.
+    pub(super) fn note(&mut self, line: &[u8]) {
+        let own = line.strip_prefix(b"-").is_some_and(|text| text.starts_with(errors::NOREPLICAS.as_bytes()));
+        self.last_words = own.then(|| line.to_vec());
+    }
+
+    /// The node at the end of `link` says that it will not run before the proxy knows this.
+    pub(super) fn learn(&mut self, thread: &Thread, link: &Link, news: News) {
+        let is_known = !link.is_to_member() || thread.known(self.shard).covers(news);
+        if !is_known {
+            self.awaits = Some(news);
+        } else if let Some(course) = self.waiter.course_mut()
+            && let Way::Wait { us } = course.tried.wait()
+        {
+            // The node is behind, or about to be told.
+            self.due_us = thread.now_us() + us;
+        }
+    }
+
+    fn is_waiting_for_news(&self, thread: &Thread) -> bool {
+        let Some(news) = self.awaits else { return false };
+        let known = thread.known(self.shard);
+        !known.covers(news) && known.epoch == self.key.epoch
     }
 
     pub(super) fn client(&self) -> &Rc<Client> {
@@ -136,14 +166,15 @@ impl Stray {
             self.give_up(thread);
             return Step::Gone;
         }
-        if self.due_us > now_us {
+        if self.due_us > now_us || self.is_waiting_for_news(thread) {
             return Step::Stays(Box::new(self));
         }
         let subject = self.subject();
         let (key, asking) = match &self.goal {
             Goal::Address { address, asking } => {
                 let address = Arc::clone(address);
-                (LinkKey { address, reach: Reach::Primary, ..self.key.clone() }, *asking)
+                let epoch = thread.epoch_at(&address);
+                (LinkKey { address, epoch, reach: Reach::Primary, ..self.key.clone() }, *asking)
             }
             Goal::KeyByKey => {
                 let cut = subject.cut_by_key();
@@ -212,7 +243,7 @@ impl Stray {
         let requests = cut.parts.len() as u64;
         let parts = Load { requests, bytes: self.bytes.len() as u64 + requests * STRAY_BYTES };
         if !thread.follow.take_room(thread, self.shard, parts) {
-            self.waiter.refuse(thread, &errors::busy("hold-bytes-max"));
+            self.give_up(thread);
             return Step::Gone;
         }
         let Stray { waiter, key, shard, .. } = self;
@@ -228,8 +259,9 @@ impl Stray {
             cut.write(piece, request.view(), &mut bytes);
             let client = Some(Rc::clone(&client));
             let waiter = Waiter { client, ticket, part, command, since_us, special: None };
-            let mut stray =
-                Stray { waiter, bytes, key: key.clone(), shard, goal: Goal::Owner, due_us: thread.now_us() };
+            let (key, awaits, last_words) = (key.clone(), None, None);
+            let (goal, due_us) = (Goal::Owner, thread.now_us());
+            let mut stray = Stray { waiter, bytes, key, shard, goal, due_us, awaits, last_words };
             stray.enter_order();
             if let Some(course) = stray.waiter.course_mut() {
                 course.nest = Some(nest);
@@ -252,7 +284,8 @@ impl Stray {
     pub(super) fn give_up(self, thread: &Thread) {
         let held_ms = thread.now_us().saturating_sub(self.waiter.since_us) / 1000;
         thread.follow.report(thread, self.shard, held_ms);
-        self.waiter.refuse(thread, &errors::no_primary(self.shard, held_ms));
+        let text = self.last_words.unwrap_or_else(|| errors::no_primary(self.shard, held_ms));
+        self.waiter.refuse(thread, &text);
     }
 }
 

@@ -1,7 +1,7 @@
 //! A reply has come: who is told what.
 
 use crate::{
-    errors::{self, INDETERMINATE},
+    errors::{self, INDETERMINATE, Speaker},
     link::{
         Link, Tenancy,
         unit::{Unit, Verdict},
@@ -32,7 +32,7 @@ impl Link {
     /// One whole reply came. Err: nobody waits for such a one.
     pub(super) fn reply(&self, thread: &Thread, reply: &[u8]) -> Result<(), Mistrust> {
         let error = matches!(reply.first(), Some(b'-' | b'!'));
-        if error && errors::inner(reply).is_some() {
+        if error && errors::inner(reply, self.speaker()).is_some() {
             return self.reply_to_special(thread, reply);
         }
         let answered = self.flight.borrow_mut().answered_if(|waiter| waiter.special.is_none());
@@ -51,7 +51,7 @@ impl Link {
             drop(flight);
             return self.astray(thread, reply);
         };
-        let verdict = special.reply(reply);
+        let verdict = special.reply(reply, self.speaker());
         let told = special.unit.as_ref().and_then(Unit::refused);
         drop(flight);
         match (verdict, told) {
@@ -133,7 +133,7 @@ impl Link {
 impl Link {
     /// The node answered a request that streamed, or WAIT: it does not look for its way.
     fn passed(&self, thread: &Thread, waiter: Waiter, reply: &[u8]) {
-        if errors::inner(reply).is_none() {
+        if errors::inner(reply, self.speaker()).is_none() {
             return waiter.tell(thread, reply);
         }
         count(thread, &waiter, reply);
@@ -149,7 +149,7 @@ fn ends_transaction(reply: &[u8]) -> bool {
 
 /// A node said that the cluster is not as the proxy thought.
 fn count(thread: &Thread, waiter: &Waiter, line: &[u8]) {
-    if let Some(kind) = errors::inner(line) {
+    if let Some(kind) = errors::inner(line, Speaker::Member) {
         thread.counters.redirects[kind].add(1);
     }
     let us = thread.now_us().saturating_sub(waiter.since_us);

@@ -109,7 +109,7 @@ impl Link {
     pub(super) fn arrived(&self, thread: &Thread, rest: &[u8]) -> Result<(), Mistrust> {
         let mut flight = self.flight.borrow_mut();
         let special = flight.oldest().and_then(|waiter| waiter.special.as_mut());
-        match special.map_or(Verdict::Pass, |special| special.reply(LARGE)) {
+        match special.map_or(Verdict::Pass, |special| special.reply(LARGE, self.speaker())) {
             Verdict::More => {
                 self.arriving.set(None);
                 Ok(())

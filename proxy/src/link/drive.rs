@@ -21,6 +21,7 @@ use tokio::{
 };
 
 use crate::{
+    errors::STALE,
     inbox::Inbox,
     link::{Link, Reach, State, Trace},
     thread::Thread,
@@ -38,10 +39,14 @@ pub(crate) async fn run(thread: Rc<Thread>, link: Rc<Link>) {
         let limits = thread.limits();
         Backoff::new(limits.backoff_min, limits.backoff_max)
     };
-    loop {
+    let mut versions = thread.shared.versions.clone();
+    while !thread.has_outlived(&link) {
         let connect_max = Duration::from_micros(thread.limits().connect_us_max);
+        versions.mark_unchanged();
         let attempt = tokio::time::timeout(connect_max, connect(&thread, &link)).await;
+        let mut behind = false;
         match attempt.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(_) if thread.has_outlived(&link) => break,
             Ok((reader, writer)) => {
                 tracing::debug!(address = %link.key.address, "link is up");
                 link.opened(&thread, writer);
@@ -54,15 +59,33 @@ pub(crate) async fn run(thread: Rc<Thread>, link: Rc<Link>) {
             }
             Err(error) => {
                 report(&link, backoff.failures(), &error);
+                behind = says_stale(&error);
                 link.stayed_down(&thread);
+                if behind {
+                    thread.counters.redirects[STALE].add(1);
+                    thread.shared.stale.notify_one();
+                }
             }
         }
-        tokio::time::sleep(backoff.failed(thread.random())).await;
+        let rest = tokio::time::sleep(backoff.failed(thread.random()));
+        tokio::select! {
+            () = rest => {}
+            // A member knows more than this proxy did: what that has learned now may be it.
+            Ok(()) = versions.changed(), if behind => {}
+        }
     }
+    // What it holds finds its way; then the sweep takes it away.
+    std::future::pending().await
+}
+
+/// A member would not take the link for an epoch that is over, or not its own.
+fn says_stale(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|text| text.to_string().starts_with("STALE "))
 }
 
 /// The node is silent on the link's connection: looks whether it answers on a new one. If it does, the link gets a new
-/// one, too. Ends when the link is heard again.
+/// one, too; but a member that has no lease answers nothing that needs one, on whatever connection, and may go on with what it
+/// has. Ends when the link is heard again.
 pub(crate) async fn probe(thread: Rc<Thread>, link: Rc<Link>) {
     let mut backoff = {
         let limits = thread.limits();
@@ -72,7 +95,7 @@ pub(crate) async fn probe(thread: Rc<Thread>, link: Rc<Link>) {
     while matches!(link.state(), State::Silent { .. }) {
         let connect_max = Duration::from_micros(thread.limits().connect_us_max);
         let answers = matches!(tokio::time::timeout(connect_max, connect(&thread, &link)).await, Ok(Ok(_)));
-        if answers && matches!(link.state(), State::Silent { .. }) {
+        if answers && matches!(link.state(), State::Silent { .. }) && !link.is_to_member() {
             return link.close();
         }
         tokio::time::sleep(backoff.failed(thread.random())).await;
@@ -105,6 +128,9 @@ async fn introduce(thread: &Thread, link: &Link, stream: &mut TcpStream) -> io::
     if link.key.version == Version::Resp3 {
         requests.push(vec![b"HELLO".to_vec(), b"3".to_vec()]);
     }
+    if link.is_to_member() {
+        requests.push(link_words(thread, link));
+    }
     if link.key.database.0 != 0 {
         requests.push(vec![b"SELECT".to_vec(), link.key.database.0.to_string().into_bytes()]);
     }
@@ -126,7 +152,10 @@ async fn introduce(thread: &Thread, link: &Link, stream: &mut TcpStream) -> io::
         let frame = next_frame(stream, &mut received).await?;
         // A Redis before 7.2 knows no NO-TOUCH and counts every use: better than no answers at all. A Slotway node that
         // belongs to no cluster has no slots to be read-only about.
-        let is_optional = words[0] == b"CLIENT" || words[0] == b"READONLY" && kind == Kind::Slotway;
+        let is_optional = words[0] == b"CLIENT"
+            || words[0] == b"READONLY" && kind == Kind::Slotway
+            || words[0] == b"SLOTWAY"
+                && matches!(&frame, Frame::Error(text) if text.starts_with(b"ERR unknown"));
         if let Frame::Error(text) = frame
             && !is_optional
         {
@@ -138,6 +167,14 @@ async fn introduce(thread: &Thread, link: &Link, stream: &mut TcpStream) -> io::
         true => Ok(()),
         false => Err(io::Error::new(io::ErrorKind::InvalidData, "more replies than requests")),
     }
+}
+
+/// Which reign this link is for, and how much of the control group's log this proxy has seen.
+fn link_words(thread: &Thread, link: &Link) -> Vec<Vec<u8>> {
+    let topology = thread.topology();
+    let numbers = [u64::from(link.shard.get().0), link.key.epoch.0, topology.version];
+    let names = [b"SLOTWAY".to_vec(), b"LINK".to_vec(), topology.cluster_id.clone().into_bytes()];
+    names.into_iter().chain(numbers.map(|number| number.to_string().into_bytes())).collect()
 }
 
 async fn next_frame(stream: &mut TcpStream, received: &mut Vec<u8>) -> io::Result<Frame> {
@@ -186,7 +223,7 @@ async fn pass_on_replies(thread: &Rc<Thread>, link: &Rc<Link>, mut reader: Owned
                 _ if wrong.is_some() => return Poll::Ready(wrong.unwrap_or_default()),
                 Poll::Ready(Ok(0)) => return Poll::Ready("closed by the node".to_owned()),
                 Poll::Ready(Ok(count)) => {
-                    link.heard_us.set(thread.now_us());
+                    link.heard(thread);
                     thread.counters.bytes_from_nodes.add(count as u64);
                     thread.writes_over.look();
                     if link.is_long() {

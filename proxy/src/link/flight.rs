@@ -103,6 +103,25 @@ impl<W> Flight<W> {
         &self.bytes[self.at(self.written)..]
     }
 
+    /// Of these, the rest of the request that a socket has the beginning of.
+    pub(crate) fn unsent_of_begun(&self) -> &[u8] {
+        if !self.owes_replies() {
+            return &[];
+        }
+        let begun = self.waiting.get(self.waiting.partition_point(|waiting| waiting.end < self.written));
+        let end = begun.map_or(self.written, |waiting| waiting.end);
+        &self.bytes[self.at(self.written)..self.at(end)]
+    }
+
+    /// How many requests no socket has seen any of.
+    pub(crate) fn unsent_requests(&self) -> usize {
+        let begun = match self.owes_replies() {
+            true => 1 + self.waiting.partition_point(|waiting| waiting.end < self.written),
+            false => 0,
+        };
+        self.waiting.len().saturating_sub(begun)
+    }
+
     /// The socket took `count` bytes of [`Flight::unsent`].
     pub(crate) fn wrote(&mut self, count: usize) {
         self.written += count as u64;
@@ -198,6 +217,11 @@ impl<W> Flight<W> {
         self.front < self.written
     }
 
+    /// The oldest request was sent to its end, and its reply has not come.
+    pub(crate) fn owes_whole(&self) -> bool {
+        self.waiting.front().is_some_and(|waiting| waiting.end <= self.written)
+    }
+
     /// Grows with every answer.
     pub(crate) fn answered_until(&self) -> u64 {
         self.front
@@ -291,10 +315,13 @@ pub(crate) struct Broken {
     pub(crate) write: bool,
     /// Means nothing on another connection: what is watched or queued there is gone.
     pub(crate) bound: bool,
+    /// It was in flight at an earlier failover of its shard. At two of them it may be what brings nodes down.
+    pub(crate) worn: bool,
 }
 
 /// What may be sent again after the connection broke: requests that were never sent, and reads, unless a later write
-/// of the same client was sent too: it may have run, and a read must not see what came after it.
+/// of the same client was sent too: it may have run, and a read must not see what came after it. Nothing is sent a third
+/// time that two failovers have met.
 pub(crate) fn fates_after_break(requests: &[Broken]) -> Vec<Fate> {
     let mut writers: HashSet<u64> = HashSet::new();
     let mut fates: Vec<Fate> = requests
@@ -305,7 +332,7 @@ pub(crate) fn fates_after_break(requests: &[Broken]) -> Vec<Fate> {
             if request.sent && request.write {
                 writers.insert(client);
             }
-            let lost = request.bound || request.sent && writers.contains(&client);
+            let lost = request.bound || request.sent && (request.worn || writers.contains(&client));
             if lost { Fate::Fail } else { Fate::Keep }
         })
         .collect();
@@ -319,7 +346,7 @@ mod tests {
 
     #[test]
     fn reads_and_unsent_writes_survive_a_break() {
-        let request = |sent, client, write| Broken { sent, client, write, bound: false };
+        let request = |sent, client, write| Broken { sent, client, write, bound: false, worn: false };
         let fates = fates_after_break(&[
             request(true, Some(1), false),
             request(true, Some(1), true),
@@ -333,7 +360,7 @@ mod tests {
 
     #[test]
     fn what_is_bound_to_a_connection_does_not_survive_it() {
-        let request = |sent, write, bound| Broken { sent, client: Some(1), write, bound };
+        let request = |sent, write, bound| Broken { sent, client: Some(1), write, bound, worn: false };
         let fates = fates_after_break(&[
             request(true, false, false),
             request(true, false, true),
@@ -341,6 +368,32 @@ mod tests {
             request(false, true, false),
         ]);
         assert_eq!(fates, [Fate::Keep, Fate::Fail, Fate::Fail, Fate::Keep]);
+    }
+
+    #[test]
+    fn what_two_failovers_have_met_is_not_sent_a_third_time() {
+        let request = |sent, worn| Broken { sent, client: Some(1), write: false, bound: false, worn };
+        let fates = fates_after_break(&[request(true, false), request(true, true), request(false, true)]);
+        assert_eq!(fates, [Fate::Keep, Fate::Fail, Fate::Keep]);
+    }
+
+    #[test]
+    fn what_a_socket_has_the_beginning_of_is_told_from_what_it_has_seen_nothing_of() {
+        let mut flight = flight(&["one", "two", "three"]);
+        let look = |flight: &Flight<usize>| {
+            (flight.unsent_of_begun().to_vec(), flight.unsent_requests(), flight.owes_whole())
+        };
+        assert_eq!(look(&flight), (b"".to_vec(), 3, false));
+        flight.wrote(1);
+        assert_eq!(look(&flight), (b"ne".to_vec(), 2, false));
+        flight.wrote(2);
+        assert_eq!(look(&flight), (b"".to_vec(), 2, true));
+        flight.wrote(2);
+        assert_eq!(look(&flight), (b"o".to_vec(), 1, true));
+        flight.answered();
+        assert_eq!(look(&flight), (b"o".to_vec(), 1, false));
+        flight.wrote(6);
+        assert_eq!(look(&flight), (b"".to_vec(), 0, true));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::{
     link::{
         Link, State, Tenancy,
         flight::{Broken, Fate, fates_after_break},
+        unit::Unit,
         waiter::Waiter,
     },
     thread::Thread,
@@ -20,7 +21,7 @@ impl Link {
         self.blocked.set(false);
         // What was silent has been down for so long.
         let since_us = match self.state.get() {
-            State::Silent { since_us } => since_us,
+            State::Quiet { since_us } | State::Silent { since_us } => since_us,
             State::Opening { .. } | State::Up { .. } | State::Down { .. } => thread.now_us(),
         };
         self.state.set(State::Down { since_us });
@@ -37,7 +38,8 @@ impl Link {
             .iter_mut()
             .map(|(sent, waiter)| {
                 let client = waiter.client.as_ref().map(|client| client.id);
-                Broken { sent, client, write: waiter.may_write(), bound: waiter.is_bound() }
+                let worn = sent && self.is_to_member() && waiter.met_failover(self.key.epoch);
+                Broken { sent, client, write: waiter.may_write(), bound: waiter.is_bound(), worn }
             })
             .collect();
         let mut fates = fates_after_break(&requests).into_iter();
@@ -65,6 +67,22 @@ impl Link {
         thread.follow.look_at_links();
     }
 
+    /// The epoch is over for which a client's own link was made, and what no socket has seen of its requests never leaves.
+    pub(crate) fn let_go(&self, thread: &Thread) {
+        let unsent = self.flight.borrow_mut().withdraw(|_| true);
+        if unsent.is_empty() {
+            return;
+        }
+        self.losses.set(self.losses.get().wrapping_add(1));
+        for waiter in unsent {
+            let text = match waiter.unit() {
+                Some(unit @ Unit::Watch(_)) => unit.refused().unwrap_or_default().into(),
+                _ => waiter.lost(false, self.shard.get()),
+            };
+            waiter.refuse(thread, &text);
+        }
+    }
+
     /// Answers what has waited too long. True: a new connection is due, because this one has been silent for too long or
     /// because what was sent on it lacks what should have followed.
     pub(crate) fn sweep(&self, thread: &Thread) -> bool {
@@ -80,7 +98,7 @@ impl Link {
     /// Past its deadline a request that was sent is answered here and its reply dropped when it comes. The time counts
     /// from when this connection could have sent it.
     fn give_up_on_replies(&self, thread: &Thread, told: &mut Vec<(Waiter, Cow<'static, [u8]>)>) -> bool {
-        if !matches!(self.state.get(), State::Up { .. } | State::Silent { .. }) {
+        if !self.state.get().is_open() {
             return false;
         }
         let up_us = self.up_us.get();
@@ -130,7 +148,9 @@ impl Link {
         let limits = thread.limits();
         let within_us = match self.state.get() {
             State::Opening { .. } => limits.hold_us_max.max(limits.connect_us_max),
-            State::Up { .. } | State::Down { .. } | State::Silent { .. } => limits.hold_us_max,
+            State::Up { .. } | State::Down { .. } | State::Quiet { .. } | State::Silent { .. } => {
+                limits.hold_us_max
+            }
         };
         let expired = |waiter: &Waiter| now_us.saturating_sub(waiter.since_us) > within_us;
         let withdrawn = self.flight.borrow_mut().withdraw(expired);
@@ -148,6 +168,6 @@ impl Link {
                 told.push((waiter, text));
             }
         }
-        lost && matches!(self.state.get(), State::Up { .. } | State::Silent { .. })
+        lost && self.state.get().is_open()
     }
 }

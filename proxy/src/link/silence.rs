@@ -3,10 +3,15 @@
 //! A link that is up takes requests on and hands them to the socket, and a node that hangs makes all who ask it wait for as
 //! long as a reply may take. So once a link that owes replies has brought nothing for longer than a request may be held, it
 //! takes on nothing more until it is heard again, or until a new connection to the node is ([`super::drive::probe`]).
+//! To a member of a control group's shard nothing more is *sent* much sooner: it may be about to be replaced, and what no
+//! socket has seen goes to its successor whatever it is.
 //! Looked at by the sweep; nothing on the way of a request keeps a clock for it. Pure.
 
 /// However short requests are held: a command may take so long.
 const SILENCE_US_MIN: u64 = 1_000_000;
+
+/// A member that has answered nothing for so long may have lost its lease, or its life.
+pub(super) const QUIET_US: u64 = 250_000;
 
 /// What the sweep saw last.
 #[derive(Debug, Clone, Copy, Default)]

@@ -12,7 +12,10 @@ use std::{cell::Cell, rc::Rc};
 
 use slotway_commands::errors::EXECABORT;
 
-use crate::{client::inquiry::Inquiry, errors};
+use crate::{
+    client::inquiry::Inquiry,
+    errors::{self, Speaker},
+};
 
 /// What a waiter waits for, if it is not one reply to one request.
 #[derive(Debug)]
@@ -110,8 +113,8 @@ pub(crate) enum Verdict {
 const QUEUED: &[u8] = b"+QUEUED\r\n";
 
 /// The error, if it is one that no client sees.
-fn inner(reply: &[u8]) -> Option<Box<[u8]>> {
-    errors::inner(reply).map(|_| reply.into())
+fn inner(reply: &[u8], speaker: Speaker) -> Option<Box<[u8]>> {
+    errors::inner(reply, speaker).map(|_| reply.into())
 }
 
 impl Replies {
@@ -121,7 +124,7 @@ impl Replies {
     }
 
     /// False: a server that keeps to the order of requests cannot have said this here.
-    fn see(&mut self, reply: &[u8]) -> bool {
+    fn see(&mut self, reply: &[u8], speaker: Speaker) -> bool {
         self.left -= 1;
         let error = matches!(reply.first(), Some(b'-' | b'!'));
         let seen = std::mem::replace(&mut self.seen, Seen::Ran);
@@ -129,7 +132,7 @@ impl Replies {
             Seen::Nothing if error => Seen::NoMulti(reply.into()),
             Seen::Nothing if reply == b"+OK\r\n" => Seen::Queued,
             Seen::Queued if reply == QUEUED => Seen::Queued,
-            Seen::Queued if error => Seen::Refused(inner(reply)),
+            Seen::Queued if error => Seen::Refused(inner(reply, speaker)),
             Seen::Refused(code) if error || reply == QUEUED => Seen::Refused(code),
             Seen::NoMulti(first) if error => Seen::NoMulti(first),
             // Without MULTI it may say anything.
@@ -140,14 +143,14 @@ impl Replies {
     }
 
     /// EXEC was answered.
-    fn end(&mut self, reply: &[u8]) -> Verdict {
+    fn end(&mut self, reply: &[u8], speaker: Speaker) -> Verdict {
         let error = matches!(reply.first(), Some(b'-' | b'!'));
         match std::mem::replace(&mut self.seen, Seen::Ran) {
-            Seen::Queued if errors::inner(reply).is_some() => Verdict::Inner(reply.into()),
+            Seen::Queued if errors::inner(reply, speaker).is_some() => Verdict::Inner(reply.into()),
             Seen::Queued => Verdict::Pass,
             Seen::Refused(Some(first)) if error => Verdict::Inner(first),
             Seen::Refused(None) if error => Verdict::Tell(format!("-{EXECABORT}\r\n").into_bytes()),
-            Seen::NoMulti(first) if error => match errors::inner(&first) {
+            Seen::NoMulti(first) if error => match errors::inner(&first, speaker) {
                 Some(_) => Verdict::Inner(first),
                 None => Verdict::Tell(first.into_vec()),
             },
@@ -160,16 +163,16 @@ impl Replies {
 
 impl Unit {
     /// The next reply that belongs to it.
-    pub(crate) fn reply(&mut self, reply: &[u8]) -> Verdict {
+    pub(crate) fn reply(&mut self, reply: &[u8], speaker: Speaker) -> Verdict {
         let error = matches!(reply.first(), Some(b'-' | b'!'));
         match self {
-            Unit::Piece { replies, .. } if replies.left == 0 => replies.end(reply),
-            Unit::Piece { replies, .. } => match replies.see(reply) {
+            Unit::Piece { replies, .. } if replies.left == 0 => replies.end(reply, speaker),
+            Unit::Piece { replies, .. } => match replies.see(reply, speaker) {
                 true => Verdict::More,
                 false => Verdict::Broken,
             },
             Unit::Head(replies) => {
-                let possible = replies.see(reply);
+                let possible = replies.see(reply, speaker);
                 match (&replies.seen, replies.left) {
                     _ if !possible => Verdict::Broken,
                     (Seen::NoMulti(_) | Seen::Ran, _) => Verdict::Broken,
@@ -178,12 +181,12 @@ impl Unit {
                 }
             }
             // The node refuses EXEC now, and the client hears so there: where it can begin again.
-            Unit::Step if errors::inner(reply).is_some() => Verdict::Tell(QUEUED.to_vec()),
+            Unit::Step if errors::inner(reply, speaker).is_some() => Verdict::Tell(QUEUED.to_vec()),
             Unit::Step if error || reply == QUEUED => Verdict::Pass,
             Unit::Step => Verdict::Broken,
-            Unit::End(_) => inner(reply).map_or(Verdict::Pass, Verdict::Inner),
+            Unit::End(_) => inner(reply, speaker).map_or(Verdict::Pass, Verdict::Inner),
             // It counts as begun, and as lost.
-            Unit::Watch(began) if errors::inner(reply).is_some() => {
+            Unit::Watch(began) if errors::inner(reply, speaker).is_some() => {
                 began.set(true);
                 Verdict::Inner(reply.into())
             }
@@ -197,7 +200,7 @@ impl Unit {
             }
             Unit::Upload(stream) if stream.whole.get() => Verdict::Pass,
             Unit::Upload(_) => Verdict::Early,
-            Unit::Inquiry(_) => inner(reply).map_or(Verdict::Pass, Verdict::Inner),
+            Unit::Inquiry(_) => inner(reply, speaker).map_or(Verdict::Pass, Verdict::Inner),
             Unit::Waiting(_) => Verdict::Pass,
             Unit::Cleaning if reply == b"+OK\r\n" => Verdict::Drop,
             // QUEUED, too: the node is amid a transaction of which nobody knows.
@@ -266,9 +269,9 @@ mod tests {
         let mut unit = Unit::Piece { replies: Replies::of(2), bound: Bound::Free };
         let (last, before) = replies.split_last().unwrap();
         for reply in before {
-            assert_eq!(unit.reply(format!("{reply}\r\n").as_bytes()), Verdict::More);
+            assert_eq!(unit.reply(format!("{reply}\r\n").as_bytes(), Speaker::Other), Verdict::More);
         }
-        match unit.reply(format!("{last}\r\n").as_bytes()) {
+        match unit.reply(format!("{last}\r\n").as_bytes(), Speaker::Other) {
             Verdict::Pass => (*last).to_owned(),
             Verdict::Tell(text) => String::from_utf8(text).unwrap().trim_end().to_owned(),
             Verdict::Inner(text) => {
@@ -317,7 +320,7 @@ mod tests {
             let last = replies
                 .into_iter()
                 .filter(|reply| !reply.is_empty())
-                .map(|reply| unit.reply(format!("{reply}\r\n").as_bytes()));
+                .map(|reply| unit.reply(format!("{reply}\r\n").as_bytes(), Speaker::Other));
             assert_eq!(last.last(), Some(Verdict::Broken), "{replies:?}");
         }
     }
@@ -325,17 +328,20 @@ mod tests {
     #[test]
     fn in_steps_only_queued_and_errors_are_passed_on() {
         let mut head = Unit::Head(Replies::of(1));
-        assert_eq!([head.reply(b"+OK\r\n"), head.reply(b"+QUEUED\r\n")], [Verdict::More, Verdict::Drop]);
-        assert_eq!(Unit::Head(Replies::of(1)).reply(b"-ERR no MULTI\r\n"), Verdict::Broken);
-        assert_eq!(Unit::Step.reply(b"-ERR x\r\n"), Verdict::Pass);
-        assert_eq!(Unit::Step.reply(b"-MOVED 1 a:1\r\n"), Verdict::Tell(QUEUED.to_vec()));
-        assert_eq!(Unit::Step.reply(b"$2\r\nhi\r\n"), Verdict::Broken);
+        assert_eq!(
+            [head.reply(b"+OK\r\n", Speaker::Other), head.reply(b"+QUEUED\r\n", Speaker::Other)],
+            [Verdict::More, Verdict::Drop]
+        );
+        assert_eq!(Unit::Head(Replies::of(1)).reply(b"-ERR no MULTI\r\n", Speaker::Other), Verdict::Broken);
+        assert_eq!(Unit::Step.reply(b"-ERR x\r\n", Speaker::Other), Verdict::Pass);
+        assert_eq!(Unit::Step.reply(b"-MOVED 1 a:1\r\n", Speaker::Other), Verdict::Tell(QUEUED.to_vec()));
+        assert_eq!(Unit::Step.reply(b"$2\r\nhi\r\n", Speaker::Other), Verdict::Broken);
     }
 
     #[test]
     fn a_link_is_in_order_only_if_the_node_says_ok() {
-        assert_eq!(Unit::Cleaning.reply(b"+OK\r\n"), Verdict::Drop);
-        assert_eq!(Unit::Cleaning.reply(b"-ERR x\r\n"), Verdict::Broken);
-        assert_eq!(Unit::Cleaning.reply(QUEUED), Verdict::Broken);
+        assert_eq!(Unit::Cleaning.reply(b"+OK\r\n", Speaker::Other), Verdict::Drop);
+        assert_eq!(Unit::Cleaning.reply(b"-ERR x\r\n", Speaker::Other), Verdict::Broken);
+        assert_eq!(Unit::Cleaning.reply(QUEUED, Speaker::Other), Verdict::Broken);
     }
 }

@@ -2,12 +2,12 @@
 
 use std::{borrow::Cow, rc::Rc, sync::Arc};
 
-use slotway_cluster::ShardId;
+use slotway_cluster::{Epoch, ShardId};
 use slotway_commands::Command;
 
 use crate::{
     client::{self, Client, inquiry::Whereabouts},
-    errors::{self, INDETERMINATE},
+    errors::{self, INDETERMINATE, Speaker},
     follow::{
         nest::Nest,
         order::{End, TrailId},
@@ -42,6 +42,8 @@ pub(crate) struct Special {
     pub(crate) unit: Option<Unit>,
     /// It looks for its way, or was sent behind one that does.
     pub(crate) course: Option<Course>,
+    /// The epoch in which a connection was lost that it had been sent on. 0: in none.
+    pub(crate) lost_in: Epoch,
 }
 
 /// What a request that looks for its way has with it.
@@ -58,11 +60,11 @@ pub(crate) struct Course {
 
 impl Special {
     pub(crate) fn of(unit: Unit) -> Box<Special> {
-        Box::new(Special { unit: Some(unit), course: None })
+        Box::new(Special { unit: Some(unit), ..Special::default() })
     }
 
     /// The next reply that belongs to the request.
-    pub(crate) fn reply(&mut self, reply: &[u8]) -> Verdict {
+    pub(crate) fn reply(&mut self, reply: &[u8], speaker: Speaker) -> Verdict {
         if let Some(course) = &mut self.course
             && course.asking == Asking::Due
         {
@@ -71,8 +73,8 @@ impl Special {
             return Verdict::More;
         }
         match &mut self.unit {
-            Some(unit) => unit.reply(reply),
-            None if errors::inner(reply).is_some() => Verdict::Inner(reply.into()),
+            Some(unit) => unit.reply(reply, speaker),
+            None if errors::inner(reply, speaker).is_some() => Verdict::Inner(reply.into()),
             None => Verdict::Pass,
         }
     }
@@ -145,6 +147,13 @@ impl Waiter {
         patience_us.map_or(u64::MAX, |patience_us| within_us.saturating_add(patience_us))
     }
 
+    /// The connection that it was sent on is lost, in this epoch of its shard. True: so was another, in an earlier one.
+    pub(super) fn met_failover(&mut self, epoch: Epoch) -> bool {
+        let special = self.special.get_or_insert_default();
+        let before = std::mem::replace(&mut special.lost_in, epoch);
+        before != Epoch(0) && before != epoch
+    }
+
     pub(crate) fn is_inquiry(&self) -> bool {
         matches!(self.unit(), Some(Unit::Inquiry(_)))
     }
@@ -178,7 +187,8 @@ impl Waiter {
             Some(Unit::Inquiry(inquiry)) => Some(Unit::Inquiry(Rc::clone(inquiry))),
             _ => None,
         };
-        let special = (unit.is_some() || course.is_some()).then(|| Box::new(Special { unit, course }));
+        let special = (unit.is_some() || course.is_some())
+            .then(|| Box::new(Special { unit, course, ..Special::default() }));
         Some(Waiter { client: Some(client), special, ..*self })
     }
 

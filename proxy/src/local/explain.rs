@@ -1,9 +1,10 @@
 //! PROXY EXPLAIN: how a request would be routed, split and merged, and what atomicity it would have, without running it.
 //!
 //! It is answered from what dispatching reads (the command's row, its keys, placement, topology), so that it says what
-//! would happen now, in the database that the client has selected.
+//! would happen now, in the database that the client has selected. Of a shard that a control group leads it says in which epoch
+//! the proxy would ask whom, and how its link there is: `quiet` and `down` mean that requests are held.
 
-use slotway_cluster::{Placement, Slot};
+use slotway_cluster::{Epoch, Placement, Slot};
 use slotway_commands::{
     Command, errors, keys, lookup,
     row::{MergeRule, Policy, SplitRule},
@@ -178,9 +179,15 @@ impl<'a> Plan<'a> {
             let shard = part.shard.and_then(|index| topology.shards.get(index));
             let name = shard.map_or_else(|| "none".to_owned(), |shard| format!("shard-{}", shard.id));
             let node = part.shard.map_or_else(|| "none".into(), |index| case.thread.address(index));
-            write::map(out, version, 4);
+            let standing = part.shard.and_then(|index| case.standing(index));
+            write::map(out, version, 4 + if standing.is_some() { 2 } else { 0 });
             text(out, "shard", name.as_bytes());
             text(out, "node", node.as_bytes());
+            if let Some((epoch, state)) = standing {
+                write::bulk(out, b"epoch");
+                write::integer(out, i64::try_from(epoch.0).unwrap_or(i64::MAX));
+                text(out, "state", state.as_bytes());
+            }
             part.write_places(out);
         }
         text(out, "merge", self.merge.as_bytes());
@@ -188,6 +195,16 @@ impl<'a> Plan<'a> {
         if let Some(error) = &self.error {
             text(out, "error", error);
         }
+    }
+}
+
+impl Case<'_> {
+    /// Of a shard that a control group leads: its epoch, and how the client's link to its primary is. None: of another.
+    fn standing(&self, shard: usize) -> Option<(Epoch, &'static str)> {
+        let epoch = Some(self.thread.epoch(shard)).filter(|&epoch| epoch != Epoch(0))?;
+        let (version, database) = (self.client.version.get(), self.client.database.get());
+        let link = self.thread.link(shard, version, database);
+        Some((epoch, link.state().label()))
     }
 }
 

@@ -68,6 +68,10 @@ fn own(thread: &Thread, field: &str) -> Option<String> {
         "rejected_connections" => shared.clients_refused.load(Ordering::Relaxed).to_string(),
         "connected_slaves" => "0".to_owned(),
         "cluster_enabled" => "0".to_owned(),
+        "slotway_topology_version" => thread.topology().version.to_string(),
+        "slotway_held_requests" => {
+            shared.counters.iter().map(|counters| counters.held_requests()).sum::<u64>().to_string()
+        }
         _ => return None,
     })
 }

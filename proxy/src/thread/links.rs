@@ -10,6 +10,7 @@ use crate::{
     client::Client,
     lane::Lane,
     link::{self, Link, LinkKey, Reach, Tenancy, Trace},
+    routes::Route,
     thread::Thread,
 };
 
@@ -23,7 +24,23 @@ impl Thread {
         if link.key.reach == Reach::Replica {
             return self.reads_from(link, shard);
         }
-        self.routes.borrow().shards.get(shard).is_some_and(|route| route.address == link.key.address)
+        let routes = self.routes.borrow();
+        let fits = |route: &Route| route.address == link.key.address && route.epoch == link.key.epoch;
+        routes.shards.get(shard).is_some_and(fits)
+    }
+
+    /// The link was made for an epoch of its shard that is over: nothing may be sent on it any more.
+    pub(crate) fn has_outlived(&self, link: &Link) -> bool {
+        if !link.is_to_member() {
+            return false;
+        }
+        let routes = self.routes.borrow();
+        let Some(route) = routes.route(link.shard.get()) else { return true };
+        let leads_there = match link.key.reach {
+            Reach::Primary => route.address == link.key.address,
+            Reach::Replica => route.replicas.is_empty() || route.replicas.contains(&link.key.address),
+        };
+        route.epoch != link.key.epoch || !leads_there
     }
 
     /// The shared link to a shard's primary, opened on first use.
@@ -34,9 +51,9 @@ impl Thread {
         if let Some(link) = place {
             return Rc::clone(link);
         }
-        let address = Arc::clone(&route.address);
+        let (address, epoch) = (Arc::clone(&route.address), route.epoch);
         let (trace, reach, lane) = (Trace::Left, Reach::Primary, Lane::Usual);
-        let key = LinkKey { address, version, database, trace, reach, lane };
+        let key = LinkKey { address, epoch, version, database, trace, reach, lane };
         let link = self.open(key, route.id);
         *place = Some(Rc::clone(&link));
         link
@@ -55,8 +72,8 @@ impl Thread {
         if trace == Trace::Left && lane == Lane::Usual {
             return self.link(shard, version, database);
         }
-        let (address, id) = (self.address(shard), self.routes.borrow().shards[shard].id);
-        self.open(LinkKey { address, version, database, trace, reach: Reach::Primary, lane }, id)
+        let (address, epoch, id) = (self.address(shard), self.epoch(shard), self.shard_id(shard));
+        self.open(LinkKey { address, epoch, version, database, trace, reach: Reach::Primary, lane }, id)
     }
 
     /// Whether there may be a link for this key. Redirections may name any number of nodes of which the topology knows nothing.

@@ -76,7 +76,11 @@ impl Thread {
             if link.is_beyond_belief(self) || link.sweep(self) {
                 link.close();
             }
-            if link.tenancy == Tenancy::Shared && link.fell_silent(self) {
+            let outlived = self.has_outlived(&link);
+            if outlived && link.tenancy == Tenancy::Leased {
+                link.let_go(self);
+            }
+            if link.fell_silent(self) {
                 self.spawn(link::drive::probe(Rc::clone(self), Rc::clone(&link)));
                 self.shared.stale.notify_one();
                 self.follow.look_at_links();
@@ -84,7 +88,8 @@ impl Thread {
             *present.links.entry((Arc::clone(&link.key.address), link.state().label())).or_default() += 1;
             *present.held.entry(link.shard.get()).or_default() += link.held().requests;
             present.add_load(&link.key.address, link.load());
-            if link.tenancy == Tenancy::Shared && link.is_idle(self, idle_us) {
+            let over = link.is_idle(self, idle_us) || outlived && link.is_settled();
+            if link.tenancy == Tenancy::Shared && over {
                 self.close_idle(&link);
             }
         }

@@ -9,6 +9,7 @@ mod backend;
 mod front;
 #[path = "../support/keys.rs"]
 mod keys;
+mod member;
 #[path = "../support/peer.rs"]
 mod peer;
 mod scripts;
@@ -41,6 +42,8 @@ mod large_waiting;
 mod limits;
 mod pausing;
 
+mod failover;
+mod failover_units;
 mod faults;
 mod following;
 mod following_units;

@@ -209,8 +209,13 @@ impl Conn {
     /// The next request as one line. None: the proxy has closed.
     pub(crate) fn next(&mut self) -> Option<String> {
         let line = self.words()?.join(" ");
-        self.log.lock().unwrap().push(line.clone());
+        self.note(&line);
         Some(line)
+    }
+
+    /// For a script that tells introductions from requests itself.
+    pub(crate) fn note(&self, line: &str) {
+        self.log.lock().unwrap().push(line.to_owned());
     }
 
     /// Waits until the proxy closes; what it sends is noted, not answered.
@@ -235,7 +240,8 @@ impl Conn {
         }
     }
 
-    fn words(&mut self) -> Option<Vec<String>> {
+    /// As [`Conn::next`], but not noted.
+    pub(crate) fn words(&mut self) -> Option<Vec<String>> {
         let mut chunk = [0; 16 * 1024];
         loop {
             if let Some((Frame::Array(frames), len)) = Frame::parse(&self.received, &Limits::REPLY).unwrap() {

@@ -8,13 +8,15 @@ use slotway_cluster::{
     topology::{Kind, Node, Shard},
 };
 use slotway_config::ProxyConfig;
-use slotway_proxy::Proxy;
+use slotway_proxy::{Proxy, Topologies};
+use tokio::sync::watch;
 
 use crate::peer::Peer;
 
 pub(crate) struct Front {
     pub(crate) port: u16,
     pub(crate) topology: Arc<ArcSwap<Topology>>,
+    versions: watch::Sender<u64>,
     pub(crate) registry: prometheus::Registry,
     proxy: Option<Proxy>,
     runtime: tokio::runtime::Runtime,
@@ -39,14 +41,39 @@ impl Front {
         flags.extend(settings);
         let flags = flags.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let config = ProxyConfig::load(None, std::iter::empty(), flags).unwrap();
-        let topology = Arc::new(ArcSwap::from_pointee(topology(1, &addresses)));
+        Front::before(&config, topology(1, &addresses))
+    }
+
+    /// As a proxy of a control group, which has decided this so far.
+    pub(crate) fn of_group(topology: Topology, settings: &[(&str, &str)]) -> Front {
+        let mut flags = vec![("port", "0"), ("bind", "127.0.0.1"), ("threads", "1")];
+        flags.retain(|(name, _)| settings.iter().all(|(given, _)| given != name));
+        flags.extend(settings);
+        let flags = flags.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let config = ProxyConfig::load(None, std::iter::empty(), flags).unwrap();
+        Front::before(&config, topology)
+    }
+
+    fn before(config: &ProxyConfig, topology: Topology) -> Front {
+        let versions = watch::Sender::new(topology.version);
+        let topology = Arc::new(ArcSwap::from_pointee(topology));
+        let topologies = Topologies {
+            newest: Arc::clone(&topology),
+            versions: versions.subscribe(),
+            stale: Arc::default(),
+        };
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let registry = prometheus::Registry::new();
-        let proxy = runtime.block_on(async {
-            Proxy::start(&config, Arc::clone(&topology), Arc::default(), &registry).unwrap()
-        });
-        Front { port: proxy.port(), topology, registry, proxy: Some(proxy), runtime }
+        let proxy = runtime.block_on(async { Proxy::start(config, topologies, &registry).unwrap() });
+        Front { port: proxy.port(), topology, versions, registry, proxy: Some(proxy), runtime }
+    }
+
+    /// The control group has decided this.
+    pub(crate) fn learn(&self, topology: Topology) {
+        let version = topology.version;
+        self.topology.store(Arc::new(topology));
+        self.versions.send_replace(version);
     }
 
     /// A new client.
