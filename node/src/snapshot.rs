@@ -74,6 +74,8 @@ pub(crate) struct Snapshots {
     pub(crate) running: u32,
     /// The most that was set aside for one of them.
     pub(crate) set_aside_bytes_max: usize,
+    /// The longest that others had to wait for a piece, since none was running.
+    pub(crate) longest_piece: Duration,
 }
 
 /// A snapshot of what there was when it began. It must be run: from its beginning on the keyspace keeps old values for it.
@@ -122,6 +124,9 @@ impl Snapshot {
 
     fn begin_in(node: &mut Node, aim: Aim, wording: Wording, checksum: Option<Checksum>) -> Option<Snapshot> {
         let walk = node.keyspace.begin_walk(Scope::All, wording)?;
+        if node.snapshots.running == 0 {
+            node.snapshots.longest_piece = Duration::ZERO;
+        }
         node.snapshots.running += 1;
         let (head, taken) = (Vec::new(), Taken::default());
         Some(Snapshot { walk, wording, aim, head, checksum, is_at_end: false, taken })
@@ -251,6 +256,8 @@ impl Running<'_> {
         let keys = node.keyspace.walked_keys(self.snapshot.walk);
         let bytes = self.snapshot.next_piece(node, bytes);
         let ended = node::instant();
+        let longest = &mut node.snapshots.longest_piece;
+        *longest = ended.duration_since(began).max(*longest);
         let keys = node.keyspace.walked_keys(self.snapshot.walk) - keys;
         let delay = delay.saturating_mul(u32::try_from(keys).unwrap_or(u32::MAX));
         let pressure = self.weigh(node)?;

@@ -37,6 +37,7 @@ pub mod proxy;
 pub mod redirects;
 pub mod replication;
 pub mod shapes;
+pub mod sink;
 pub mod snapshots;
 pub mod stopped;
 pub mod tools;

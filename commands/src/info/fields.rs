@@ -128,6 +128,7 @@ pub static SECTIONS: &[Section] = &[
     Section { name: "persistence", title: "Persistence", asked: Asked::ByDefault, fields: &[
         field("loading", Max),
         field("async_loading", Max),
+        field("snapshot_longest_piece_usec", Max),
         field("current_cow_peak", Sum),
         field("current_cow_size", Sum),
         field("current_cow_size_age", Max),

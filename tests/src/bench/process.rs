@@ -19,6 +19,9 @@ pub const OTHERS: Core = Core(1);
 /// How long a server may take until it answers PING.
 const START_MAX: Duration = Duration::from_secs(30);
 
+/// How long one may take until it has ended.
+const END_MAX: Duration = Duration::from_secs(60);
+
 /// A running server. Dropping it kills it and waits for its end.
 #[derive(Debug)]
 pub struct Process {
@@ -27,6 +30,8 @@ pub struct Process {
     port: u16,
     /// What it writes.
     log: PathBuf,
+    /// It was to end, and has.
+    has_ended: bool,
 }
 
 impl Process {
@@ -49,7 +54,7 @@ impl Process {
             io::ErrorKind::NotFound => missing(name, &command),
             _ => Failure::System { doing: format!("starting {name}"), error },
         })?;
-        let mut process = Process { name: name.to_owned(), child, port, log };
+        let mut process = Process { name: name.to_owned(), child, port, log, has_ended: false };
         process.wait_until_it_answers()?;
         Ok(process)
     }
@@ -91,6 +96,22 @@ impl Process {
         }
     }
 
+    /// Waits until it has ended by itself.
+    ///
+    /// # Errors
+    /// [`Failure::Worthless`] when it does not.
+    pub fn wait_for_end(mut self) -> Result<(), Failure> {
+        let deadline = Instant::now() + END_MAX;
+        while self.child.try_wait().during("looking at a child")?.is_none() {
+            if Instant::now() > deadline {
+                return Err(Failure::Worthless(format!("{} did not end", self.name)));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.has_ended = true;
+        Ok(())
+    }
+
     /// The end of what it wrote.
     fn last_words(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
@@ -101,6 +122,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if self.has_ended {
+            return;
+        }
         // Whatever went wrong with a measurement, this is why.
         if let Ok(Some(status)) = self.child.try_wait() {
             eprintln!("{} had ended by itself: {status}\n{}", self.name, self.last_words());
