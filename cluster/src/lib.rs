@@ -19,6 +19,7 @@ pub mod shard;
 pub mod slot;
 pub mod topology;
 pub mod view;
+mod watch;
 
 pub use control::{Cluster, Entry};
 pub use ids::{Epoch, NodeId, ProxyId, ShardId};

@@ -7,7 +7,14 @@
 //!
 //! Not here: the lease and the promises ([`crate::pulse`]), the bytes, and how a replica takes a stream up ([`crate::replication`]).
 
+mod change;
+mod leading;
+mod machine;
+mod replicas;
+
 use std::time::Duration;
+
+pub use machine::Shard;
 
 use crate::{
     control::Entry,
@@ -20,6 +27,15 @@ use crate::{
 
 /// A sync member that acknowledges nothing while something is to be acknowledged, and whose link is not closed, leaves S after this.
 pub const SILENT_MEMBER: Duration = Duration::from_millis(200);
+
+/// One that has not come to a new primary leaves S after this, if the others are enough meanwhile.
+pub const UNSEEN_MEMBER: Duration = Duration::from_secs(1);
+
+/// One that left S comes back no sooner than this, and only if it was heard since.
+pub const RETURN_AFTER: Duration = Duration::from_secs(1);
+
+/// How often somebody who is missed, or late, is looked at; what counts as watched between two looks.
+pub const LOOK: Duration = Duration::from_millis(25);
 
 /// One that is behind by so much leaves S, and comes back by itself.
 pub const LAG_BYTES_MAX: u64 = 64 << 20;
@@ -132,3 +148,6 @@ pub enum Parked {
     /// Stopped for a switchover at this position.
     Stopped { position: Position },
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,8 @@
 //!
 //! Durations come from a clock that runs while the machine is suspended (`CLOCK_BOOTTIME`); no two machines' clocks are compared.
 
+mod lease;
+mod machine;
 pub mod wire;
 
 use std::time::Duration;
@@ -22,6 +24,7 @@ use crate::{
     shard::{Incarnation, Member, Rule},
 };
 
+pub use machine::Pulse;
 pub use wire::{FromNode, Orders, Status, ToNode};
 
 /// How often a primary asks its sync members for a grant.
