@@ -196,7 +196,7 @@ impl RealCluster {
         self.wait_until_settled();
     }
 
-    /// Waits until every server that runs says that all is well, and all say the same about the slots.
+    /// Waits until every server that runs says that all is well, and all say the same about slots and epochs.
     pub fn wait_until_settled(&self) {
         wait_until("the cluster agrees", || self.is_settled());
     }
@@ -225,19 +225,43 @@ impl RealCluster {
     }
 }
 
+/// What one server says of the cluster.
+#[derive(Debug, PartialEq, Eq)]
+struct View {
+    /// The cluster's clock. Whoever takes slots over claims them with a later one: if it knows only an earlier one it may
+    /// claim them with the number that their last owner claimed them with. Then nobody believes it, and it stays so.
+    epoch: String,
+    /// Port, epoch of its claims, slots, whom it follows.
+    nodes: Vec<(u16, u64, String, Option<String>)>,
+}
+
 /// Who owns what and who follows whom, in the eyes of one server; None while it is not well.
-fn view(server: &RedisServer) -> Option<Vec<(u16, String, Option<String>)>> {
+fn view(server: &RedisServer) -> Option<View> {
     let text = |request| server.try_ask(request).ok().and_then(|reply| reply.as_str().map(str::to_owned));
-    let well = text("CLUSTER INFO")?.contains("cluster_state:ok");
+    let info = text("CLUSTER INFO")?;
+    let well = info.contains("cluster_state:ok");
+    let epoch = info.lines().find_map(|line| line.strip_prefix("cluster_current_epoch:"))?.trim().to_owned();
     let replication = text("INFO replication")?;
     let follows_well = replication.contains("role:master") || replication.contains("master_link_status:up");
     let nodes = NodeLine::all(&text("CLUSTER NODES")?);
     let calm = nodes.iter().all(|node| !node.has("handshake") && !node.has("fail?"));
     let alive: Vec<&NodeLine> = nodes.iter().filter(|node| !node.has("fail")).collect();
-    let mut view: Vec<_> =
-        alive.iter().map(|node| (node.port, format!("{:?}", node.slots), node.follows.clone())).collect();
-    view.sort();
-    (well && follows_well && calm).then_some(view)
+    let mut nodes: Vec<_> = alive
+        .iter()
+        .map(|node| (node.port, node.epoch, format!("{:?}", node.slots), node.follows.clone()))
+        .collect();
+    nodes.sort();
+    let mut claims: Vec<u64> = alive
+        .iter()
+        .filter(|node| node.has("master") && node.slot_count() > 0)
+        .map(|node| node.epoch)
+        .collect();
+    let owners = claims.len();
+    claims.sort_unstable();
+    claims.dedup();
+    // Two with one number are about to settle which of them takes a later one.
+    let agreed = claims.len() == owners;
+    (well && follows_well && calm && agreed).then_some(View { epoch, nodes })
 }
 
 /// `redis-cli --cluster WORDS --cluster-yes`, which may not fail.
@@ -251,4 +275,24 @@ fn operate(words: &[&str]) {
     let said = String::from_utf8_lossy(&output.stdout);
     let complained = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "redis-cli --cluster {words:?}: {said}{complained}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever gets slots back before it has heard under which epoch they were taken claims them with the same one.
+    #[test]
+    fn slots_that_go_there_and_back_at_once_are_not_quarrelled_about() {
+        let cluster = RealCluster::start(3);
+        let [one, two] = [cluster.masters()[0], cluster.masters()[1]];
+        for _ in 0..3 {
+            cluster.reshard(one, two, 20);
+            cluster.reshard(two, one, 20);
+        }
+        let claims: Vec<u64> =
+            cluster.nodes().iter().filter(|node| node.has("master")).map(|node| node.epoch).collect();
+        assert_eq!(claims.len(), 3);
+        assert!(claims.iter().any(|epoch| *epoch >= 12), "each way was claimed anew: {claims:?}");
+    }
 }
