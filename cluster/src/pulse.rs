@@ -157,3 +157,6 @@ impl Lease {
         promised <= epoch && (is_held || mutants::left_out(Mutant::NoLease))
     }
 }
+
+#[cfg(test)]
+mod tests;
