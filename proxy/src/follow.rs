@@ -210,10 +210,6 @@ impl Follow {
         }
         let hold_us = thread.limits().hold_us_max;
         let now_us = thread.now_us();
-        let wakes = |stray: &Stray| {
-            let deadline_us = stray.waiter.since_us + hold_us + 1;
-            if stray.due_us > now_us { stray.due_us.min(deadline_us) } else { deadline_us }
-        };
         let mut strays = self.strays.borrow_mut();
         stay.append(&mut strays);
         *strays = stay;
@@ -226,7 +222,7 @@ impl Follow {
         }
         self.oldest_write_us.set(strays.iter().filter_map(Stray::write_us).min());
         thread.writes_over.look();
-        strays.iter().map(wakes).min()
+        strays.iter().map(|stray| stray.wakes_us(now_us, hold_us)).min()
     }
 
     fn report(&self, thread: &Thread, shard: ShardId, held_ms: u64) {

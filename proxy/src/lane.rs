@@ -13,7 +13,7 @@ use std::rc::Rc;
 use crate::{
     client::Client,
     dispatch::Case,
-    link::{Link, LinkKey, Reach, State, Tenancy},
+    link::{Link, LinkKey, Reach, Tenancy},
     thread::Thread,
 };
 
@@ -67,7 +67,7 @@ impl Case<'_> {
         let expected = self.client.long_replies.get();
         self.client.long_replies.set(expected.saturating_sub(1));
         let beside = self.thread.shared_link(&usual.key_beside());
-        let Some(beside) = beside.filter(|link| matches!(link.state(), State::Up { .. })) else {
+        let Some(beside) = beside.filter(|link| link.is_up()) else {
             return Lane::Usual;
         };
         let is_freer = usual.is_long() && !beside.is_long();

@@ -26,7 +26,7 @@ use crate::{
     client::{Client, inquiry::Whereabouts},
     errors,
     lane::Lane,
-    link::{Link, LinkKey, Reach, State, Tenancy, unit::Unit},
+    link::{Link, LinkKey, Reach, Tenancy, unit::Unit},
     thread::Thread,
 };
 
@@ -259,8 +259,7 @@ impl Leases {
         let mut nodes = self.nodes.borrow_mut();
         for places in nodes.values_mut() {
             places.retain(|place| {
-                let broken =
-                    !matches!(place.link.state(), State::Up { .. }) || thread.has_outlived(&place.link);
+                let broken = !place.link.is_up() || thread.has_outlived(&place.link);
                 let over = match place.state {
                     Use::Leased => false,
                     Use::Free => place.link.is_settled() && (broken || place.link.is_idle(thread, idle_us)),

@@ -4,7 +4,7 @@
 //! requests; `dispatch` looks each up and routes it, `split`, `every_shard` and `wait` cut it where it concerns several
 //! shards, `local` answers what needs no node, `transaction` collects what stands between MULTI and EXEC; a
 //! `link` (shared, or a client's own by `lease`) carries it to a node; `follow` sends it on when a node says that it
-//! belongs elsewhere, or not yet; `replies` brings the answers back
+//! belongs elsewhere, or not yet, and when its shard gets another primary; `replies` brings the answers back
 //! into the client's order, `gather` makes one of several; at the end of a `turn` everything is written.
 
 mod accept;

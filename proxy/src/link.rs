@@ -308,24 +308,25 @@ impl Link {
     fn room(&self, thread: &Thread, now_us: u64) -> Result<Room, Vec<u8>> {
         let limits = thread.limits();
         let requests_max = limits.link_requests_max;
-        if let State::Quiet { since_us } = self.state.get() {
-            let flight = self.flight.borrow();
-            let sent_bytes = flight.bytes_held() - flight.unsent().len();
-            drop(flight);
-            let held_bytes_max = limits.hold_bytes_max.saturating_sub(thread.held_beside(self));
-            let bytes_max = held_bytes_max.saturating_add(sent_bytes);
-            return Ok(Room { requests_max, bytes_max, full: Full::Held { since_us } });
-        }
-        let (State::Down { since_us } | State::Silent { since_us }) = self.state.get() else {
-            // A request that finds the link empty is taken on whatever its size: the client's own limits bound it.
-            let bytes_max = if self.flight.borrow().is_empty() { usize::MAX } else { limits.link_bytes_max };
-            return Ok(Room { requests_max, bytes_max, full: Full::InFlight });
+        let since_us = match self.state.get() {
+            State::Opening { .. } | State::Up { .. } => {
+                // A request that finds the link empty is taken on whatever its size: the client's own limits bound it.
+                let is_empty = self.flight.borrow().is_empty();
+                let bytes_max = if is_empty { usize::MAX } else { limits.link_bytes_max };
+                return Ok(Room { requests_max, bytes_max, full: Full::InFlight });
+            }
+            State::Quiet { since_us } | State::Down { since_us } | State::Silent { since_us } => since_us,
         };
-        let down_us = now_us.saturating_sub(since_us);
-        if down_us > limits.hold_us_max || matches!(self.state.get(), State::Silent { .. }) {
-            return Err(errors::no_primary(self.shard.get(), down_us / 1000));
+        let away_us = now_us.saturating_sub(since_us);
+        if away_us > limits.hold_us_max || matches!(self.state.get(), State::Silent { .. }) {
+            return Err(errors::no_primary(self.shard.get(), away_us / 1000));
         }
-        let bytes_max = limits.hold_bytes_max.saturating_sub(thread.held_beside(self));
+        // What the node has been sent is not held.
+        let flight = self.flight.borrow();
+        let sent_bytes = flight.bytes_held() - flight.unsent().len();
+        drop(flight);
+        let held_bytes_max = limits.hold_bytes_max.saturating_sub(thread.held_beside(self));
+        let bytes_max = held_bytes_max.saturating_add(sent_bytes);
         Ok(Room { requests_max, bytes_max, full: Full::Held { since_us } })
     }
 
@@ -405,6 +406,11 @@ impl Link {
         self.primacy.set(primacy);
         let quiet_us = self.silence.get().quiet_us(self.sight(thread));
         self.state.get().is_open() && primacy.is_beyond_belief(now_us, quiet_us, patience)
+    }
+
+    /// Its node answers, as far as this link knows.
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(self.state.get(), State::Up { .. })
     }
 
     /// Its node belongs to a shard whose epochs a control group gives.

@@ -18,6 +18,8 @@ use crate::{
     replies::{Heard, Replies, Ticket},
 };
 
+mod failover;
+
 const LINKS: usize = 3;
 const LOST: &str = "-LOST\r\n";
 

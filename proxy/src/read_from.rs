@@ -19,7 +19,7 @@ use slotway_resp::Version;
 
 use crate::{
     lane::Lane,
-    link::{Link, LinkKey, Reach, State, Trace},
+    link::{Link, LinkKey, Reach, Trace},
     thread::Thread,
 };
 
@@ -74,7 +74,7 @@ impl Thread {
         });
         match self.read_from.get() {
             ReadFrom::Replica => Some(link),
-            ReadFrom::PreferReplica | ReadFrom::Primary => is_up(&link).then_some(link),
+            ReadFrom::PreferReplica | ReadFrom::Primary => link.is_up().then_some(link),
         }
     }
 
@@ -99,7 +99,7 @@ impl Thread {
         let is_listed = is_listed && link.key.epoch == self.epoch(shard);
         match self.read_from.get() {
             ReadFrom::Replica => is_listed,
-            ReadFrom::PreferReplica => is_listed && is_up(link),
+            ReadFrom::PreferReplica => is_listed && link.is_up(),
             ReadFrom::Primary => false,
         }
     }
@@ -110,16 +110,12 @@ impl Thread {
         let replicas = self.replicas(shard);
         let id = self.shard_id(shard);
         let link = |address: &Arc<str>| self.open(key(Arc::clone(address)), id);
-        let mut up = replicas.iter().map(link).filter(|link| is_up(link));
+        let mut up = replicas.iter().map(link).filter(|link| link.is_up());
         // Looked at twice instead of collected: nothing is allocated for a request.
-        let count = replicas.iter().map(link).filter(|link| is_up(link)).count();
+        let count = replicas.iter().map(link).filter(|link| link.is_up()).count();
         let random = usize::try_from(self.random() >> 33).unwrap_or(0);
         let any = || replicas.get(random % replicas.len().max(1)).map(link);
         let chosen = if count > 0 { up.nth(random % count) } else { any() };
         chosen.unwrap_or_else(|| link(&Arc::from("")))
     }
-}
-
-fn is_up(link: &Link) -> bool {
-    matches!(link.state(), State::Up { .. })
 }

@@ -30,6 +30,7 @@ pub(crate) struct Routes {
     pub(crate) shards: Vec<Route>,
     /// By the address of the primary.
     primaries: HashMap<Arc<str>, ShardId>,
+    places: HashMap<ShardId, usize>,
 }
 
 pub(crate) struct Route {
@@ -58,7 +59,8 @@ impl Routes {
         });
         let shards: Vec<Route> = shards.collect();
         let primaries = shards.iter().map(|route| (Arc::clone(&route.address), route.id)).collect();
-        Routes { map: topology.slot_map(), shards, primaries, topology }
+        let places = shards.iter().enumerate().map(|(index, route)| (route.id, index)).collect();
+        Routes { map: topology.slot_map(), shards, primaries, places, topology }
     }
 
     /// The shard of which the node at this address is the primary.
@@ -73,7 +75,12 @@ impl Routes {
     }
 
     pub(crate) fn route(&self, id: ShardId) -> Option<&Route> {
-        self.shards.iter().find(|route| route.id == id)
+        self.place(id).map(|index| &self.shards[index])
+    }
+
+    /// Index of the shard with this id.
+    pub(crate) fn place(&self, id: ShardId) -> Option<usize> {
+        self.places.get(&id).copied()
     }
 
     /// That of the shard that the node at this address belongs to. 0: it has none.

@@ -248,7 +248,7 @@ impl Thread {
 
     /// The shard with this id.
     pub(crate) fn shard_with(&self, id: ShardId) -> Option<usize> {
-        self.routes.borrow().shards.iter().position(|route| route.id == id)
+        self.routes.borrow().place(id)
     }
 
     /// Whether the node at this address is the primary of any shard.

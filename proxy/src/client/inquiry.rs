@@ -5,8 +5,9 @@
 //! waited for, a broken link is asked again ([`crate::follow`]), and all of it ends with the hold. The node that answers it
 //! in the end would run the request, too: it streams there, behind ASKING if the question needed that.
 //!
-//! This costs a round trip, only in front of a Redis Cluster: other nodes redirect nobody. What is left is a slot that moves
-//! after the answer: the node refuses the request at its end, and its client is told to try again.
+//! This costs a round trip, in front of a Redis Cluster, and while the primary of a control group's shard is not known to
+//! serve: the question is then held until one does. Other nodes redirect nobody. What is left is a slot that moves, or a primary
+//! that is replaced, after the answer: the node refuses the request at its end, and its client is told to try again.
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
@@ -77,7 +78,8 @@ pub(super) fn seek(
     shard: usize,
 ) -> Sought {
     let link = thread.link(shard, client.version.get(), client.database.get());
-    if thread.kind() != Kind::Cluster {
+    let is_known = thread.kind() != Kind::Cluster && (link.is_up() || !link.is_to_member());
+    if is_known && client.inquiry.borrow().is_none() {
         let (address, shard) = (Arc::clone(&link.key.address), link.shard.get());
         return match link.is_worth_waiting_for(thread) {
             Ok(()) => Sought::Known(Whereabouts { address, shard, asking: false }),

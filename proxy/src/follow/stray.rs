@@ -40,9 +40,17 @@ pub(super) struct Stray {
     /// Thread clock, microseconds: not before this.
     pub(super) due_us: u64,
     /// Not before this is known, or its shard has another epoch than its last link.
-    awaits: Option<News>,
+    awaits: Option<Awaited>,
     /// What its client is told if it never runs, instead of what the proxy would say.
     last_words: Option<Vec<u8>>,
+}
+
+/// What a member said that the proxy has to learn.
+#[derive(Debug, Clone, Copy)]
+struct Awaited {
+    news: News,
+    /// Thread clock, microseconds. If nobody tells, the member is asked again.
+    until_us: u64,
 }
 
 /// Where to.
@@ -98,7 +106,8 @@ impl Stray {
     pub(super) fn learn(&mut self, thread: &Thread, link: &Link, news: News) {
         let is_known = !link.is_to_member() || thread.known(self.shard).covers(news);
         if !is_known {
-            self.awaits = Some(news);
+            let patience = u64::try_from(thread.limits().backoff_max.as_micros()).unwrap_or(u64::MAX);
+            self.awaits = Some(Awaited { news, until_us: thread.now_us().saturating_add(patience) });
         } else if let Some(course) = self.waiter.course_mut()
             && let Way::Wait { us } = course.tried.wait()
         {
@@ -108,9 +117,18 @@ impl Stray {
     }
 
     fn is_waiting_for_news(&self, thread: &Thread) -> bool {
-        let Some(news) = self.awaits else { return false };
+        let Some(Awaited { news, until_us }) = self.awaits else { return false };
         let known = thread.known(self.shard);
-        !known.covers(news) && known.epoch == self.key.epoch
+        thread.now_us() < until_us && !known.covers(news) && known.epoch == self.key.epoch
+    }
+
+    /// When it is to be looked at again, whatever else happens.
+    pub(super) fn wakes_us(&self, now_us: u64, hold_us: u64) -> u64 {
+        let ahead = |us: &u64| *us > now_us;
+        let due_us = Some(self.due_us).filter(ahead);
+        let until_us = self.awaits.map(|awaited| awaited.until_us).filter(ahead);
+        let deadline_us = self.waiter.since_us + hold_us + 1;
+        due_us.into_iter().chain(until_us).fold(deadline_us, u64::min)
     }
 
     pub(super) fn client(&self) -> &Rc<Client> {

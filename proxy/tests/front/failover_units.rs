@@ -3,6 +3,7 @@
 use crate::{
     backend::Closed,
     front::Front,
+    large_requests::{set, streamed},
     member::{Member, Part, shard},
     peer::until,
 };
@@ -155,4 +156,21 @@ fn a_read_in_flight_at_a_replica_that_is_cut_off_goes_to_another() {
     front.learn(shard(2, 2, &[primary.port(), other.port()]));
     assert_eq!(client.read(), "GET a");
     assert_eq!((primary.count("GET a"), other.count("GET a")), (0, 1));
+}
+
+#[test]
+fn a_large_request_waits_for_a_primary_before_its_first_byte_leaves() {
+    let (dead, next) = (Closed::new(), Member::serving());
+    let front = Front::of_group(shard(1, 1, &[dead.port]), &PATIENT);
+    let mut client = front.client();
+    client.send_bytes(&set("k", 300_000, 0));
+    until("it is asked where it belongs", || held(&front) == 1.0);
+    assert_eq!(streamed(&front), 0.0);
+    front.learn(shard(2, 2, &[next.port()]));
+    assert!(client.read().starts_with("SET k vvv"));
+    // Another one need not ask.
+    client.send_bytes(&set("k", 300_000, 0));
+    assert!(client.read().starts_with("SET k vvv"));
+    let asked: Vec<String> = next.asked().iter().map(|line| line.chars().take(8).collect()).collect();
+    assert_eq!(asked, ["exists k", "SET k vv", "SET k vv"]);
 }
