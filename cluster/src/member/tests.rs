@@ -11,6 +11,8 @@ use crate::{
 
 mod opening;
 
+mod properties;
+
 mod replica;
 
 mod rules;

@@ -106,11 +106,11 @@ impl Bench {
 
     /// The last lease it told of.
     pub(super) fn lease(&mut self) -> Option<Lease> {
-        let leases = self.take().into_iter().filter_map(|effect| match effect {
+        let mut leases = self.take().into_iter().filter_map(|effect| match effect {
             Effect::Lease(lease) => Some(lease),
             _ => None,
         });
-        leases.last()
+        leases.next_back()
     }
 }
 

@@ -108,11 +108,11 @@ fn heartbeats_carry_what_is_committed() {
 }
 
 fn unheard(bench: &mut Bench) -> Option<Vec<Member>> {
-    let told = bench.take().into_iter().filter_map(|effect| match effect {
+    let mut told = bench.take().into_iter().filter_map(|effect| match effect {
         Effect::Obey(Order::Unheard { epoch: ONE, members }) => Some(members),
         _ => None,
     });
-    told.last()
+    told.next_back()
 }
 
 #[test]
