@@ -503,6 +503,8 @@ NodeUser "node-user" [Program P AtStart Acts], "", TEXT,
     "User towards the nodes; empty: the default user";
 Proxies "proxies" [Program U AtStart Acts], "1", int(1, 64),
     "Number of proxies to start";
+PulsePort "pulse-port" [Program N AtStart Acts], "off", Kind::PortOrOff,
+    "Port on which members ask how the node is and give it orders; left out, with a secret-file: port + 10000";
 ReadFrom "read-from" [Program P Live Acts], "primary", choice(&["primary", "prefer-replica", "replica"]),
     "Where reads outside transactions go; replicas may answer from a state that is a little older";
 ReconnectBackoffMsMax "reconnect-backoff-ms-max" [Limits P Live Acts], "2000", int(1, 600_000),

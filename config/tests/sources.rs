@@ -370,7 +370,11 @@ fn a_proxy_knows_what_it_stands_in_front_of() {
 fn up_refuses_ports_that_collide_or_do_not_exist() {
     for (flags, text) in [
         (vec![("port", "60000")], "--port: the proxies' control ports would need port 70000, above 65535"),
-        (vec![("node-port", "6378")], "--node-port: proxies and nodes both want port 6379"),
+        (
+            vec![("node-port", "60000")],
+            "--node-port: the nodes' pulse ports would need port 70005, above 65535",
+        ),
+        (vec![("node-port", "5378")], "--node-port: proxies and the nodes' admin ports both want port 6379"),
         (
             vec![("proxies", "20"), ("admin-port", "6390")],
             "--admin-port: proxies and the proxies' admin ports both want port 6390",
@@ -380,6 +384,29 @@ fn up_refuses_ports_that_collide_or_do_not_exist() {
     }
     assert!(up(&[("port", "0"), ("admin-port", "0"), ("sentinel-port", "0"), ("node-port", "0")]).is_ok());
     assert!(up(&[("admin-port", "off"), ("no-restart", "")]).is_ok_and(|up| !up.restart));
+}
+
+#[test]
+fn a_pulse_port_follows_from_the_port_for_nodes_that_have_a_secret() {
+    let directory = tempfile::tempdir().unwrap();
+    let secret = directory.path().join("secret");
+    std::fs::write(&secret, "among us\n").unwrap();
+    let secret = ("secret-file", secret.to_str().unwrap());
+    let check = |flags: &[(&str, &str)], expected: Result<Option<u16>, &str>| {
+        let loaded = node("", &[], flags).map(|node| node.pulse_port);
+        assert_eq!(loaded.map_err(|mistakes| lines(&mistakes).join(" ")), expected.map_err(String::from));
+    };
+    check(&[], Ok(None));
+    check(&[secret, ("port", "7001")], Ok(Some(17001)));
+    check(&[secret, ("port", "0")], Ok(Some(0)));
+    check(&[secret, ("port", "7001"), ("pulse-port", "0")], Ok(Some(0)));
+    check(&[secret, ("port", "60000"), ("pulse-port", "7000")], Ok(Some(7000)));
+    check(&[secret, ("pulse-port", "off")], Ok(None));
+    check(&[("port", "60000")], Ok(None));
+    let above = "--port: pulse-port would be 70000, above 65535: give --pulse-port";
+    check(&[secret, ("port", "60000")], Err(above));
+    let alone = "--pulse-port: without secret-file nobody can prove to be a member";
+    check(&[("pulse-port", "7000")], Err(alone));
 }
 
 #[test]

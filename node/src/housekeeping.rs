@@ -50,6 +50,7 @@ pub(crate) async fn run(thread: Rc<Thread>, published: Arc<Published>) {
         }
         make_room(&thread, period / 4).await;
         let node = &mut *thread.node.borrow_mut();
+        node.vitals.progress.goes_on();
         let now = node::now();
         next_client = look_after_clients(node, next_client, hz, now);
         node.evict_clients();

@@ -3,15 +3,19 @@
 use std::{fmt::Write, fs::File, hash::Hasher, io::Read};
 
 use siphasher::sip128::{Hasher128, SipHasher13};
+use slotway_cluster::Incarnation;
 use slotway_config::Secret;
+
+/// What members are told of the program.
+pub(crate) const SOFTWARE: &str = concat!("slotway ", env!("CARGO_PKG_VERSION"));
 
 /// Ids of one life of the process.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
     /// INFO's `run_id`: 40 hexadecimal digits.
     pub(crate) run_id: String,
-    /// PROTOCOL.md's incarnation: a restarted node is a different member.
-    pub(crate) incarnation: String,
+    /// A restarted node is a different member, unless it may go on with its earlier life: None until that is known.
+    pub(crate) incarnation: Option<Incarnation>,
     /// Decides the order of SCAN. The nodes of a cluster share it, which is what lets a scan go on when a slot moves.
     pub(crate) scan_seed: [u8; 16],
 }
@@ -21,10 +25,15 @@ impl Identity {
     pub(crate) fn new(secret: Option<&Secret>) -> Identity {
         Identity {
             run_id: random_hex::<20>(),
-            incarnation: random_hex::<16>(),
+            incarnation: None,
             scan_seed: secret.map_or_else(random, seed_of),
         }
     }
+}
+
+/// The name of a life that nobody had.
+pub(crate) fn fresh_incarnation() -> Incarnation {
+    Incarnation(u64::from_le_bytes(random()))
 }
 
 /// The members' secret is what the nodes of a cluster share, so the seed is made of it.
@@ -61,7 +70,7 @@ mod tests {
         let (one, other) = (Identity::new(None), Identity::new(None));
         assert_eq!(one.run_id.len(), 40);
         assert_ne!(one.run_id, other.run_id);
-        assert_ne!(one.incarnation, other.incarnation);
+        assert_ne!(fresh_incarnation(), fresh_incarnation());
         let secret = Secret::new("s3cret");
         assert_ne!(one.scan_seed, other.scan_seed);
         assert_eq!(Identity::new(Some(&secret)).scan_seed, Identity::new(Some(&secret)).scan_seed);

@@ -51,6 +51,9 @@ mod transaction;
     unused_imports,
     reason = "the pulse thread and the keyspace's side of it are built on this next"
 )]
+mod life;
+mod orders;
+mod pulse;
 mod vitals;
 
 mod persistence;

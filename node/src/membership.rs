@@ -1,12 +1,12 @@
 //! Whether this node belongs to a cluster, which slots it serves, and what it answers for the others.
 //!
 //! A node started alone is a plain Redis server: it owns every slot and knows no CROSSSLOT. A member of the control
-//! group adopts it with `SLOTWAY TOPOLOGY version json node-id`; from then on it is managed: it answers only for the
-//! slots of the shard whose primary it is, and refuses another cluster's topology, also after a restart, because
-//! the topology is kept in `DIR/node.json`. A replica owns no slot; it answers reads of its shard's slots for clients that
+//! group adopts it, with orders on the pulse port or with `SLOTWAY TOPOLOGY version json node-id`; from then on it is
+//! managed: it answers only for the slots of the shard whose primary it is, and refuses another cluster's topology, also
+//! after a restart, because what it belongs to is kept in `DIR/node.json` ([`keeper`]). A replica owns no slot; it answers reads of its shard's slots for clients that
 //! said READONLY, as replicas of a Redis Cluster do.
 
-use std::path::{Path, PathBuf};
+use std::{path::Path, sync::Arc};
 
 use slotway_cluster::{
     Database, NodeId, Slot, Topology, slot_of,
@@ -19,10 +19,15 @@ use crate::{
     call::Refusal,
     client::{Client, Standing},
     keyspace::Place,
-    membership::file::NodeFile,
 };
 
 mod file;
+mod keeper;
+
+pub(crate) use self::{
+    file::{Held, KeptIn, LedBy, Life},
+    keeper::Keeper,
+};
 
 /// The user name that members authenticate as.
 pub(crate) const MEMBER: &str = "slotway";
@@ -35,7 +40,7 @@ const CROSSSLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
 /// A node's place in a cluster, if it has one.
 #[derive(Debug)]
 pub(crate) struct Membership {
-    file: PathBuf,
+    pub(crate) keeper: Arc<Keeper>,
     adopted: Option<Adopted>,
 }
 
@@ -44,6 +49,7 @@ pub(crate) struct Membership {
 pub(crate) struct Adopted {
     pub(crate) topology: Topology,
     pub(crate) me: NodeId,
+    pub(crate) led_by: LedBy,
     slots: SlotMap,
     /// Index of the shard whose primary this node is.
     serves: Option<usize>,
@@ -76,9 +82,9 @@ pub(crate) enum Outcome {
 impl Membership {
     /// Reads `node.json` of `dir`, if there is one.
     pub(crate) fn load(dir: &Path) -> Result<Membership, String> {
-        let file = dir.join("node.json");
-        let adopted = NodeFile::read(&file)?.map(|kept| Adopted::new(kept.topology, kept.node_id));
-        Ok(Membership { file, adopted })
+        let keeper = Arc::new(Keeper::load(dir)?);
+        let adopted = keeper.file().map(|kept| Adopted::new(kept.topology, kept.node_id, kept.led_by));
+        Ok(Membership { keeper, adopted })
     }
 
     pub(crate) fn adopted(&self) -> Option<&Adopted> {
@@ -86,7 +92,7 @@ impl Membership {
     }
 
     /// Takes a topology if it is newer. The error is the reply's text.
-    pub(crate) fn adopt(&mut self, topology: Topology, me: NodeId) -> Result<Outcome, String> {
+    pub(crate) fn adopt(&mut self, topology: Topology, me: NodeId, led_by: LedBy) -> Result<Outcome, String> {
         topology.validate().map_err(|bad| format!("ERR invalid topology: {bad}"))?;
         if topology.node(&me).is_none() {
             return Err(format!("ERR invalid topology: node {me} is not listed"));
@@ -99,25 +105,31 @@ impl Membership {
             if current.me != me {
                 return Err(format!("ERR this node is {}, not {me}", current.me));
             }
-            if current.topology.version >= topology.version {
-                return Ok(Outcome::Old);
+            match (current.led_by, led_by) {
+                (LedBy::Orders, LedBy::Topology) => {
+                    return Err("ERR this node takes orders of a control group and no topology".into());
+                }
+                // Versions of a file and of a log have nothing to do with each other.
+                (LedBy::Topology, LedBy::Orders) => {}
+                _ if current.topology.version >= topology.version => return Ok(Outcome::Old),
+                _ => {}
             }
         }
         // Kept before it is answered: a node that restarts must know which cluster it belongs to.
-        let kept = NodeFile { node_id: me.clone(), topology };
-        kept.write(&self.file)
-            .map_err(|error| format!("ERR cannot write {}: {error}", self.file.display()))?;
-        self.adopted = Some(Adopted::new(kept.topology, me));
+        self.keeper
+            .adopt(&me, &topology, led_by)
+            .map_err(|error| format!("ERR cannot write node.json: {error}"))?;
+        self.adopted = Some(Adopted::new(topology, me, led_by));
         Ok(Outcome::Taken)
     }
 }
 
 impl Adopted {
-    fn new(topology: Topology, me: NodeId) -> Adopted {
+    fn new(topology: Topology, me: NodeId, led_by: LedBy) -> Adopted {
         let slots = topology.slot_map();
         let serves = topology.shards.iter().position(|shard| shard.primary == me);
         let copies = topology.shards.iter().position(|shard| shard.replicas.contains(&me));
-        Adopted { topology, me, slots, serves, copies }
+        Adopted { topology, me, led_by, slots, serves, copies }
     }
 
     /// The shard this node belongs to, as primary or replica.

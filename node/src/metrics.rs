@@ -4,9 +4,12 @@
 //! second, into cells that the HTTP thread may read. So a metric costs the path of a request nothing. All rows are in
 //! [`ROWS`]; the values of a round are published one by one, so two metrics of one scrape may be of neighbouring rounds.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use prometheus::{
@@ -18,7 +21,9 @@ use slotway_cluster::{Database, slot::DATABASES};
 use slotway_commands::{Id, table::COMMANDS};
 use slotway_config::Key;
 
-use crate::{call::Millis, node::Node, persistence::save::Outcome, replication::report};
+use slotway_link::boottime;
+
+use crate::{call::Millis, node::Node, persistence::save::Outcome, replication::report, vitals::Vitals};
 
 /// How a number moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,11 +109,14 @@ pub(crate) struct Published {
     /// Replicas and how far each is behind. They come and go, so this alone takes a lock, for as long as it takes to
     /// write a few numbers.
     lags: Mutex<Vec<(String, u64)>>,
+    /// Shared with the pulse thread.
+    vitals: Arc<Vitals>,
 }
 
-impl Default for Published {
-    fn default() -> Self {
+impl Published {
+    pub(crate) fn new(vitals: Arc<Vitals>) -> Published {
         Published {
+            vitals,
             is_ready: AtomicBool::new(false),
             rows: ROWS.iter().map(|_| AtomicU64::new(0)).collect(),
             keys: Default::default(),
@@ -117,9 +125,7 @@ impl Default for Published {
             lags: Mutex::default(),
         }
     }
-}
 
-impl Published {
     /// Whether the node has its data and serves.
     pub(crate) fn is_ready(&self) -> bool {
         self.is_ready.load(Relaxed)
@@ -146,6 +152,7 @@ impl Published {
         let mut lags = self.lags.lock().unwrap_or_else(PoisonError::into_inner);
         lags.clear();
         lags.extend(report::lags(node));
+        self.vitals.publish_size(node.keys(), node.memory.last().allocated);
     }
 }
 
@@ -167,6 +174,10 @@ const KEYS: (&str, &str) = ("redis_db_keys", "Keys of a database");
 const CALLS: (&str, &str) = ("redis_commands_total", "Executions of a command");
 const LAGS: (&str, &str) =
     ("slotway_node_replication_lag_bytes", "Bytes of the stream that a replica has not acknowledged");
+const LEASE: (&str, &str) = (
+    "slotway_node_lease_seconds_left",
+    "How long this node may still serve as a primary; 0: not at all, +Inf: without replicas it needs no lease",
+);
 const EXPIRING_KEYS: (&str, &str) = ("redis_db_keys_expiring", "Keys of a database that have a deadline");
 
 impl NodeCollector {
@@ -182,6 +193,7 @@ impl NodeCollector {
         }
         descriptions.push(describe(CALLS.0, CALLS.1, &["cmd"]));
         descriptions.push(describe(LAGS.0, LAGS.1, &["replica"]));
+        descriptions.push(describe(LEASE.0, LEASE.1, &[]));
         NodeCollector { published, descriptions }
     }
 }
@@ -212,6 +224,7 @@ impl Collector for NodeCollector {
         let metrics =
             lags.iter().map(|(replica, lag)| metric(Gauge, *lag, Some(("replica", replica.clone()))));
         families.push(family(LAGS, Gauge, metrics.collect()));
+        families.push(family(LEASE, Gauge, vec![gauge(lease_seconds(&self.published.vitals, boottime()))]));
         families
     }
 }
@@ -256,6 +269,22 @@ fn metric(kind: Kind, value: u64, label: Option<(&str, String)>) -> proto::Metri
     metric
 }
 
+fn gauge(value: f64) -> proto::Metric {
+    let mut gauge = proto::Gauge::default();
+    gauge.set_value(value);
+    let mut metric = proto::Metric::default();
+    metric.set_gauge(gauge);
+    metric
+}
+
+/// Read when it is asked for: in a round of housekeeping it may run out.
+fn lease_seconds(vitals: &Vitals, now: Duration) -> f64 {
+    match vitals.lease() {
+        (_, Duration::MAX) => f64::INFINITY,
+        (_, until) => until.saturating_sub(now).as_secs_f64(),
+    }
+}
+
 fn epoch(node: &Node) -> u64 {
     node.membership.adopted().and_then(|adopted| adopted.shard()).map_or(0, |shard| shard.epoch.0)
 }
@@ -280,8 +309,20 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_is_shown_as_the_seconds_that_are_left() {
+        let vitals = Vitals::default();
+        let (one, ms) = (slotway_cluster::Epoch(1), Duration::from_millis);
+        assert_eq!(lease_seconds(&vitals, ms(0)), 0.0);
+        vitals.set_lease(one, ms(1300), ms(1000));
+        assert!((lease_seconds(&vitals, ms(1050)) - 0.25).abs() < 1e-9);
+        assert_eq!(lease_seconds(&vitals, ms(1301)), 0.0);
+        vitals.set_lease(one, Duration::MAX, ms(1301));
+        assert_eq!(lease_seconds(&vitals, ms(2000)), f64::INFINITY);
+    }
+
+    #[test]
     fn a_registry_shows_what_was_published() {
-        let published = Arc::new(Published::default());
+        let published = Arc::new(Published::new(Arc::default()));
         published.keys[3].store(42, Relaxed);
         let families = registry(published).gather();
         let keys = families.iter().find(|family| family.name() == "redis_db_keys").unwrap();
@@ -289,7 +330,7 @@ mod tests {
         assert!(keys.get_metric().iter().any(|metric| metric.get_gauge().get_value() == 42.0));
         assert_eq!(
             families.len(),
-            ROWS.len() + 2,
+            ROWS.len() + 3,
             "a command that was never called has no line, nor has a replica"
         );
     }

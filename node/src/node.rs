@@ -1,9 +1,9 @@
 //! Everything that lives on the keyspace thread, as one value: no locks, because nobody else can reach it.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
-use slotway_cluster::{Database, Placement, replication::HistoryId, slot::DATABASES};
-use slotway_commands::Command;
+use slotway_cluster::{Database, NodeId, Placement, Topology, replication::HistoryId, slot::DATABASES};
+use slotway_commands::{Command, errors};
 use slotway_config::{Key, Secret, Settings};
 use tokio::sync::{Notify, watch};
 
@@ -18,7 +18,7 @@ use crate::{
     identity::{self, Identity},
     keyspace::Keyspace,
     latency::Latency,
-    membership::Membership,
+    membership::{LedBy, Membership, Outcome},
     memory::Memory,
     migrate::Migrations,
     output::AT_ONCE,
@@ -32,6 +32,7 @@ use crate::{
     statistics::Statistics,
     timing::Timing,
     transaction,
+    vitals::Vitals,
 };
 
 /// The state of one node.
@@ -74,6 +75,10 @@ pub(crate) struct Node {
     /// The client port.
     pub(crate) port: u16,
     pub(crate) started_at: Millis,
+    /// Shared with the pulse thread.
+    pub(crate) vitals: Arc<Vitals>,
+    /// Where members of the cluster ask how it is; None: it has no such port.
+    pub(crate) pulse_port: Option<u16>,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub(crate) active_expiry: bool,
     /// Told what `loglevel` is.
@@ -124,6 +129,8 @@ impl Node {
             secret,
             port,
             started_at: now,
+            vitals: Arc::default(),
+            pulse_port: None,
             active_expiry: true,
             log_level: None,
             ending: shutdown::Desk::default(),
@@ -141,7 +148,10 @@ impl Node {
     pub(crate) fn serve_owned_slots(&mut self) {
         if let Some(adopted) = self.membership.adopted() {
             self.keyspace.serve(|slot| adopted.owns(slot));
-            self.follow_topology();
+            // Orders say more than a topology: whom to follow is decided where they are obeyed.
+            if adopted.led_by == LedBy::Topology {
+                self.follow_topology();
+            }
         }
     }
 
@@ -149,6 +159,40 @@ impl Node {
     #[inline]
     pub(crate) fn told_from(&self) -> Position {
         if self.gate.is_touched() { self.keyspace.feed.position() } else { AT_ONCE }
+    }
+
+    /// Takes over a topology, if it is newer. One with another placement than the node's keys are laid out by changes nothing.
+    /// The error is a reply's text.
+    pub(crate) fn take_topology(
+        &mut self,
+        topology: Topology,
+        me: NodeId,
+        led_by: LedBy,
+    ) -> Result<(), String> {
+        let (version, placement) = (topology.version, topology.placement.clone());
+        let adopted = self.membership.adopted();
+        let present = adopted.map_or_else(Placement::default, |adopted| adopted.topology.placement.clone());
+        let is_other = present != placement;
+        if is_other && self.persistence.loading.is_some() {
+            return Err(errors::LOADING.into());
+        }
+        if is_other && self.keys() > 0 {
+            return Err(
+                "ERR invalid topology: its placement is not the one by which this node's keys are laid out"
+                    .into(),
+            );
+        }
+        match self.membership.adopt(topology, me, led_by)? {
+            Outcome::Taken => {
+                tracing::info!(version, "took over a topology");
+                if is_other {
+                    self.place_by(placement);
+                }
+                self.serve_owned_slots();
+            }
+            Outcome::Old => tracing::debug!(version, "was sent a topology that is not newer"),
+        }
+        Ok(())
     }
 
     /// Whether some commands have to wait: [`Node::holds`] says which.
@@ -241,6 +285,8 @@ impl Node {
         persistence::settings_changed(self);
         self.keyspace.configure(bounds::of_keyspace(&self.settings));
         self.follow_replication_settings();
+        // Before the log syncs less often.
+        self.heed_syncing();
         aof::adjust(self);
         self.heed_following();
         let level = self.settings.text(Key::Loglevel);

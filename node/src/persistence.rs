@@ -5,6 +5,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use slotway_cluster::Position;
 use slotway_config::Key;
 
 use crate::{call::Millis, node::Node};
@@ -27,6 +28,8 @@ pub(crate) struct Persistence {
     /// What was read last.
     pub(crate) loaded: loading::Loaded,
     pub(crate) log: aof::Log,
+    /// Where the last file that was saved at once says that the node stood.
+    pub(crate) saved_at: Option<Position>,
 }
 
 impl Persistence {
@@ -38,6 +41,7 @@ impl Persistence {
             loading: None,
             loaded: loading::Loaded::default(),
             log: aof::Log::default(),
+            saved_at: None,
         }
     }
 }

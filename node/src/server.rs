@@ -5,8 +5,9 @@
 //! [`Running`]. Stopping is orderly: no new clients, what has arrived is executed and answered, then the thread ends;
 //! every task is owned by the one that waits for it here. Data on disk are loaded first; meanwhile clients are told to wait.
 
-use std::{fmt, io, os::fd::AsRawFd, pin::pin, rc::Rc, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{fmt, io, os::fd::AsRawFd, pin::pin, rc::Rc, sync::Arc, thread::JoinHandle};
 
+use slotway_cluster::pulse::Boot;
 use slotway_config::{Key, NodeConfig, Settings};
 use slotway_link::{Acceptor, BindError, End, Listening};
 use tokio::{
@@ -18,22 +19,26 @@ use tokio::{
 
 use crate::{
     advice,
+    bounds::Bounds,
     client::{Client, Fate},
     connection::{self, Connection},
     housekeeping,
-    membership::Membership,
+    membership::{KeptIn, Membership},
     metrics::Published,
     migrate,
     node::{self, Node},
+    orders,
     pause::Purpose,
     persistence::{
         aof,
         loading::{self, LoadError},
         save,
     },
+    pulse::{self, PulseThread},
     replication,
     shutdown::{self, Cause, Wish},
     thread::Thread,
+    vitals::Vitals,
 };
 
 /// Orders that may wait for the keyspace thread.
@@ -68,6 +73,8 @@ impl std::error::Error for StartError {}
 pub enum EndError {
     /// Its data cannot be loaded; says why, and what to do.
     Data(String),
+    /// `node.json` cannot be written.
+    NodeFile(io::Error),
     System(io::Error),
     Panic,
 }
@@ -76,8 +83,9 @@ impl fmt::Display for EndError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             EndError::Data(text) => f.write_str(text),
-            EndError::System(error) => write!(f, "the keyspace thread cannot run: {error}"),
-            EndError::Panic => f.write_str("the keyspace thread ended in a panic"),
+            EndError::NodeFile(error) => write!(f, "cannot write node.json: {error}"),
+            EndError::System(error) => write!(f, "a thread of the node cannot run: {error}"),
+            EndError::Panic => f.write_str("a thread of the node ended in a panic"),
         }
     }
 }
@@ -88,6 +96,7 @@ impl std::error::Error for EndError {}
 #[derive(Debug)]
 pub struct Running {
     port: u16,
+    pulse_port: Option<u16>,
     log_level: watch::Receiver<String>,
     published: Arc<Published>,
     orders: mpsc::Sender<Order>,
@@ -106,18 +115,36 @@ enum Order {
 /// # Errors
 /// An address that cannot be listened on, a `node.json` that cannot be read, no thread.
 pub fn start(config: NodeConfig) -> Result<Running, StartError> {
-    let NodeConfig { mut settings, bind, port, secret, dir, .. } = config;
+    let NodeConfig { mut settings, bind, port, pulse_port, secret, dir, .. } = config;
     let membership = Membership::load(&dir).map_err(StartError::Membership)?;
     let mut log = aof::Log::default();
     let opened = log.open(Arc::new(aof::disk::System::new(&dir)), &settings);
     opened.map_err(|error| StartError::Persistence(error.to_string()))?;
     let listening = slotway_link::bind_for_clients(&settings, &bind, port).map_err(StartError::Bind)?;
+    let backlog = u32::try_from(settings.count(Key::TcpBacklog)).unwrap_or(u32::MAX);
+    let bind_pulse = |port| slotway_link::bind(&bind, port, "--pulse-port", backlog);
+    let pulse_listening = pulse_port.map(bind_pulse).transpose().map_err(StartError::Bind)?;
     let port = listening.port;
-    let recorded = settings.record(Key::Port, &port.to_string());
-    debug_assert!(recorded.is_ok(), "a port is a valid value of port");
+    let pulse_port = pulse_listening.as_ref().map(|listening| listening.port);
+    for (key, port) in [(Key::Port, Some(port)), (Key::PulsePort, pulse_port)] {
+        let recorded = port.map(|port| settings.record(key, &port.to_string()));
+        debug_assert!(recorded.is_none_or(|recorded| recorded.is_ok()), "a port is a valid value");
+    }
     advice::apply(&mut settings);
 
-    let published = Arc::new(Published::default());
+    let vitals = Arc::new(Vitals::default());
+    let pulse = match (pulse_listening, &secret) {
+        (Some(listening), Some(secret)) => Some(pulse::Given {
+            listening,
+            secret: secret.clone(),
+            keepalive: Bounds::of(&settings).keepalive,
+            vitals: Arc::clone(&vitals),
+            keeper: Arc::clone(&membership.keeper),
+        }),
+        _ => None,
+    };
+    let pulse = pulse.map(pulse::start).transpose().map_err(StartError::System)?;
+    let published = Arc::new(Published::new(Arc::clone(&vitals)));
     let (orders, received) = mpsc::channel(ORDERS_MAX);
     let for_thread = Arc::clone(&published);
     let (log_level_changes, log_level) = watch::channel(settings.text(Key::Loglevel).to_owned());
@@ -127,16 +154,23 @@ pub fn start(config: NodeConfig) -> Result<Running, StartError> {
             let mut node = Node::new(settings, secret, membership, port);
             node.log_level = Some(log_level_changes);
             node.persistence.log = log;
-            run(node, listening, received, for_thread)
+            node.vitals = vitals;
+            node.pulse_port = pulse_port;
+            run(node, listening, (received, pulse), for_thread)
         })
         .map_err(StartError::System)?;
-    Ok(Running { port, log_level, published, orders, thread: Some(thread) })
+    Ok(Running { port, pulse_port, log_level, published, orders, thread: Some(thread) })
 }
 
 impl Running {
     /// The client port, also when 0 was asked for.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The pulse port, if it has one.
+    pub fn pulse_port(&self) -> Option<u16> {
+        self.pulse_port
     }
 
     /// The node's metrics, for `/metrics`.
@@ -193,11 +227,14 @@ impl Drop for Running {
 fn run(
     node: Node,
     listening: Listening,
-    orders: mpsc::Receiver<Order>,
+    (orders, pulse): (mpsc::Receiver<Order>, Option<PulseThread>),
     published: Arc<Published>,
 ) -> Result<(), EndError> {
+    let (wakes, rests) = (Arc::clone(&node.vitals), Arc::clone(&node.vitals));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .on_thread_unpark(move || wakes.progress.wakes())
+        .on_thread_park(move || rests.progress.rests())
         .build_local(LocalOptions::default())
         .map_err(EndError::System)?;
     let outcome = runtime.block_on(async {
@@ -214,27 +251,19 @@ fn run(
         background.spawn_local(replication::primary::run(Rc::clone(&thread)));
         background.spawn_local(save::run::run(Rc::clone(&thread)));
         background.spawn_local(shutdown::run::run(Rc::clone(&thread)));
-        let (tasks, outcome) = serve(&thread, acceptor, orders, &mut background, &published).await;
+        let mut served = Served { thread, acceptor, orders, pulse, published };
+        let (tasks, outcome) = served.run(&mut background).await;
+        let Served { thread, pulse, .. } = served;
         drain(&thread, tasks).await;
         shutdown::run::finish(&mut thread.node.borrow_mut());
         background.abort_all();
         while let Some(ended) = background.join_next().await {
             report(ended);
         }
-        let (writers, patience) = {
-            let node = &mut *thread.node.borrow_mut();
-            thread.deliver(node);
-            (
-                node.persistence.log.close(),
-                shutdown::run::patience(node).max(shutdown::run::DISK_PATIENCE_MIN),
-            )
-        };
+        close(&thread, pulse, outcome.is_ok()).await;
         let parting = thread.parting.take();
         // The helper ends when the last sender is gone.
         drop(thread);
-        for writer in writers {
-            end_of_writer(writer, patience).await;
-        }
         let helped = tokio::task::spawn_blocking(move || helper.join()).await;
         if !matches!(helped, Ok(Ok(()))) {
             tracing::error!("the helper that frees memory has panicked");
@@ -248,57 +277,120 @@ fn run(
     outcome
 }
 
-/// Waits for a thread that writes the last of a log, if the disk lets it.
-async fn end_of_writer(writer: std::thread::JoinHandle<()>, patience: Duration) {
-    let joined = tokio::task::spawn_blocking(move || writer.join());
-    match tokio::time::timeout(patience, joined).await {
-        Ok(Ok(Ok(()))) => {}
-        Ok(_) => tracing::error!("a thread that writes the append-only log has panicked"),
-        Err(_) => tracing::error!("the disk does not answer: ending without the last of the append-only log"),
+/// Waits until everything is on the disk and nobody promises anything any more, and notes what that means for the next start.
+async fn close(thread: &Thread, pulse: Option<PulseThread>, has_its_data: bool) {
+    if let Some(pulse) = pulse {
+        let pulse = pulse.stop();
+        let stopped = tokio::task::spawn_blocking(move || pulse.join()).await;
+        if !matches!(stopped, Ok(Ok(_))) {
+            tracing::error!("the pulse thread has panicked");
+        }
+    }
+    let (closing, patience) = {
+        let node = &mut *thread.node.borrow_mut();
+        thread.deliver(node);
+        (node.persistence.log.close(), shutdown::run::patience(node).max(shutdown::run::DISK_PATIENCE_MIN))
+    };
+    let closed = tokio::task::spawn_blocking(move || closing.wait());
+    let is_log_whole = match tokio::time::timeout(patience, closed).await {
+        Ok(is_whole) => is_whole.unwrap_or(false),
+        Err(_) => {
+            tracing::error!("the disk does not answer: ending without the last of the append-only log");
+            false
+        }
+    };
+    let node = &*thread.node.borrow();
+    let is_saved = node.saves_at_end
+        && node.keyspace.stats.changes == 0
+        && node.persistence.saved_at == node.position_in_stream();
+    let kept_in = match node.settings.flag(Key::Appendonly) {
+        true => is_log_whole.then_some(KeptIn::Log),
+        false => is_saved.then_some(KeptIn::Snapshot),
+    };
+    if let Some(kept_in) = kept_in.filter(|_| has_its_data) {
+        node.end_life(kept_in);
     }
 }
 
-/// Accepts and serves until somebody orders a stop, or the data turn out to be unreadable. Returns the connections that
-/// are left. What runs in the background ends only in a panic.
-async fn serve(
-    thread: &Rc<Thread>,
-    mut acceptor: Acceptor,
-    mut orders: mpsc::Receiver<Order>,
-    background: &mut JoinSet<()>,
-    published: &Published,
-) -> (JoinSet<()>, Result<(), EndError>) {
-    let mut connections = JoinSet::new();
-    let asked = Rc::clone(&thread.node.borrow().stop);
-    let mut loading = pin!(load(thread, published));
-    let mut is_loading = true;
-    loop {
-        tokio::select! {
-            (stream, peer) = acceptor.accept() => welcome(thread, &mut connections, stream, peer),
-            Some(ended) = connections.join_next() => report(ended),
-            Some(ended) = background.join_next() => report(ended),
-            loaded = &mut loading, if is_loading => match loaded {
-                Ok(()) => {
+/// What is waited for while the node serves.
+struct Served {
+    thread: Rc<Thread>,
+    acceptor: Acceptor,
+    orders: mpsc::Receiver<Order>,
+    pulse: Option<PulseThread>,
+    published: Arc<Published>,
+}
+
+impl Served {
+    /// Accepts and serves until somebody orders a stop, or the data turn out to be unreadable. Returns the connections that
+    /// are left. What runs in the background ends only in a panic.
+    async fn run(&mut self, background: &mut JoinSet<()>) -> (JoinSet<()>, Result<(), EndError>) {
+        let Served { thread, acceptor, orders, pulse, published } = self;
+        let mut connections = JoinSet::new();
+        let born = thread.node.borrow_mut().be_born();
+        let is_born = match born {
+            Ok(boot) => begin(pulse.as_mut(), boot),
+            Err(error) => return (connections, Err(EndError::NodeFile(error))),
+        };
+        let asked = Rc::clone(&thread.node.borrow().stop);
+        let mut loading = pin!(load(thread, published));
+        let mut is_loading = true;
+        loop {
+            tokio::select! {
+                (stream, peer) = acceptor.accept() => welcome(thread, &mut connections, stream, peer),
+                Some(ended) = connections.join_next() => report(ended),
+                Some(ended) = background.join_next() => report(ended),
+                () = end_of(pulse.as_mut()) => return (connections, Err(EndError::Panic)),
+                loaded = &mut loading, if is_loading => {
                     is_loading = false;
+                    if let Err(error) = loaded {
+                        return (connections, Err(EndError::Data(error.to_string())));
+                    }
+                    let came_back = match is_born {
+                        true => Ok(None),
+                        false => thread.node.borrow_mut().come_back().map(Some),
+                    };
+                    match came_back {
+                        Ok(boot) => begin(pulse.as_mut(), boot),
+                        Err(error) => return (connections, Err(EndError::NodeFile(error))),
+                    };
                     thread.node.borrow_mut().resume_stream();
                     // Loading is nobody's role.
                     thread.node.borrow_mut().take_role();
                     background.spawn_local(replication::replica::run(Rc::clone(thread)));
+                    background.spawn_local(orders::run(Rc::clone(thread)));
                 }
-                Err(error) => return (connections, Err(EndError::Data(error.to_string()))),
-            },
-            order = orders.recv() => match order {
-                Some(Order::Adopt(settings)) => adopt(&mut thread.node.borrow_mut(), &settings),
-                Some(Order::Stop(cause)) => {
-                    let node = &mut *thread.node.borrow_mut();
-                    let wish = Wish::of(cause, node);
-                    shutdown::run::begin(node, wish, None);
-                }
-                None => break,
-            },
-            () = asked.notified() => break,
+                order = orders.recv() => match order {
+                    Some(Order::Adopt(settings)) => adopt(&mut thread.node.borrow_mut(), &settings),
+                    Some(Order::Stop(cause)) => {
+                        let node = &mut *thread.node.borrow_mut();
+                        let wish = Wish::of(cause, node);
+                        shutdown::run::begin(node, wish, None);
+                    }
+                    None => break,
+                },
+                () = asked.notified() => break,
+            }
         }
+        (connections, Ok(()))
     }
-    (connections, Ok(()))
+}
+
+/// Tells the pulse who the process is, once that is known. Returns whether it is.
+fn begin(pulse: Option<&mut PulseThread>, boot: Option<Boot>) -> bool {
+    let is_known = boot.is_some();
+    if let (Some(pulse), Some(boot)) = (pulse, boot) {
+        pulse.begin(boot);
+    }
+    is_known
+}
+
+/// Ready when the pulse thread, if there is one, has ended although nobody asked it to.
+async fn end_of(pulse: Option<&mut PulseThread>) {
+    match pulse {
+        Some(pulse) => pulse.ended().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Loads what is on disk; then the node is ready.

@@ -94,6 +94,7 @@ pub(crate) fn begin(node: &mut Node, row: &Command, request: Request<'_>, now: M
         return Span::Shared;
     }
     settle(node, now);
+    node.vitals.progress.runs(row.id);
     Span::Since(node.timing.mark)
 }
 

@@ -172,11 +172,13 @@ impl Vitals {
 
     /// As a primary: what is committed, for the heartbeats.
     #[inline]
+    #[cfg_attr(not(test), expect(dead_code, reason = "the keyspace thread's part in the protocol tells it"))]
     pub(crate) fn publish_committed(&self, committed: Offset) {
         self.committed.store(committed.0, Relaxed);
     }
 
     /// As a replica: what the primary of an epoch last called committed.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the keyspace thread's part in the protocol reads it"))]
     pub(crate) fn told_committed(&self) -> (Epoch, Offset) {
         let (epoch, offset) = self.told_committed.get();
         (Epoch(epoch), Offset(offset))
@@ -284,4 +286,4 @@ fn duration(nanos: u64) -> Duration {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -67,6 +67,7 @@ fn node_program(config: &UpConfig, node: &NodePlan, executable: PathBuf) -> Chil
     arguments.add("--bind", NODE_HOST);
     arguments.add("--port", node.port.to_string());
     arguments.add("--admin-port", node.admin_port.to_string());
+    arguments.add("--pulse-port", node.pulse_port.to_string());
     arguments.add("--dir", super::child_dir(&config.dir, &node.id.0));
     arguments.add("--secret-file", identity::secret_path(&config.dir));
     arguments.add("--appendonly", if config.appendonly { "yes" } else { "no" });
@@ -195,7 +196,7 @@ mod tests {
         let programs = programs(&tests::config(&flags), &tests::plan(&flags)).unwrap();
         assert_eq!(
             line(&programs[0]),
-            "node --bind 127.0.0.1 --port 7001 --admin-port 8001 --dir /d/n1 --secret-file /d/secret \
+            "node --bind 127.0.0.1 --port 7001 --admin-port 8001 --pulse-port 17001 --dir /d/n1 --secret-file /d/secret \
              --appendonly yes --loglevel notice"
         );
         assert_eq!(

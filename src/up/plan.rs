@@ -1,6 +1,6 @@
 //! Who is started and on which ports. Pure: free ports come from a function.
 //!
-//! Node i listens on node-port + i and node-port + 1000 + i, proxy i on port + i, admin-port + i, sentinel-port + i and
+//! Node i listens on node-port + i, node-port + 1000 + i and node-port + 10000 + i, proxy i on port + i, admin-port + i, sentinel-port + i and
 //! port + 10000 + i, i from 0. Where the first port is 0 every derived one is a free port of its own. That no port lies
 //! past 65535 and no two are the same was checked with the settings.
 
@@ -9,6 +9,9 @@ use slotway_config::UpConfig;
 
 /// What an admin port of a node lies above its port.
 const NODE_ADMIN: u16 = 1000;
+
+/// What the pulse port of a node lies above its port.
+const PULSE: u16 = 10_000;
 
 /// What the control port of a proxy lies above its port.
 const CONTROL: u16 = 10_000;
@@ -27,6 +30,7 @@ pub(super) struct NodePlan {
     pub(super) shard: ShardId,
     pub(super) port: u16,
     pub(super) admin_port: u16,
+    pub(super) pulse_port: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +70,7 @@ impl Plan {
                 shard: ShardId(u32::try_from(number % config.shards + 1).expect("at most 1000 shards")),
                 port: port(config.node_port, 0, number)?,
                 admin_port: port(config.node_port, NODE_ADMIN, number)?,
+                pulse_port: port(config.node_port, PULSE, number)?,
             });
         }
         for number in 0..config.proxies {
@@ -108,9 +113,13 @@ impl Plan {
         for (number, node) in self.nodes.iter().enumerate() {
             let port = origin("--node-port", number, &format!("the port of {}", node.id));
             claims.push(Claim { port: node.port, whose: Whose::Node, origin: port });
-            let above = number + usize::from(NODE_ADMIN);
-            let admin = origin("--node-port", above, &format!("the admin port of {}", node.id));
-            claims.push(Claim { port: node.admin_port, whose: Whose::Node, origin: admin });
+            let derived =
+                [(node.admin_port, NODE_ADMIN, "the admin port"), (node.pulse_port, PULSE, "the pulse port")];
+            for (port, above, what) in derived {
+                let above = number + usize::from(above);
+                let origin = origin("--node-port", above, &format!("{what} of {}", node.id));
+                claims.push(Claim { port, whose: Whose::Node, origin });
+            }
         }
         claims
     }
@@ -191,7 +200,7 @@ pub(super) mod tests {
         let mut ports: Vec<u16> = claims.iter().map(|claim| claim.port).collect();
         ports.sort_unstable();
         ports.dedup();
-        assert_eq!(ports.len(), 6 * 2 + 2 * 4);
+        assert_eq!(ports.len(), 6 * 3 + 2 * 4);
         assert!(ports.iter().all(|&port| port > 40_000));
     }
 
@@ -211,8 +220,10 @@ pub(super) mod tests {
                 "16379 --port + 10000, the control port of p1",
                 "7001 --node-port",
                 "8001 --node-port + 1000, the admin port of n1",
+                "17001 --node-port + 10000, the pulse port of n1",
                 "7002 --node-port + 1, the port of n2",
                 "8002 --node-port + 1001, the admin port of n2",
+                "17002 --node-port + 10001, the pulse port of n2",
             ]
         );
     }

@@ -10,7 +10,10 @@ use crate::row::Program;
 use crate::rows::Key;
 use crate::secret::Secret;
 use crate::settings::Settings;
-use crate::sources::layer;
+use crate::sources::{Layered, layer};
+
+/// What the pulse port lies above the port for clients, as the bus of a Redis Cluster does.
+const PULSE: u16 = 10_000;
 
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
@@ -19,6 +22,9 @@ pub struct NodeConfig {
     /// 0 asks for any free port.
     pub port: u16,
     pub admin_port: Option<u16>,
+    /// Where members of the cluster ask how it is; None: it has no secret by which they could be told from others, or was told
+    /// to be alone.
+    pub pulse_port: Option<u16>,
     /// Absolute; not necessarily there yet.
     pub dir: PathBuf,
     /// The address that others are told, if it is not the one listened on.
@@ -53,16 +59,44 @@ impl NodeConfig {
                 }
             },
         };
+        let pulse_port = pulse_port(&mut layered, secret.is_some());
         let settings = layered.settings;
         layered.mistakes.or(Self {
             bind: settings.bind(),
             port: settings.port(Key::Port),
             admin_port: settings.port_or_off(Key::AdminPort),
+            pulse_port,
             dir,
             announce,
             secret,
             admin_token,
             settings,
         })
+    }
+}
+
+/// The pulse port as it was given, else the one that follows from the port for clients.
+fn pulse_port(layered: &mut Layered, has_secret: bool) -> Option<u16> {
+    let given = layered.settings.port_or_off(Key::PulsePort);
+    if layered.places.contains_key(&Key::PulsePort) {
+        if given.is_some() && !has_secret {
+            layered.blame(Key::PulsePort, "without secret-file nobody can prove to be a member");
+        }
+        return given;
+    }
+    if !has_secret {
+        return None;
+    }
+    match layered.settings.port(Key::Port) {
+        0 => Some(0),
+        port => {
+            let above = port.checked_add(PULSE);
+            if above.is_none() {
+                let wanted = u32::from(port) + u32::from(PULSE);
+                let why = format!("pulse-port would be {wanted}, above 65535: give --pulse-port");
+                layered.blame(Key::Port, why);
+            }
+            above
+        }
     }
 }

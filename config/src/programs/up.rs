@@ -104,6 +104,7 @@ fn check_ports(layered: &mut Layered) {
     let or_off = |key| settings.port_or_off(key).map_or(0, usize::from);
     let control = if port == 0 { 0 } else { port + 10_000 };
     let node_admin = if node_port == 0 { 0 } else { node_port + 1000 };
+    let pulse = if node_port == 0 { 0 } else { node_port + 10_000 };
     let mut ranges = vec![
         Range { key: Key::Port, what: "proxies", first: port, count: proxies },
         Range { key: Key::Port, what: "the proxies' control ports", first: control, count: proxies },
@@ -121,6 +122,7 @@ fn check_ports(layered: &mut Layered) {
         },
         Range { key: Key::NodePort, what: "nodes", first: node_port, count: nodes },
         Range { key: Key::NodePort, what: "the nodes' admin ports", first: node_admin, count: nodes },
+        Range { key: Key::NodePort, what: "the nodes' pulse ports", first: pulse, count: nodes },
     ];
     ranges.retain(|range| range.first != 0);
     for (at, range) in ranges.iter().enumerate() {

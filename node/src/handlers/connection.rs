@@ -81,7 +81,7 @@ fn authenticate(node: &mut Node, user: &[u8], password: &[u8]) -> Result<Standin
 }
 
 /// Compares in a time that does not tell how much of a guess is right.
-fn same_secret(secret: &[u8], guess: &[u8]) -> bool {
+pub(crate) fn same_secret(secret: &[u8], guess: &[u8]) -> bool {
     let differing = secret.iter().zip(guess).fold(0, |differing, (a, b)| differing | (a ^ b));
     secret.len() == guess.len() && differing == 0
 }

@@ -1,14 +1,18 @@
 //! SLOTWAY: what members of the cluster say to each other. Refused to everybody else. PROXY, which only a proxy knows.
 
 use serde_json::json;
-use slotway_cluster::{NodeId, Placement, Topology};
+use slotway_cluster::{NodeId, Topology};
 use slotway_commands::errors;
+use slotway_config::{Address, Key};
+use slotway_link::End;
 use slotway_resp::write;
 
 use crate::{
     call::{Done, Refusal},
-    client::Standing,
-    membership::Outcome,
+    client::{Client, Standing},
+    identity::SOFTWARE,
+    membership::LedBy,
+    node::Node,
     server_call::ServerCall,
 };
 
@@ -52,28 +56,7 @@ pub(crate) fn topology(call: &mut ServerCall<'_>) -> Done {
         (None, Some(adopted)) => adopted.me.clone(),
         (None, None) => return Err("ERR this node has not been adopted: say which node it is".into()),
     };
-    let placement = topology.placement.clone();
-    let is_other =
-        adopted.map_or_else(Placement::default, |adopted| adopted.topology.placement.clone()) != placement;
-    if is_other && call.node.persistence.loading.is_some() {
-        return Err(errors::LOADING.into());
-    }
-    if is_other && call.node.keys() > 0 {
-        return Err(
-            "ERR invalid topology: its placement is not the one by which this node's keys are laid out"
-                .into(),
-        );
-    }
-    match call.node.membership.adopt(topology, me)? {
-        Outcome::Taken => {
-            tracing::info!(version, "took over a topology");
-            if is_other {
-                call.node.place_by(placement);
-            }
-            call.node.serve_owned_slots();
-        }
-        Outcome::Old => tracing::debug!(version, "was sent a topology that is not newer"),
-    }
+    call.node.take_topology(topology, me, LedBy::Topology)?;
     write::simple(call.out, "OK");
     Ok(())
 }
@@ -83,6 +66,7 @@ pub(crate) fn topology(call: &mut ServerCall<'_>) -> Done {
 pub(crate) fn state(call: &mut ServerCall<'_>) -> Done {
     only_members(call)?;
     let node = &mut *call.node;
+    let pulse_address = node.pulse_port.and_then(|port| pulse_address(node, call.client, port));
     let keys = node.keys();
     let memory_bytes = node.memory.read().allocated;
     let adopted = node.membership.adopted();
@@ -100,10 +84,24 @@ pub(crate) fn state(call: &mut ServerCall<'_>) -> Done {
         "epoch": shard.map(|shard| shard.epoch),
         "role": role,
         "incarnation": node.identity.incarnation,
+        "pulse_addr": pulse_address,
+        "part": node.vitals.told().part,
+        "position": node.vitals.position(),
+        "seen": node.vitals.seen(),
         "keys": keys,
         "memory_bytes": memory_bytes,
-        "software": concat!("slotway ", env!("CARGO_PKG_VERSION")),
+        "software": SOFTWARE,
     });
     write::bulk(call.out, state.to_string().as_bytes());
     Ok(())
+}
+
+/// Where members reach the pulse: at the address that the node announces, else at the one that this member has reached.
+fn pulse_address(node: &Node, client: &Client, port: u16) -> Option<String> {
+    let host = match (node.settings.text(Key::Announce).parse::<Address>(), &client.local) {
+        (Ok(announced), _) => announced.host,
+        (Err(_), End::Tcp(local)) => local.ip().to_string(),
+        (Err(_), End::Unix(_)) => return None,
+    };
+    Some(Address { host, port }.to_string())
 }

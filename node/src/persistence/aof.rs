@@ -103,9 +103,15 @@ impl Writing {
 
     /// Whether all that was put into the line is on the disk. Asked when it has ended.
     fn is_whole(&self) -> bool {
-        let progress = self.line.progress();
-        progress.has_ended() && progress.failure().is_none() && !self.is_doubtful()
+        is_whole_on_disk(&self.line, self.doubts_settled)
     }
+}
+
+/// See [`Writing::is_whole`].
+fn is_whole_on_disk(line: &Line, doubts_settled: u64) -> bool {
+    let progress = line.progress();
+    let is_doubtful = progress.doubts.load(Relaxed) > doubts_settled;
+    progress.has_ended() && progress.failure().is_none() && !is_doubtful
 }
 
 /// What INFO says of the log, beside what [`Rewrites`] knows.
@@ -234,10 +240,43 @@ impl Log {
     }
 
     /// The node stops: what is to be waited for.
-    pub(crate) fn close(&mut self) -> Vec<JoinHandle<()>> {
+    pub(crate) fn close(&mut self) -> Closing {
+        let is_found = matches!(self.state, State::On(_));
         self.end_writing();
-        self.ending.extend(self.closing.drain(..).map(|writing| writing.thread));
-        std::mem::take(&mut self.ending)
+        Closing {
+            writings: std::mem::take(&mut self.closing),
+            threads: std::mem::take(&mut self.ending),
+            is_found,
+        }
+    }
+}
+
+/// The log of a node that stops.
+pub(crate) struct Closing {
+    writings: Vec<Writing>,
+    threads: Vec<JoinHandle<()>>,
+    /// It has a base, so the next start finds it.
+    is_found: bool,
+}
+
+impl Closing {
+    /// Waits until everything is written. True: the next start finds all of it on the disk.
+    pub(crate) fn wait(self) -> bool {
+        let mut is_whole = self.is_found;
+        let join = |thread: JoinHandle<()>| {
+            let joined = thread.join().is_ok();
+            if !joined {
+                tracing::error!("a thread that writes the append-only log has panicked");
+            }
+            joined
+        };
+        for Writing { line, thread, doubts_settled } in self.writings {
+            is_whole &= join(thread) && is_whole_on_disk(&line, doubts_settled);
+        }
+        for thread in self.threads {
+            is_whole &= join(thread);
+        }
+        is_whole
     }
 }
 

@@ -18,7 +18,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use slotway_cluster::Database;
+use slotway_cluster::{Database, Position};
 use slotway_config::Key;
 use tokio::sync::mpsc;
 
@@ -29,6 +29,7 @@ use crate::{
     condition::Trouble,
     node::{self, Node},
     rdb::read::ReadError,
+    replication::replica::position_of_file,
     thread::Thread,
 };
 
@@ -51,6 +52,13 @@ pub(crate) struct Loaded {
     pub(crate) expired: u64,
     /// What the file said of itself.
     pub(crate) facts: Facts,
+}
+
+impl Loaded {
+    /// Where in their shard's stream the data say that they stand.
+    pub(crate) fn stands(&self) -> Option<Position> {
+        position_of_file(&self.facts)
+    }
 }
 
 /// Why the data are not there.

@@ -34,6 +34,7 @@ use crate::{
 use loading::{Loading, Word};
 use units::Units;
 
+pub(crate) use place::position as position_of_file;
 pub(crate) use role::{Following, Primary};
 
 /// Bytes read at once: one turn's work.

@@ -217,10 +217,11 @@ async fn heard(
     }
 }
 
-/// Behind the last request: saves what was changed since all was saved.
+/// Behind the last request: saves what was changed since all was saved, or how far the stream has come since.
 pub(crate) fn finish(node: &mut Node) {
+    let is_behind = node.keyspace.stats.changes > 0 || node.persistence.saved_at != node.position_in_stream();
     if node.saves_at_end
-        && node.keyspace.stats.changes > 0
+        && is_behind
         && let Err(error) = save::save_now(node)
     {
         tracing::error!(%error, "cannot save what clients changed while the node was ending");

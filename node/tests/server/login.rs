@@ -132,7 +132,7 @@ fn only_a_member_with_the_secret_speaks_slotway() {
     let state: serde_json::Value = serde_json::from_str(&text(&client.say("SLOTWAY STATE"))).unwrap();
     assert_eq!(state["role"], "none");
     assert!(state["id"].is_null() && state["version"].is_null());
-    assert_eq!(state["incarnation"].as_str().unwrap().len(), 32);
+    assert_eq!(state["incarnation"].as_str().unwrap().len(), 16);
     assert_eq!(state["keys"], 0);
     assert!(text(&client.say("CLIENT INFO")).contains(" user=slotway "));
     let without = TestNode::start(&[]);

@@ -17,6 +17,7 @@ mod migrate;
 mod oracle;
 mod persistence;
 mod pipelines;
+mod pulse;
 mod reports;
 mod shutdown;
 mod sorted_sets;

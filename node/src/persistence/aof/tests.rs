@@ -23,10 +23,8 @@ fn in_hall_on(
             return;
         }
         test(hall).await;
-        let writers = hall.thread.node.borrow_mut().persistence.log.close();
-        for writer in writers {
-            writer.join().unwrap();
-        }
+        let closing = hall.thread.node.borrow_mut().persistence.log.close();
+        closing.wait();
     });
     outcome
 }

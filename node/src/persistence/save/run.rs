@@ -113,6 +113,7 @@ pub(crate) fn save_now(node: &mut Node) -> io::Result<()> {
     // One that is under way is older than this one.
     cancel(node);
     file.finish(&node.persistence.desk.place, || true)?;
+    node.persistence.saved_at = node.position_in_stream();
     node.persistence.saves.saved_now(&mut node.keyspace.stats.changes, node::now());
     judge(node);
     tracing::info!(file = %target.display(), keys = node.keys(), "saved on disk");

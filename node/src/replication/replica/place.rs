@@ -4,17 +4,23 @@
 //! and does not say how far.
 
 use slotway_cluster::{
-    Database,
+    Database, Epoch, Position,
     replication::{HistoryId, Offset, replica::Point},
     slot::DATABASES,
 };
 use slotway_config::Key;
 
-use crate::{node::Node, persistence::loading::read::Facts};
+use crate::{
+    membership::{Held, LedBy},
+    node::Node,
+    persistence::loading::read::Facts,
+};
 
 const STREAM_DATABASE: &str = "repl-stream-db";
 const HISTORY: &str = "repl-id";
 const OFFSET: &str = "repl-offset";
+/// Of a node that takes orders, in whichever part: its position in its shard's stream.
+const POSITION: &str = "slotway-position";
 
 /// The place as a file says it; of a primary nothing is said.
 #[derive(Debug, Default)]
@@ -31,6 +37,12 @@ impl Place {
     }
 }
 
+/// The position that a file tells.
+pub(crate) fn position(facts: &Facts) -> Option<Position> {
+    let (epoch, offset) = std::str::from_utf8(facts.get(POSITION)?).ok()?.split_once(':')?;
+    Some(Position { epoch: Epoch(epoch.parse().ok()?), offset: Offset(offset.parse().ok()?) })
+}
+
 /// None: a fact is missing, or makes no sense.
 fn read(facts: &Facts) -> Option<(Point, Database)> {
     let number = |name| std::str::from_utf8(facts.get(name)?).ok()?.parse::<u64>().ok();
@@ -43,14 +55,23 @@ fn read(facts: &Facts) -> Option<(Point, Database)> {
 impl Node {
     /// What the node holds now, in the words of a file.
     pub(crate) fn place_in_stream(&self) -> Place {
-        match self.following.primary() {
+        let mut place = match self.following.primary() {
             Some(_) => {
                 // The data are those behind all that was executed, also of the turn that runs.
                 let (history, offset) = (self.replication.lineage.present(), self.coming_offset());
                 Place::new(Point { history, offset }, self.following.database())
             }
             None => Place::default(),
-        }
+        };
+        place.0.extend(self.position_in_stream().map(|position| (POSITION, position.to_string())));
+        place
+    }
+
+    /// How much of its shard's stream is held behind all that was executed; None: the node takes no orders.
+    pub(crate) fn position_in_stream(&self) -> Option<Position> {
+        let adopted = self.membership.adopted()?;
+        let epoch = self.vitals.position().epoch;
+        (adopted.led_by == LedBy::Orders).then(|| Position { epoch, offset: self.coming_offset() })
     }
 
     /// The data are loaded: if they say where they are in the stream of the primary, they are continued.
@@ -63,5 +84,12 @@ impl Node {
             self.following.selected(database);
             tracing::info!(history = %point.history, offset = %point.offset, "the snapshot says where it is in the stream");
         }
+    }
+
+    /// The node stands where it stood when it ended.
+    pub(crate) fn stand_at(&mut self, held: &Held) {
+        self.start_at(held.lineage.present(), held.position.offset);
+        self.replication.lineage = held.lineage.clone();
+        self.following.selected(held.database);
     }
 }
