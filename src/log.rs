@@ -37,11 +37,12 @@ pub(crate) fn set_level(level: &str) {
     }
 }
 
-/// Redis's levels, loudest first: debug, verbose, notice, warning.
+/// Redis's levels, loudest first: debug, verbose, notice, warning. openraft writes for its own developers: what of it matters is told by
+/// the control group in its own words.
 fn filter_of(level: &str) -> EnvFilter {
     EnvFilter::new(match level {
-        "debug" => "debug",
-        "warning" => "warn",
-        _ => "info",
+        "debug" => "debug,openraft=info",
+        "warning" => "warn,openraft=off",
+        _ => "info,openraft=off",
     })
 }

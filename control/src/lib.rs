@@ -7,9 +7,11 @@
 //! our secret) are handed the topology whenever they are new, restarted or behind.
 //!
 //! Nothing here is on the data path: data threads read the topology through an `ArcSwap` and never wait for anybody.
-//! What is absent: elections, failover and slot moves, which come with the replicated log.
+//! [`group`] is the replicated log by which proxies decide together.
 
 mod control;
+
+pub mod group;
 
 mod shared;
 
