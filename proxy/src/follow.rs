@@ -75,7 +75,8 @@ impl Follow {
             notice(link, &HashSet::from([stray.client().id]));
         }
         let subject = stray.subject();
-        let may_be_cut = !stray.waiter.is_inquiry() && subject.is_divisible();
+        // A member says TRYAGAIN when nobody lets it serve: its slots are all there.
+        let may_be_cut = !stray.waiter.is_inquiry() && !link.is_to_member() && subject.is_divisible();
         let shape = match may_be_cut && subject.has_several_keys() {
             true => Shape::Divisible,
             false => Shape::Whole,
@@ -88,6 +89,10 @@ impl Follow {
             Way::Wait { us } => stray.due_us = thread.now_us() + us,
             Way::Learn(news) => stray.learn(thread, link, news),
             Way::GiveUp => return stray.give_up(thread),
+        }
+        if thread.has_outlived(link) {
+            // Another node leads by now, and is to be asked at once.
+            stray.due_us = thread.now_us();
         }
         self.keep(thread, stray);
     }

@@ -197,13 +197,17 @@ fn shared(config: &ProxyConfig, topologies: Topologies, port: u16) -> io::Result
 }
 
 /// A password for the nodes, or else the members' secret: members may send requests whose keys lie in several slots of
-/// one node, which a managed node refuses to others.
+/// one node, which a managed node refuses to others. A control group's nodes take links from members only.
 fn node_credentials(config: &ProxyConfig) -> Option<Credentials> {
+    let by_secret = config.secret.as_ref().map(|secret| Credentials::member(secret.reveal()));
+    if config.upstream == Upstream::Topology && by_secret.is_some() {
+        return by_secret;
+    }
     let by_password = config.node_password.as_ref().map(|password| Credentials {
         user: config.node_user.clone(),
         password: password.reveal().to_owned(),
     });
-    by_password.or_else(|| config.secret.as_ref().map(|secret| Credentials::member(secret.reveal())))
+    by_password.or(by_secret)
 }
 
 /// A run id and a seed.

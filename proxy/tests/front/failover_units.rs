@@ -174,3 +174,15 @@ fn a_large_request_waits_for_a_primary_before_its_first_byte_leaves() {
     let asked: Vec<String> = next.asked().iter().map(|line| line.chars().take(8).collect()).collect();
     assert_eq!(asked, ["exists k", "SET k vv", "SET k vv"]);
 }
+
+#[test]
+fn a_request_of_several_keys_stays_whole_while_a_member_may_not_serve() {
+    let node = Member::start(Part::Refuses("TRYAGAIN no lease"));
+    let front = Front::of_group(shard(1, 1, &[node.port()]), &PATIENT);
+    let mut client = front.client();
+    client.send(&["DEL {t}a {t}b"]);
+    until("it was asked again", || node.asked().len() >= 3);
+    node.turns(Part::Serves);
+    assert_eq!(client.read(), "DEL {t}a {t}b");
+    assert!(node.asked().iter().all(|line| line == "DEL {t}a {t}b"));
+}
