@@ -163,8 +163,11 @@ impl Follow {
     }
 
     /// Takes what was not sent from links that do not lead to the owner any more.
-    fn take_from_links(&self, thread: &Thread) {
+    fn take_from_links(&self, thread: &Rc<Thread>) {
         for link in thread.shared_links() {
+            if let Some(successor) = thread.successor(&link) {
+                link.hand_over(thread, &successor);
+            }
             let taken = link.take_unsent(|waiter, bytes| {
                 let Some(client) = &waiter.client else { return false };
                 let subject = subject(waiter, bytes, link.key.database, link.shard.get());

@@ -8,6 +8,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::HashSet,
     io,
     rc::Rc,
     sync::Arc,
@@ -20,7 +21,7 @@ use slotway_resp::{Request, Version};
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::{
-    client::Client,
+    client::{Client, Fate},
     errors::{self, Speaker},
     follow::order::LinkId,
     lane::Lane,
@@ -142,6 +143,8 @@ pub(crate) struct Link {
     silence: Cell<Silence>,
     /// How often what the node's connection knew was lost with it.
     losses: Cell<u32>,
+    /// The topology's version when the link was made: what is on it was routed by that or a later one.
+    pub(crate) made_at: u64,
 }
 
 /// Requests and their bytes.
@@ -161,7 +164,7 @@ pub(crate) struct Errand<'a> {
 }
 
 impl Link {
-    pub(crate) fn new(key: LinkKey, shard: ShardId, tenancy: Tenancy, now_us: u64) -> Link {
+    pub(crate) fn new(key: LinkKey, shard: ShardId, tenancy: Tenancy, made_at: u64, now_us: u64) -> Link {
         // A link to a member is made for the reign that the topology names.
         let primacy = if key.epoch == Epoch(0) { Primacy::Never } else { Primacy::Present };
         Link {
@@ -183,6 +186,7 @@ impl Link {
             primacy: Cell::new(primacy),
             silence: Cell::default(),
             losses: Cell::new(0),
+            made_at,
         }
     }
 
@@ -264,6 +268,24 @@ impl Link {
     /// Takes out what no socket has seen any of, as far as `chosen`.
     pub(crate) fn take_unsent(&self, chosen: impl FnMut(&Waiter, &[u8]) -> bool) -> Vec<(Waiter, Vec<u8>)> {
         self.flight.borrow_mut().take_unsent(chosen)
+    }
+
+    /// Hands what no socket has seen any of over to the link of the next reign, which leads to the same keys. Not that of
+    /// clients who have something under way here, or that looks for its way: what may leave then is a question of order.
+    pub(crate) fn hand_over(&self, thread: &Thread, to: &Rc<Link>) {
+        let mut flight = self.flight.borrow_mut();
+        let client = |waiter: &Waiter| waiter.client.as_ref().map(Rc::clone);
+        let under_way = flight.iter_mut().filter(|(sent, _)| *sent);
+        let busy: HashSet<u64> = under_way.filter_map(|(_, waiter)| Some(client(waiter)?.id)).collect();
+        let moved = flight.hand_over(&mut to.flight.borrow_mut(), |waiter| {
+            let Some(client) = &waiter.client else { return false };
+            let is_free = !busy.contains(&client.id) && client.order.borrow().is_idle();
+            is_free && !waiter.is_bound() && client.fate.get() != Fate::CloseNow
+        });
+        if moved {
+            to.used_us.set(thread.now_us());
+            thread.turn.mark_link(to);
+        }
     }
 
     /// All that waits for a reply or for being sent, with its bytes.

@@ -31,6 +31,8 @@ pub(crate) struct Routes {
     /// By the address of the primary.
     primaries: HashMap<Arc<str>, ShardId>,
     places: HashMap<ShardId, usize>,
+    /// The version since which every slot belongs to the same shard, and every key to the same slot.
+    pub(crate) slots_since: u64,
 }
 
 pub(crate) struct Route {
@@ -60,7 +62,8 @@ impl Routes {
         let shards: Vec<Route> = shards.collect();
         let primaries = shards.iter().map(|route| (Arc::clone(&route.address), route.id)).collect();
         let places = shards.iter().enumerate().map(|(index, route)| (route.id, index)).collect();
-        Routes { map: topology.slot_map(), shards, primaries, places, topology }
+        let slots_since = topology.version;
+        Routes { map: topology.slot_map(), shards, primaries, places, slots_since, topology }
     }
 
     /// The shard of which the node at this address is the primary.
@@ -95,9 +98,13 @@ impl Routes {
             let place = |route: &Route| (route.id, route.epoch, Arc::clone(&route.address));
             routes.shards.iter().map(place).collect()
         };
-        let alike = places(self) == places(&former)
-            && Slot::all().all(|slot| self.map.owner(slot) == former.map.owner(slot))
+        let owner = |routes: &Routes, slot| routes.map.owner(slot).map(|index| routes.shards[index].id);
+        let alike = Slot::all().all(|slot| owner(self, slot) == owner(&former, slot))
             && self.topology.placement == former.topology.placement;
+        if alike {
+            self.slots_since = former.slots_since;
+        }
+        let alike = alike && places(self) == places(&former);
         if alike {
             for (route, known) in self.shards.iter_mut().zip(former.shards) {
                 route.links = known.links;

@@ -74,6 +74,8 @@ pub(crate) struct Thread {
     started: Instant,
     now_us: Cell<u64>,
     random: Cell<u64>,
+    /// The topology's, by which the routes were made.
+    version: Cell<u64>,
     topology: Watched<Topology>,
     settings: Watched<Settings>,
     limits: RefCell<Limits>,
@@ -107,6 +109,7 @@ impl Thread {
             started: shared.started,
             now_us: Cell::new(0),
             random: Cell::new(shared.seed ^ (number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
+            version: Cell::new(routes.topology.version),
             topology: RefCell::new(topology),
             settings: RefCell::new(settings),
             limits: RefCell::new(limits),
@@ -127,6 +130,7 @@ impl Thread {
         let topology = topology.load();
         if !Arc::ptr_eq(topology, &self.routes.borrow().topology) {
             let fresh = Routes::new(Arc::clone(topology), self.shared.epochs);
+            self.version.set(fresh.topology.version);
             let former = self.routes.replace(fresh);
             self.follow.hurry();
             if !self.routes.borrow_mut().keep_links_of(former) {

@@ -192,6 +192,11 @@ impl Order {
         }
     }
 
+    /// Nothing of the client looks for its way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.trails.is_empty()
+    }
+
     /// Whether the link may have something of the client's under way that has no trail; from now on it is taken to have
     /// none, until the client sends more. `next` is the ticket of its next request.
     pub(crate) fn is_news(&mut self, link: LinkId, next: Ticket) -> bool {

@@ -186,6 +186,32 @@ impl<W> Flight<W> {
     /// Takes out the requests of which no byte was sent and that `chosen` names, wherever they stand; the others stay in
     /// their order.
     pub(crate) fn take_unsent(&mut self, mut chosen: impl FnMut(&W, &[u8]) -> bool) -> Vec<(W, Vec<u8>)> {
+        let mut taken = Vec::new();
+        self.sort_out_unsent(|waiter, bytes| match chosen(&waiter, bytes) {
+            true => {
+                taken.push((waiter, bytes.to_vec()));
+                None
+            }
+            false => Some(waiter),
+        });
+        taken
+    }
+
+    /// As [`Flight::take_unsent`], straight into another flight. Whether there were any.
+    pub(crate) fn hand_over(&mut self, to: &mut Flight<W>, mut chosen: impl FnMut(&W) -> bool) -> bool {
+        let before = to.len();
+        self.sort_out_unsent(|waiter, bytes| match chosen(&waiter) {
+            true => {
+                to.push(waiter, |buffer| buffer.extend_from_slice(bytes));
+                None
+            }
+            false => Some(waiter),
+        });
+        to.len() > before
+    }
+
+    /// Looks at each request of which no byte was sent: what comes back stays, in its order.
+    fn sort_out_unsent(&mut self, mut stays: impl FnMut(W, &[u8]) -> Option<W>) {
         let mut start = self.front;
         let first = self.waiting.iter().position(|waiting| {
             let unsent = start >= self.written;
@@ -194,22 +220,19 @@ impl<W> Flight<W> {
             }
             unsent
         });
-        let Some(first) = first else { return Vec::new() };
+        let Some(first) = first else { return };
         let unsent = self.waiting.split_off(first);
         let tail = self.bytes.split_off(self.at(start));
-        let mut taken = Vec::new();
         let mut from = 0;
         for Waiting { end, waiter } in unsent {
             let to = usize::try_from(end - start).expect("an offset of the buffer is in memory");
             let bytes = &tail[from..to];
             from = to;
-            match chosen(&waiter, bytes) {
-                true => taken.push((waiter, bytes.to_vec())),
-                false => self.push(waiter, |buffer| buffer.extend_from_slice(bytes)),
+            if let Some(waiter) = stays(waiter, bytes) {
+                self.push(waiter, |buffer| buffer.extend_from_slice(bytes));
             }
         }
         self.compact();
-        taken
     }
 
     /// Something was sent and not answered.
@@ -431,6 +454,18 @@ mod tests {
         flight.wrote(6);
         assert_eq!([flight.answered(), flight.answered(), flight.answered()], [Some(0), Some(1), Some(3)]);
         assert_eq!(flight.take_unsent(|_, _| true), []);
+    }
+
+    #[test]
+    fn what_was_not_sent_can_be_handed_over_as_it_is() {
+        let (mut flight, mut other) = (flight(&["one", "two", "three", "four", "five"]), Flight::default());
+        other.push(9, |bytes| bytes.extend_from_slice(b"nine"));
+        flight.wrote(4);
+        assert!(flight.hand_over(&mut other, |&number| number != 3));
+        assert_eq!((flight.unsent(), other.unsent()), (&b"wofour"[..], &b"ninethreefive"[..]));
+        other.wrote(13);
+        assert_eq!([other.answered(), other.answered(), other.answered()], [Some(9), Some(2), Some(4)]);
+        assert!(!flight.hand_over(&mut other, |&number| number != 3));
     }
 
     #[test]

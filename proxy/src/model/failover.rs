@@ -264,6 +264,10 @@ impl World {
     /// What no socket has seen is taken from links of earlier reigns.
     fn collect(&mut self) {
         for link in 0..self.known {
+            if !self.links[link].flight.owes_replies() && self.order.is_idle() {
+                let (earlier, later) = self.links.split_at_mut(self.known);
+                earlier[link].flight.hand_over(&mut later[0].flight, |_| true);
+            }
             let taken = self.links[link].flight.take_unsent(|_, _| true);
             if taken.is_empty() {
                 continue;

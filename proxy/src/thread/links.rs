@@ -43,6 +43,17 @@ impl Thread {
         route.epoch != link.key.epoch || !leads_there
     }
 
+    /// The link to which all that waits on this one belongs: that of the next reign, if the shard's slots are the same as ever
+    /// since this one was made.
+    pub(crate) fn successor(self: &Rc<Self>, link: &Link) -> Option<Rc<Link>> {
+        let is_over = link.key.reach == Reach::Primary && self.has_outlived(link) && !link.is_settled();
+        if !is_over || self.routes.borrow().slots_since > link.made_at {
+            return None;
+        }
+        let shard = self.shard_with(link.shard.get())?;
+        Some(self.open(self.key_to_owner(&link.key, shard), link.shard.get()))
+    }
+
     /// The shared link to a shard's primary, opened on first use.
     pub(crate) fn link(self: &Rc<Self>, shard: usize, version: Version, database: Database) -> Rc<Link> {
         let mut routes = self.routes.borrow_mut();
@@ -121,7 +132,7 @@ impl Thread {
         shard: ShardId,
         tenancy: Tenancy,
     ) -> (Rc<Link>, AbortHandle) {
-        let link = Rc::new(Link::new(key, shard, tenancy, self.now_us()));
+        let link = Rc::new(Link::new(key, shard, tenancy, self.version.get(), self.now_us()));
         let task = link::drive::run(Rc::clone(self), Rc::clone(&link));
         let handle = self.tasks.borrow_mut().spawn_local(task);
         (link, handle)

@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use slotway_cluster::{NodeId, ShardId, SlotRange};
+
 use crate::{
     backend::{Closed, Fake},
     front::Front,
     holding::check_no_primary,
+    keys::key_of,
     member::{Member, Part, shard},
     peer::until,
 };
@@ -368,4 +371,28 @@ fn it_is_explained_in_which_reign_whom_the_proxy_would_ask() {
     });
     front.learn(shard(5, 4, &[node.port()]));
     until("it knows the next", || client.ask("PROXY EXPLAIN GET a").contains("epoch=:4 state=up "));
+}
+
+#[test]
+fn what_is_held_finds_its_slots_when_they_have_moved_meanwhile() {
+    let (dead, one, two) = (Closed::new(), Member::serving(), Member::serving());
+    let front = Front::of_group(shard(1, 1, &[dead.port]), &PATIENT);
+    let mut client = front.client();
+    let keys: Vec<String> = (0..2).map(|shard| key_of(shard, 2, 0)).collect();
+    let lines: Vec<String> = (0..6).map(|n| format!("SET {} {n}", keys[n % 2])).collect();
+    client.send(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+    until("they are held", || held(&front) == 6.0);
+    let mut both = shard(2, 2, &[one.port()]);
+    let mut other = shard(2, 1, &[two.port()]);
+    let halves = SlotRange::equal(2);
+    both.shards[0].slots = vec![halves[0]];
+    other.shards[0].slots = vec![halves[1]];
+    (other.shards[0].id, other.shards[0].primary, other.nodes[0].id) =
+        (ShardId(2), NodeId("n2".into()), NodeId("n2".into()));
+    both.shards.append(&mut other.shards);
+    both.nodes.append(&mut other.nodes);
+    front.learn(both);
+    lines.iter().for_each(|line| assert_eq!(client.read(), *line));
+    let of = |parity| lines.iter().skip(parity).step_by(2).cloned().collect::<Vec<_>>();
+    assert_eq!((one.asked(), two.asked()), (of(0), of(1)));
 }
