@@ -8,9 +8,11 @@
 
 pub mod history;
 pub mod primary;
+pub mod record;
 pub mod replica;
 
 pub use history::{HistoryId, Lineage, Offset, Range, Refusal};
+pub use record::EpochRecord;
 
 /// What a Slotway node says in `REPLCONF capa`, and a Slotway primary repeats in its `+OK`: the replica acknowledges what
 /// it has applied after every read, in one piece, instead of once per second.

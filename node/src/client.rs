@@ -18,7 +18,11 @@ use slotway_link::End;
 use slotway_resp::Version;
 
 use crate::{
-    call::Millis, keyspace::Keyspace, membership::Reads, replication::Introduction, transaction::Transaction,
+    call::Millis,
+    keyspace::Keyspace,
+    membership::{LinkSaid, Reads},
+    replication::Introduction,
+    transaction::Transaction,
 };
 
 /// The number that CLIENT ID answers: never used twice in the life of a process.
@@ -128,6 +132,8 @@ pub(crate) struct Client {
     pub(crate) no_evict: Cell<bool>,
     pub(crate) no_touch: Cell<bool>,
     pub(crate) reads: Cell<Reads>,
+    /// What a proxy's link was made for.
+    pub(crate) link: Cell<Option<LinkSaid>>,
     pub(crate) name: RefCell<Vec<u8>>,
     pub(crate) library_name: RefCell<Vec<u8>>,
     pub(crate) library_version: RefCell<Vec<u8>>,
@@ -173,6 +179,7 @@ impl Client {
             no_evict: Cell::new(false),
             no_touch: Cell::new(false),
             reads: Cell::default(),
+            link: Cell::default(),
             name: RefCell::default(),
             library_name: RefCell::default(),
             library_version: RefCell::default(),

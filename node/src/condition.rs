@@ -6,7 +6,9 @@
 
 use slotway_commands::{Command, Id, errors, row::Flag};
 
-use crate::{call::Refusal, client::Client};
+use crate::{call::Refusal, client::Client, pause};
+
+const PARKED: &str = "TRYAGAIN this node may not serve its shard at present";
 
 /// Something that keeps a node from doing all it should. In the order in which they are asked about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +21,10 @@ pub(crate) enum Trouble {
     ReadOnly,
     /// Fewer replicas than `min-replicas-to-write` were heard of within `min-replicas-max-lag`.
     TooFewReplicas,
+    /// Fewer members of the shard hold what is written than the cluster wants copies, and that for long.
+    TooFewCopies,
+    /// Nobody lets it serve, and that for long: what would have to wait is refused.
+    Parked,
     /// It follows a primary and has lost it, and `replica-serve-stale-data` says that nobody is to see what it has.
     PrimaryLost,
     /// The data are being read from disk.
@@ -42,7 +48,8 @@ impl Trouble {
             Trouble::LogFailed(why) => {
                 (writes() || row.id == Id::Ping).then(|| errors::log_failed(why).into())
             }
-            Trouble::TooFewReplicas => writes().then(|| errors::NOREPLICAS.into()),
+            Trouble::Parked => pause::is_about_data(row).then(|| PARKED.into()),
+            Trouble::TooFewReplicas | Trouble::TooFewCopies => writes().then(|| errors::NOREPLICAS.into()),
             Trouble::ReadOnly => writes().then(|| errors::READONLY.into()),
             Trouble::PrimaryLost => {
                 let reads = !row.flags.has(Flag::Stale)

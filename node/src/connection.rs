@@ -224,10 +224,10 @@ impl Connection {
         }
         node.statistics.output_bytes += u64::try_from(bytes).unwrap_or(0);
         node.statistics.writes += 1;
-        if !replies.is_empty() && node.gate.holds(until) {
+        let released = node.gate.released();
+        if !replies.is_empty() && until > released {
             node.gate.wait(until, &self.client);
         }
-        let released = node.gate.released();
         let sent = match splices.is_empty() {
             true => self.send(output, (replies, until), released),
             false => self.send_spliced(output, splices, (replies, until), released),

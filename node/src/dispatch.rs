@@ -193,6 +193,7 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::ClusterShards => Server(cluster::shards),
         Id::ClusterSlots => Server(cluster::slots),
         Id::ProxyExplain | Id::ProxyHelp => Server(internal::proxy),
+        Id::SlotwayLink => Server(internal::link),
         Id::SlotwayState => Server(internal::state),
         Id::SlotwayTopology => Server(internal::topology),
         Id::Lindex => Data(lists::lindex),
@@ -389,7 +390,6 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::SlotwayActivate
         | Id::SlotwayFence
         | Id::SlotwayFollow
-        | Id::SlotwayLink
         | Id::SlotwayMigrate
         | Id::SlotwayNext
         | Id::SlotwaySession

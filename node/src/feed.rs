@@ -209,6 +209,21 @@ impl Feed {
         }
     }
 
+    /// A record of the stream, a unit of its own in no database, behind what was executed so far.
+    pub(crate) fn add_record(&mut self, unit: &[u8]) {
+        debug_assert_eq!(self.effects, 0, "a record stands in no transaction");
+        if self.is_on {
+            self.bytes.extend_from_slice(unit);
+            self.unit = self.bytes.len();
+        }
+    }
+
+    /// All data are others now, and nothing that was fed led to them: this is another place than the one before.
+    pub(crate) fn leap(&mut self) {
+        debug_assert!(self.bytes.is_empty(), "what was fed is handed on first");
+        self.taken += 1;
+    }
+
     /// The request that runs has its effects written by its handler, if it has any.
     pub(crate) fn tell_otherwise(&mut self) {
         self.telling = Telling::Otherwise;

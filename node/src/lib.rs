@@ -42,6 +42,7 @@ mod memory;
 mod migrate;
 mod node;
 mod replication;
+mod shard;
 mod slow_log;
 mod statistics;
 mod transaction;
@@ -52,7 +53,6 @@ mod transaction;
     reason = "the pulse thread and the keyspace's side of it are built on this next"
 )]
 mod life;
-mod orders;
 mod pulse;
 mod vitals;
 

@@ -81,7 +81,9 @@ impl Node {
             }
             None => Life::New,
         };
-        Ok(Boot { incarnation, identity, life })
+        let boot = Boot { incarnation, identity, life };
+        self.boot = Some(boot.clone());
+        Ok(boot)
     }
 
     /// Everything is synced before it is acknowledged.

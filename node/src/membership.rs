@@ -9,7 +9,7 @@
 use std::{path::Path, sync::Arc};
 
 use slotway_cluster::{
-    Database, NodeId, Slot, Topology, slot_of,
+    Database, Epoch, NodeId, Slot, Topology, slot_of,
     topology::{Shard, SlotMap},
 };
 use slotway_commands::{Command, Id, keys, row::Policy};
@@ -19,6 +19,7 @@ use crate::{
     call::Refusal,
     client::{Client, Standing},
     keyspace::Place,
+    pause,
 };
 
 mod file;
@@ -50,6 +51,8 @@ pub(crate) struct Adopted {
     pub(crate) topology: Topology,
     pub(crate) me: NodeId,
     pub(crate) led_by: LedBy,
+    /// That of the shard it belongs to.
+    pub(crate) epoch: Epoch,
     slots: SlotMap,
     /// Index of the shard whose primary this node is.
     serves: Option<usize>,
@@ -65,6 +68,13 @@ pub(crate) enum Reads {
     Owner,
     /// READONLY: those of a replica too.
     Copies,
+}
+
+/// What SLOTWAY LINK said: the epoch and the topology by which whoever uses the link sends its requests here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LinkSaid {
+    pub(crate) epoch: Epoch,
+    pub(crate) version: u64,
 }
 
 /// The slot of a transaction's keys, once there is a key.
@@ -129,7 +139,8 @@ impl Adopted {
         let slots = topology.slot_map();
         let serves = topology.shards.iter().position(|shard| shard.primary == me);
         let copies = topology.shards.iter().position(|shard| shard.replicas.contains(&me));
-        Adopted { topology, me, led_by, slots, serves, copies }
+        let epoch = topology.shard_of(&me).map_or(Epoch::default(), |shard| shard.epoch);
+        Adopted { topology, me, led_by, epoch, slots, serves, copies }
     }
 
     /// The shard this node belongs to, as primary or replica.
@@ -166,11 +177,20 @@ impl Adopted {
             // It would move keys of this node between slots that others may hold.
             return Err(MANAGED.into());
         }
+        // A transaction was judged when its requests came.
+        if let Some(said) = client.link.get()
+            && said.epoch < self.epoch
+            && row.id != Id::Exec
+            && pause::is_about_data(row)
+        {
+            return Err(self.stale());
+        }
         if !row.has_keys() {
             return Ok(());
         }
         // Keys that cannot be told: the command itself will answer a syntax error.
         let Ok(positions) = keys::positions(row, request) else { return Ok(()) };
+        let link = client.link.get();
         let split = matches!(row.proxy, Policy::Split(_)) && client.standing.get() == Standing::Member;
         let reads = if row.is_readonly() { client.reads.get() } else { Reads::Owner };
         let mut first: Option<Slot> = None;
@@ -187,7 +207,7 @@ impl Adopted {
             }
             first = Some(slot);
             if !self.answers(slot, reads) {
-                return Err(self.refer(slot));
+                return Err(self.refer(slot, link));
             }
         }
         Ok(())
@@ -212,16 +232,30 @@ impl Adopted {
     }
 
     /// Refuses a slot that is another node's.
-    pub(crate) fn check_slot(&self, slot: OneSlot, reads: Reads) -> Result<(), Refusal> {
+    pub(crate) fn check_slot(
+        &self,
+        slot: OneSlot,
+        reads: Reads,
+        link: Option<LinkSaid>,
+    ) -> Result<(), Refusal> {
         match slot.0 {
-            Some(slot) if !self.answers(slot, reads) => Err(self.refer(slot)),
+            Some(slot) if !self.answers(slot, reads) => Err(self.refer(slot, link)),
             _ => Ok(()),
         }
     }
 
-    /// Where the client should ask instead.
+    /// To a proxy that sends by an older topology: which one this node has.
     #[cold]
-    fn refer(&self, slot: Slot) -> Refusal {
+    pub(crate) fn stale(&self) -> Refusal {
+        format!("STALE {} {}", self.epoch, self.topology.version).into()
+    }
+
+    /// Where the client should ask instead: a proxy looks in the topology.
+    #[cold]
+    fn refer(&self, slot: Slot, link: Option<LinkSaid>) -> Refusal {
+        if link.is_some() {
+            return self.stale();
+        }
         let owner = self.slots.owner(slot).and_then(|index| self.topology.shards.get(index));
         let primary = owner.and_then(|shard| self.topology.node(&shard.primary));
         match primary {

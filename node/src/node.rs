@@ -2,7 +2,9 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use slotway_cluster::{Database, NodeId, Placement, Topology, replication::HistoryId, slot::DATABASES};
+use slotway_cluster::{
+    Database, NodeId, Placement, Topology, pulse::Boot, replication::HistoryId, slot::DATABASES,
+};
 use slotway_commands::{Command, errors};
 use slotway_config::{Key, Secret, Settings};
 use tokio::sync::{Notify, watch};
@@ -14,7 +16,7 @@ use crate::{
     condition::Condition,
     eviction::Exceeded,
     feed::Position,
-    gate::Gate,
+    gate::{BEGINNING, Gate},
     identity::{self, Identity},
     keyspace::Keyspace,
     latency::Latency,
@@ -25,6 +27,7 @@ use crate::{
     pause::{self, Congested, Congestion, Pause, Pauses, Purpose},
     persistence::{self, Persistence, aof},
     replication::{Replication, replica::Following},
+    shard::Seat,
     shutdown,
     slow_log::SlowLog,
     snapshot::Snapshots,
@@ -47,6 +50,14 @@ pub(crate) struct Node {
     /// Follows `settings`: see [`Node::settings_changed`].
     pub(crate) bounds: Bounds,
     pub(crate) membership: Membership,
+    /// Shared with the pulse thread.
+    pub(crate) vitals: Arc<Vitals>,
+    /// What this process is to a cluster; None: that is not known before the data are loaded.
+    pub(crate) boot: Option<Boot>,
+    /// Its place in a shard of the control group's; None: nobody has given it one.
+    pub(crate) seat: Option<Box<Seat>>,
+    /// Requests on keys wait, as of the last look at the lease.
+    pub(crate) is_parked: bool,
     pub(crate) memory: Memory,
     pub(crate) timing: Timing,
     pub(crate) slow_log: SlowLog,
@@ -75,8 +86,6 @@ pub(crate) struct Node {
     /// The client port.
     pub(crate) port: u16,
     pub(crate) started_at: Millis,
-    /// Shared with the pulse thread.
-    pub(crate) vitals: Arc<Vitals>,
     /// Where members of the cluster ask how it is; None: it has no such port.
     pub(crate) pulse_port: Option<u16>,
     /// DEBUG SET-ACTIVE-EXPIRE.
@@ -110,6 +119,10 @@ impl Node {
             bounds: Bounds::of(&settings),
             settings,
             membership,
+            vitals: Arc::default(),
+            boot: None,
+            seat: None,
+            is_parked: false,
             memory: Memory::new(),
             timing: Timing::new(),
             slow_log: SlowLog::default(),
@@ -129,7 +142,6 @@ impl Node {
             secret,
             port,
             started_at: now,
-            vitals: Arc::default(),
             pulse_port: None,
             active_expiry: true,
             log_level: None,
@@ -158,7 +170,7 @@ impl Node {
     /// What has to be released at the gate before the replies may leave that were written since [`Gate::begin`].
     #[inline]
     pub(crate) fn told_from(&self) -> Position {
-        if self.gate.is_touched() { self.keyspace.feed.position() } else { AT_ONCE }
+        if self.gate.is_touched() { self.keyspace.feed.position().max(BEGINNING) } else { AT_ONCE }
     }
 
     /// Takes over a topology, if it is newer. One with another placement than the node's keys are laid out by changes nothing.
@@ -198,7 +210,7 @@ impl Node {
     /// Whether some commands have to wait: [`Node::holds`] says which.
     #[inline]
     pub(crate) fn is_holding(&self) -> bool {
-        !(self.pauses.is_none() & self.congestion.is_none())
+        !(self.pauses.is_none() & self.congestion.is_none() & !self.is_parked)
     }
 
     /// Whether a command of this client has to wait.
@@ -206,6 +218,7 @@ impl Node {
     pub(crate) fn holds(&self, client: &Client, row: &Command, now: Millis) -> bool {
         self.pauses.present().holds(client, row, now)
             || !self.congestion.is_none() && pause::is_write(client, row)
+            || self.is_parked && self.parks(client, row)
     }
 
     /// Has commands wait.
@@ -240,7 +253,7 @@ impl Node {
     }
 
     /// Who has to wait all the same finds out by trying again.
-    fn wake_paused(&mut self) {
+    pub(crate) fn wake_paused(&mut self) {
         for client in self.clients.iter().filter(|client| client.is_paused.replace(false)) {
             client.wake();
         }

@@ -10,7 +10,11 @@ use slotway_commands::{
     row::{Flag, Group},
 };
 
-use crate::{call::Millis, client::Client};
+use crate::{
+    call::Millis,
+    client::Client,
+    dispatch::{self, Handler},
+};
 
 /// What waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -139,6 +143,14 @@ pub(crate) fn is_write(client: &Client, row: &Command) -> bool {
         .any(|flag| row.flags.has(flag) || row.id == Id::Exec && client.transaction.holds(flag))
 }
 
+/// Whether a command reads or changes keys, or tells of who holds them.
+pub(crate) fn is_about_data(row: &Command) -> bool {
+    matches!(dispatch::of(row.id), Handler::Data(_))
+        || row.flags.has(Flag::Write)
+        || row.flags.has(Flag::Readonly)
+        || matches!(row.id, Id::Exec | Id::Wait)
+}
+
 /// Why writes wait although nobody asked for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Congested {
@@ -146,6 +158,8 @@ pub(crate) enum Congested {
     Snapshot,
     /// The append-only file's thread has as much to write as it may.
     Log,
+    /// Too few members of the shard hold what is written.
+    Copies,
 }
 
 /// How many reasons of each kind there are.
@@ -153,6 +167,7 @@ pub(crate) enum Congested {
 pub(crate) struct Congestion {
     snapshots: u16,
     logs: u16,
+    copies: u16,
 }
 
 impl Congestion {
@@ -165,6 +180,7 @@ impl Congestion {
         match why {
             Congested::Snapshot => &mut self.snapshots,
             Congested::Log => &mut self.logs,
+            Congested::Copies => &mut self.copies,
         }
     }
 }

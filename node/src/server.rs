@@ -27,7 +27,6 @@ use crate::{
     metrics::Published,
     migrate,
     node::{self, Node},
-    orders,
     pause::Purpose,
     persistence::{
         aof,
@@ -35,7 +34,7 @@ use crate::{
         save,
     },
     pulse::{self, PulseThread},
-    replication,
+    replication, shard,
     shutdown::{self, Cause, Wish},
     thread::Thread,
     vitals::Vitals,
@@ -99,6 +98,8 @@ pub struct Running {
     pulse_port: Option<u16>,
     log_level: watch::Receiver<String>,
     published: Arc<Published>,
+    #[cfg(test)]
+    pub(crate) vitals: Arc<Vitals>,
     orders: mpsc::Sender<Order>,
     thread: Option<JoinHandle<Result<(), EndError>>>,
 }
@@ -146,7 +147,7 @@ pub fn start(config: NodeConfig) -> Result<Running, StartError> {
     let pulse = pulse.map(pulse::start).transpose().map_err(StartError::System)?;
     let published = Arc::new(Published::new(Arc::clone(&vitals)));
     let (orders, received) = mpsc::channel(ORDERS_MAX);
-    let for_thread = Arc::clone(&published);
+    let (for_thread, for_node) = (Arc::clone(&published), Arc::clone(&vitals));
     let (log_level_changes, log_level) = watch::channel(settings.text(Key::Loglevel).to_owned());
     let thread = std::thread::Builder::new()
         .name("keyspace".into())
@@ -154,12 +155,21 @@ pub fn start(config: NodeConfig) -> Result<Running, StartError> {
             let mut node = Node::new(settings, secret, membership, port);
             node.log_level = Some(log_level_changes);
             node.persistence.log = log;
-            node.vitals = vitals;
+            node.vitals = for_node;
             node.pulse_port = pulse_port;
             run(node, listening, (received, pulse), for_thread)
         })
         .map_err(StartError::System)?;
-    Ok(Running { port, pulse_port, log_level, published, orders, thread: Some(thread) })
+    Ok(Running {
+        port,
+        pulse_port,
+        log_level,
+        published,
+        #[cfg(test)]
+        vitals,
+        orders,
+        thread: Some(thread),
+    })
 }
 
 impl Running {
@@ -358,7 +368,8 @@ impl Served {
                     // Loading is nobody's role.
                     thread.node.borrow_mut().take_role();
                     background.spawn_local(replication::replica::run(Rc::clone(thread)));
-                    background.spawn_local(orders::run(Rc::clone(thread)));
+                    thread.node.borrow_mut().return_to_seat();
+                    background.spawn_local(shard::run(Rc::clone(thread)));
                 }
                 order = orders.recv() => match order {
                     Some(Order::Adopt(settings)) => adopt(&mut thread.node.borrow_mut(), &settings),

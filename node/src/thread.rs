@@ -21,6 +21,19 @@ use crate::{
 /// Heaps of garbage that may wait for the helper. Past it the keyspace thread frees them itself.
 const GARBAGE_MAX: usize = 1024;
 
+impl Node {
+    /// Hands on what was fed since the last time.
+    pub(crate) fn deliver(&mut self) {
+        if let Some(bytes) = self.keyspace.feed.take() {
+            hand_on(self, &bytes);
+            self.keyspace.feed.give_back(bytes);
+        }
+        if self.replication.primary.has_asides() {
+            self.feed_asides();
+        }
+    }
+}
+
 /// The same whole units to each listener: one line for each.
 fn hand_on(node: &mut Node, bytes: &[u8]) {
     match node.keyspace.feed.take_log_selection() {
@@ -31,6 +44,9 @@ fn hand_on(node: &mut Node, bytes: &[u8]) {
         None => aof::append(node, bytes),
     }
     node.feed_replicas(bytes);
+    if node.seat.is_some() {
+        node.stream_has_grown();
+    }
     #[cfg(test)]
     node.handed_on.extend_from_slice(bytes);
 }
@@ -86,13 +102,7 @@ impl Thread {
 
     /// Hands on what was fed since the last time.
     pub(crate) fn deliver(&self, node: &mut Node) {
-        if let Some(bytes) = node.keyspace.feed.take() {
-            hand_on(node, &bytes);
-            node.keyspace.feed.give_back(bytes);
-        }
-        if node.replication.primary.has_asides() {
-            node.feed_asides();
-        }
+        node.deliver();
     }
 
     /// Has it freed on the helper.

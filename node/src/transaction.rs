@@ -22,7 +22,7 @@ use slotway_resp::{Limits, Parser, Request, number};
 use crate::{
     call::{Millis, Refusal},
     keyspace::{Key, Keyspace, Watch},
-    membership::{Adopted, OneSlot, Reads},
+    membership::{Adopted, LinkSaid, OneSlot, Reads},
 };
 
 /// How far a client's transaction is.
@@ -145,12 +145,12 @@ impl Transaction {
         }
     }
 
-    /// Whether all queued keys lie in one slot of this node. `database` and `reads` are the client's.
+    /// Whether all queued keys lie in one slot of this node. The others are the client's.
     pub(crate) fn check_slots(
         &self,
         adopted: &Adopted,
         database: Database,
-        reads: Reads,
+        (reads, link): (Reads, Option<LinkSaid>),
         room: &mut Room,
     ) -> Result<(), Refusal> {
         let reads = if self.holds(Flag::Write) { Reads::Owner } else { reads };
@@ -162,7 +162,7 @@ impl Transaction {
             database = database_behind(row, request, database);
             Ok(())
         });
-        checked.and_then(|()| adopted.check_slot(slot, reads))
+        checked.and_then(|()| adopted.check_slot(slot, reads, link))
     }
 
     /// EXEC begins: the queue, to be run and given back to [`Transaction::finish`].

@@ -172,13 +172,11 @@ impl Vitals {
 
     /// As a primary: what is committed, for the heartbeats.
     #[inline]
-    #[cfg_attr(not(test), expect(dead_code, reason = "the keyspace thread's part in the protocol tells it"))]
     pub(crate) fn publish_committed(&self, committed: Offset) {
         self.committed.store(committed.0, Relaxed);
     }
 
     /// As a replica: what the primary of an epoch last called committed.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the keyspace thread's part in the protocol reads it"))]
     pub(crate) fn told_committed(&self) -> (Epoch, Offset) {
         let (epoch, offset) = self.told_committed.get();
         (Epoch(epoch), Offset(offset))
@@ -202,7 +200,7 @@ impl Vitals {
         }
     }
 
-    /// Ready when orders wait, a higher epoch was seen, or a lease was granted to a node that had none.
+    /// Ready when orders wait, a higher epoch was seen, more is committed, or a lease was granted to a node that had none.
     pub(crate) async fn news_for_keyspace(&self) {
         self.for_keyspace.notified().await;
     }
@@ -234,7 +232,12 @@ impl Vitals {
 
     /// The primary of `epoch` calls so much committed.
     pub(crate) fn heard_committed(&self, epoch: Epoch, committed: Offset) {
+        let is_news = self.told_committed.get() != (epoch.0, committed.0);
         self.told_committed.set(epoch.0, committed.0);
+        if is_news {
+            // Who reads from this replica may wait for it.
+            self.for_keyspace.notify_one();
+        }
     }
 
     /// Keys, and bytes of memory.

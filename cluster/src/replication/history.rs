@@ -103,6 +103,22 @@ impl Lineage {
         self.eras.push_back(Era { history, epoch, start });
     }
 
+    /// An EPOCH record begins at `start`: from there on the stream has this name and this epoch. A replica may have heard the
+    /// name before, when it held less than that and took it for the name of all that followed.
+    pub fn begin_epoch(&mut self, history: HistoryId, epoch: Epoch, start: Offset) {
+        self.rename(history, epoch, start);
+        if let Some(last) = self.eras.back_mut() {
+            last.epoch = last.epoch.max(epoch);
+            last.start = last.start.max(start);
+        }
+    }
+
+    /// The epoch of the last EPOCH record that whoever holds `offset` bytes of this stream holds.
+    pub fn epoch_at(&self, offset: Offset) -> Epoch {
+        let at = self.eras.iter().rfind(|era| era.start < offset);
+        at.or(self.eras.front()).map_or(Epoch::default(), |era| era.epoch)
+    }
+
     /// Whether somebody at `held` of `history` holds nothing but bytes of this stream.
     pub fn shares(&self, history: HistoryId, held: Offset) -> Result<(), Refusal> {
         // The latest of that name: a name may come twice if an operator gives one back.
@@ -296,6 +312,21 @@ mod tests {
         assert_eq!(lineage.shares(id(0), Offset(0)), Err(Refusal::OtherHistory));
         assert_eq!(lineage.shares(id(1), Offset(20)), Ok(()));
         assert_eq!(lineage.shares(id(1), Offset(21)), Err(Refusal::Diverged { common: Offset(20) }));
+    }
+
+    #[test]
+    fn an_epoch_begins_where_its_record_stands_also_if_its_name_was_heard_before() {
+        let mut lineage = Lineage::new(id(1), Epoch(1), Offset(0));
+        lineage.rename(id(2), Epoch(1), Offset(100));
+        assert_eq!(lineage.epoch_at(Offset(140)), Epoch(1), "a name is no record");
+        lineage.begin_epoch(id(2), Epoch(2), Offset(120));
+        assert_eq!(lineage.previous(), Some((id(1), Offset(120))));
+        assert_eq!(lineage.eras().count(), 2);
+        assert_eq!(lineage.epoch_at(Offset(120)), Epoch(1));
+        assert_eq!(lineage.epoch_at(Offset(121)), Epoch(2));
+        lineage.begin_epoch(id(3), Epoch(5), Offset(200));
+        assert_eq!((lineage.epoch_at(Offset(200)), lineage.epoch_at(Offset(201))), (Epoch(2), Epoch(5)));
+        assert_eq!(Lineage::new(id(1), Epoch(7), Offset(50)).epoch_at(Offset(50)), Epoch(7), "a snapshot's");
     }
 
     #[test]

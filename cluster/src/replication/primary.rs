@@ -62,6 +62,14 @@ pub enum Acks {
     EveryRead,
 }
 
+/// Whether a replica is one to clients in WAIT, and to `min-replicas-to-write`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counts {
+    Yes,
+    /// Of a shard only members count.
+    No,
+}
+
 /// What a replica wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
@@ -107,6 +115,7 @@ pub enum Event<'a> {
         link: LinkId,
         name: Option<Name>,
         acks: Acks,
+        counts: Counts,
         wanted: Wanted,
         lineage: &'a Lineage,
         backlog: Option<Range>,
@@ -208,6 +217,7 @@ pub struct Replica {
     /// When it was heard of last.
     pub heard: Duration,
     name: Option<Name>,
+    counts: Counts,
     over_soft_limit: Option<Duration>,
 }
 
@@ -312,14 +322,14 @@ impl Primary {
     pub fn on(&mut self, event: Event<'_>, now: Duration) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
-            Event::Attached { link, name, acks, wanted, lineage, backlog } => {
+            Event::Attached { link, name, acks, counts, wanted, lineage, backlog } => {
                 let verdict = match wanted {
                     Wanted::Everything => Err(None),
                     Wanted::Rest { history, held } => {
                         lineage.may_continue(history, held, backlog).map(|()| held).map_err(Some)
                     }
                 };
-                self.attach(link, name, acks, verdict, now, &mut effects);
+                self.attach(link, (name, counts), acks, verdict, now, &mut effects);
             }
             Event::Begun { link, at, filed } => {
                 self.progress(link, if filed { Stage::Filing } else { Stage::Sending }, now);
@@ -398,7 +408,7 @@ impl Primary {
     fn attach(
         &mut self,
         link: LinkId,
-        name: Option<Name>,
+        (name, counts): (Option<Name>, Counts),
         acks: Acks,
         verdict: Result<Offset, Option<Refusal>>,
         now: Duration,
@@ -425,6 +435,7 @@ impl Primary {
             acked: held,
             heard: now,
             name,
+            counts,
             over_soft_limit: None,
         });
     }
@@ -519,7 +530,9 @@ impl Primary {
 
     /// Replicas online of which this holds, each once however many links it has.
     fn count(&self, holds: impl Fn(&Replica) -> bool) -> usize {
-        let counts = |replica: &Replica| replica.stage == Stage::Online && holds(replica);
+        let counts = |replica: &Replica| {
+            replica.stage == Stage::Online && replica.counts == Counts::Yes && holds(replica)
+        };
         let is_first = |at: usize, replica: &Replica| {
             let same = |other: &Replica| other.name.is_some() && other.name == replica.name && counts(other);
             !self.replicas[..at].iter().any(same)

@@ -19,6 +19,10 @@ mod tests;
 use std::{collections::VecDeque, fmt, time::Duration};
 
 use super::{ACKS_EVERY_READ, HistoryId, Offset};
+use crate::{
+    Epoch, ShardId,
+    shard::{Member, Position},
+};
 use line::{Answer, Head, Line};
 
 /// So long after it last said something a replica says that it is alive.
@@ -48,6 +52,20 @@ pub struct Introduction {
     pub user: Option<String>,
     /// None: no AUTH.
     pub password: Option<String>,
+    /// Of a cluster: then the primary is to be one of the same.
+    pub member: Option<MemberWords>,
+}
+
+/// What a member of a shard says of itself: its primary counts what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberWords {
+    pub cluster_id: String,
+    pub shard: ShardId,
+    /// It takes no stream of an epoch below.
+    pub epoch: Epoch,
+    pub member: Member,
+    /// That of the last EPOCH record it holds.
+    pub position_epoch: Epoch,
 }
 
 /// Without the password.
@@ -108,6 +126,8 @@ pub enum Loss {
     Snapshot(String),
     /// Its stream cannot be applied; says why.
     Stream(String),
+    /// It knows of this epoch, and this end follows an earlier one.
+    Stale(Epoch),
 }
 
 impl fmt::Display for Loss {
@@ -120,6 +140,9 @@ impl fmt::Display for Loss {
             Loss::Garbage(text) => write!(f, "it does not speak the protocol: {text}"),
             Loss::Snapshot(why) => write!(f, "its snapshot cannot be loaded: {why}"),
             Loss::Stream(why) => write!(f, "its stream cannot be applied: {why}"),
+            Loss::Stale(epoch) => {
+                write!(f, "it knows of epoch {epoch}, which is later than the one it was asked for")
+            }
         }
     }
 }
@@ -163,6 +186,8 @@ pub struct Replica {
     failures: u32,
     /// The primary wants to know of every read.
     acknowledges_reads: bool,
+    /// Of a member: what it may acknowledge ([`Replica::hold`]).
+    promised: Option<Position>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -197,6 +222,7 @@ enum Step {
     Auth,
     Port,
     Address,
+    Member,
     Capabilities,
 }
 
@@ -237,6 +263,7 @@ impl Replica {
             spoke: now,
             failures: 0,
             acknowledges_reads: false,
+            promised: None,
         }
     }
 
@@ -393,6 +420,7 @@ impl Replica {
     pub fn built(&mut self, now: Duration) -> Vec<Effect> {
         let State::Building { point } = self.state else { return Vec::new() };
         self.held = point;
+        self.promised = None;
         self.stream(now);
         let mut effects = vec![Effect::Adopt(point)];
         // A primary sends the stream only once it knows that the snapshot is in force.
@@ -405,21 +433,33 @@ impl Replica {
         let Some(held) = &mut self.held else { return Vec::new() };
         let is_new = held.offset != offset;
         held.offset = offset;
-        match is_new && self.acknowledges_reads && self.state == State::Streaming {
+        let tells = self.acknowledges_reads && self.introduction.member.is_none();
+        match is_new && tells && self.state == State::Streaming {
             true => self.acknowledge(now),
             false => Vec::new(),
         }
     }
 
-    /// REPLCONF ACK, if there is somebody to tell: also what the stream asks for with GETACK.
+    /// A member says what it holds only when it is let: behind this, which is said at once.
+    pub fn hold(&mut self, held: Position, now: Duration) -> Vec<Effect> {
+        self.promised = Some(held);
+        self.acknowledge(now)
+    }
+
+    /// REPLCONF ACK, if there is somebody to tell: also what the stream asks for with GETACK. A member that has nothing to
+    /// acknowledge yet shows that it is there.
     pub fn acknowledge(&mut self, now: Duration) -> Vec<Effect> {
         self.spoke = now;
-        match (&self.state, self.held) {
-            (State::Streaming, Some(held)) => {
-                vec![Effect::Send(line::request(&["REPLCONF", "ACK", &held.offset.to_string()]))]
+        let (State::Streaming, Some(held)) = (&self.state, self.held) else { return Vec::new() };
+        let words = match (&self.introduction.member, self.promised) {
+            (None, _) => line::request(&["REPLCONF", "ACK", &held.offset.to_string()]),
+            (Some(_), Some(Position { epoch, offset })) => {
+                let (offset, epoch) = (offset.to_string(), epoch.to_string());
+                line::request(&["REPLCONF", "ACK", &offset, "EPOCH", &epoch])
             }
-            _ => Vec::new(),
-        }
+            (Some(_), None) => b"\n".to_vec(),
+        };
+        vec![Effect::Send(words)]
     }
 
     fn stream(&mut self, now: Duration) {
@@ -472,6 +512,11 @@ impl Replica {
             (Step::Ping, false) => self.introduce(now),
             (Step::Ping | Step::Auth, true) => self.lost(refused(text), now, random),
             (_, true) if code == b"NOAUTH" => self.lost(refused(text), now, random),
+            (Step::Member, false) => Vec::new(),
+            (Step::Member, true) => {
+                let why = line::stale(text).map_or_else(|| refused(text), Loss::Stale);
+                self.lost(why, now, random)
+            }
             // A primary that does not know a REPLCONF can do without it.
             (Step::Auth, false) | (Step::Port | Step::Address, _) => Vec::new(),
             (Step::Capabilities, _) => {
@@ -485,7 +530,7 @@ impl Replica {
 
     /// Everything about itself at once: the answers come in order.
     fn introduce(&mut self, now: Duration) -> Vec<Effect> {
-        let Introduction { port, address, user, password } = &self.introduction;
+        let Introduction { port, address, user, password, member } = &self.introduction;
         let (mut owed, mut words) = (VecDeque::new(), Vec::new());
         let mut say = |step, request: &[&str]| {
             owed.push_back(step);
@@ -500,6 +545,14 @@ impl Replica {
         say(Step::Port, &["REPLCONF", "listening-port", &port.to_string()]);
         if let Some(address) = address {
             say(Step::Address, &["REPLCONF", "ip-address", address]);
+        }
+        if let Some(MemberWords { cluster_id, shard, epoch, member, position_epoch }) = member {
+            let (shard, epoch, incarnation) =
+                (shard.to_string(), epoch.to_string(), member.incarnation.to_string());
+            let position = position_epoch.to_string();
+            let words =
+                ["REPLCONF", "slotway", cluster_id, &shard, &epoch, &member.node.0, &incarnation, &position];
+            say(Step::Member, &words);
         }
         let capabilities = ["REPLCONF", "capa", "eof", "capa", "psync2", "capa", ACKS_EVERY_READ];
         say(Step::Capabilities, &capabilities);

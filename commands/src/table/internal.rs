@@ -22,7 +22,7 @@ pub(crate) const ROWS: &[Command] = &[
     command(Id::SlotwayFollow, "slotway|follow", -3, "7.2.0").flags(&[Admin, Noscript, Loading, Stale])
         .proxy(Refused(MEMBERS)),
     command(Id::SlotwayLink, "slotway|link", -6, "7.2.0").flags(&[Admin, Noscript, Loading, Stale])
-        .proxy(Refused(MEMBERS)),
+        .proxy(Refused(MEMBERS)).here(),
     command(Id::SlotwayMigrate, "slotway|migrate", -3, "7.2.0").flags(&[Admin, Noscript, Loading, Stale])
         .proxy(Refused(MEMBERS)),
     command(Id::SlotwayNext, "slotway|next", 3, "7.2.0").flags(&[Admin, Noscript, Loading, Stale])

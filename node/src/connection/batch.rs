@@ -193,7 +193,10 @@ impl Run<'_> {
 fn go_on(node: &mut Node, client: &Client, output: &mut Vec<u8>) -> Flow {
     let start = output.len();
     match client.blocked.get() {
-        Blocked::Answered(replicas) => write::integer(output, i64::try_from(replicas).unwrap_or(i64::MAX)),
+        Blocked::Answered(replicas) => {
+            node.gate.touch();
+            write::integer(output, i64::try_from(replicas).unwrap_or(i64::MAX));
+        }
         Blocked::Replied => {
             // It tells of changes.
             node.gate.touch();

@@ -211,6 +211,7 @@ impl Connection {
         let now = node::now();
         self.client.active.set(now);
         node.gate.begin();
+        node.look_at_lease();
         let served = batch::serve(node, &self.client, desk, bytes, parser, now);
         match served.flow {
             Flow::On => parser.rebase(),

@@ -184,6 +184,7 @@ fn run_group(node: &mut Node, desk: &mut Desk, mut entries: &mut [Entry], bytes:
         node.splices.clear();
         let Desk { places, output, .. } = desk;
         let now = node::now();
+        node.look_at_lease();
         timing::begin_group(node, requests.len());
         let mut run = Run { node, bytes, parser, places, now, moved };
         let mut count = 0;

@@ -1,7 +1,7 @@
 //! SLOTWAY: what members of the cluster say to each other. Refused to everybody else. PROXY, which only a proxy knows.
 
 use serde_json::json;
-use slotway_cluster::{NodeId, Topology};
+use slotway_cluster::{Epoch, NodeId, ShardId, Topology};
 use slotway_commands::errors;
 use slotway_config::{Address, Key};
 use slotway_link::End;
@@ -11,7 +11,7 @@ use crate::{
     call::{Done, Refusal},
     client::{Client, Standing},
     identity::SOFTWARE,
-    membership::LedBy,
+    membership::{LedBy, LinkSaid},
     node::Node,
     server_call::ServerCall,
 };
@@ -57,6 +57,23 @@ pub(crate) fn topology(call: &mut ServerCall<'_>) -> Done {
         (None, None) => return Err("ERR this node has not been adopted: say which node it is".into()),
     };
     call.node.take_topology(topology, me, LedBy::Topology)?;
+    write::simple(call.out, "OK");
+    Ok(())
+}
+
+/// `SLOTWAY LINK cluster-id shard epoch version`: whoever uses this connection sends by this topology. Answers OK, `-STALE epoch
+/// version` to who is behind. Who is ahead of this node is answered, and its requests wait until the node has that topology.
+pub(crate) fn link(call: &mut ServerCall<'_>) -> Done {
+    only_members(call)?;
+    let number = |index: usize| {
+        super::connection::integer(call.request.word(index)).and_then(|number| u64::try_from(number).ok())
+    };
+    let (Some(shard), Some(epoch), Some(version)) = (number(3), number(4), number(5)) else {
+        return Err(errors::NOT_INTEGER.into());
+    };
+    let shard = ShardId(u32::try_from(shard).map_err(|_| errors::NOT_INTEGER)?);
+    let said = LinkSaid { epoch: Epoch(epoch), version };
+    call.node.hear_link(call.client, call.request.word(2), shard, said)?;
     write::simple(call.out, "OK");
     Ok(())
 }

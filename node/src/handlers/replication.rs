@@ -22,6 +22,9 @@ use crate::{
 /// `REPLCONF option value ...`: what a replica says of itself. Its acknowledgements come on its link, and are not answered
 /// anywhere else either.
 pub(crate) fn replconf(call: &mut ServerCall<'_>) -> Done {
+    if call.request.word(1).eq_ignore_ascii_case(b"slotway") {
+        return member(call);
+    }
     if call.request.len().is_multiple_of(2) {
         return Err(SYNTAX.into());
     }
@@ -56,6 +59,22 @@ pub(crate) fn replconf(call: &mut ServerCall<'_>) -> Done {
         true => write::simple(call.out, &format!("OK {ACKS_EVERY_READ}")),
         false => write::simple(call.out, "OK"),
     }
+    Ok(())
+}
+
+/// `REPLCONF slotway cluster-id shard epoch node incarnation position-epoch`: a member of the shard.
+fn member(call: &mut ServerCall<'_>) -> Done {
+    if call.client.standing.get() != Standing::Member && call.node.secret.is_some() {
+        return Err("NOPERM REPLCONF slotway is spoken among members only".into());
+    }
+    let words: Vec<&str> =
+        call.request.words().skip(2).map(|word| std::str::from_utf8(word).unwrap_or_default()).collect();
+    let words: [&str; 6] = words.try_into().map_err(|_| Refusal::from(SYNTAX))?;
+    let said = call.node.hear_member(words)?;
+    let mut introduction = call.client.introduction.take().unwrap_or_default();
+    introduction.member = Some(said);
+    *call.client.introduction.borrow_mut() = Some(introduction);
+    write::simple(call.out, "OK");
     Ok(())
 }
 
@@ -100,6 +119,10 @@ pub(crate) fn sync(call: &mut ServerCall<'_>) -> Done {
 }
 
 fn ask(call: &mut ServerCall<'_>, asked: Asked) -> Done {
+    // Of a member it was asked before; what others are shown of a shard is what its primary makes, or who follows it.
+    if !call.node.makes_or_follows_a_stream() {
+        return Err("NOMASTERLINK Can't SYNC while nobody leads".into());
+    }
     // What it holds may be older than what the asking one has.
     if call.node.following.primary().is_some() && !call.node.following.is_connected() {
         return Err("NOMASTERLINK Can't SYNC while not connected with my master".into());
@@ -128,6 +151,8 @@ pub(crate) fn wait(call: &mut ServerCall<'_>) -> Done {
         Standing::Member if !is_executing => call.node.executed_offset(),
         Standing::Member | Standing::User | Standing::Stranger | Standing::Primary => client.seen.get(),
     };
+    // How many hold what was written tells that it was written.
+    call.node.gate.touch();
     let holders = call.node.replication.primary.machine().holders(offset);
     if holders >= wanted || is_executing {
         write::integer(call.out, i64::try_from(holders).unwrap_or(i64::MAX));

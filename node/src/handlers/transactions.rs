@@ -83,7 +83,7 @@ fn judge(client: &Client, call: &mut ServerCall<'_>) -> Result<Verdict, Refusal>
     let Node { membership, keyspace, transaction_room, .. } = &mut *call.node;
     // First of all, as in Redis: the client is to learn where the keys are rather than that it made mistakes.
     if let Some(adopted) = membership.adopted() {
-        let (database, reads) = (client.database.get(), client.reads.get());
+        let (database, reads) = (client.database.get(), (client.reads.get(), client.link.get()));
         client.transaction.check_slots(adopted, database, reads, transaction_room)?;
     }
     if client.transaction.is_spoiled() {

@@ -27,6 +27,7 @@ use crate::{
     call::Millis,
     condition::Trouble,
     feed::{Listener, Position},
+    gate::Holder,
     node::Node,
     pause::Congested,
     thread::Thread,
@@ -389,8 +390,8 @@ fn hold_gate(node: &mut Node) {
     }
     let waits = matches!(node.persistence.log.state, State::On(_)) && manner(node).fsync == Fsync::Always;
     match waits {
-        true => node.gate.hold_from(node.keyspace.feed.position()),
-        false => node.gate.open(),
+        true => node.gate.hold_from(Holder::Log, node.keyspace.feed.position()),
+        false => node.gate.open(Holder::Log),
     }
 }
 
@@ -408,6 +409,19 @@ pub(crate) fn append(node: &mut Node, units: &[u8]) {
     }
 }
 
+/// Up to where the log is synced, if everything is synced before it is relied upon. Before its base is there nothing is: a
+/// start would not find it.
+pub(crate) fn synced(node: &Node) -> Option<Position> {
+    let log = &node.persistence.log;
+    let writing = log.writing().filter(|_| manner(node).fsync == Fsync::Always)?;
+    match log.state {
+        State::On(_) if log.closing.is_empty() && !log.is_doubtful() => {
+            Some(writing.line.progress().synced())
+        }
+        State::On(_) | State::Off | State::Starting(_) => Some(Position(0)),
+    }
+}
+
 /// Takes note of how far the writer is.
 pub(crate) fn hear(node: &mut Node) {
     hear_the_last(node);
@@ -420,7 +434,7 @@ pub(crate) fn hear(node: &mut Node) {
             log.rewrites.schedule();
         }
     } else if log.closing.is_empty() {
-        node.gate.release(synced);
+        node.gate.release(Holder::Log, synced);
     }
     let known = node.condition.has(&Trouble::LogFailed(String::new()));
     match progress.failure() {
@@ -490,7 +504,12 @@ pub(crate) async fn run(thread: Rc<Thread>) {
             () = changed.notified() => {}
             () = tokio::time::sleep(LOOK_EVERY) => adjust(&mut thread.node.borrow_mut()),
         }
-        hear(&mut thread.node.borrow_mut());
+        let node = &mut *thread.node.borrow_mut();
+        hear(node);
+        if node.seat.is_some() {
+            node.tell_growth();
+            thread.deliver(node);
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 use slotway_cluster::replication::primary::{Acks, Name, Wanted};
 use slotway_link::End;
 
+use crate::shard::MemberSaid;
+
 /// Said so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Introduction {
@@ -18,6 +20,8 @@ pub(crate) struct Introduction {
     pub(crate) acks_every_read: bool,
     /// It wants a snapshot and no stream.
     pub(crate) only_snapshot: bool,
+    /// It is a member of this node's shard.
+    pub(crate) member: Option<MemberSaid>,
     /// What it has asked for with SYNC or PSYNC.
     pub(crate) asked: Option<Asked>,
 }

@@ -100,7 +100,12 @@ pub(crate) async fn serve(handed: Handed, thread: &Rc<Thread>) {
             tracing::info!(peer = %client.peer, id = client.id.0, ?end, "the link of a replica has ended");
         }
     }
-    thread.node.borrow_mut().detach_replica(link.id);
+    let node = &mut *thread.node.borrow_mut();
+    node.detach_replica(link.id);
+    if let Some(said) = link.introduction.member.as_ref().filter(|_| link.is_attached.get()) {
+        node.member_gone(said);
+        thread.deliver(node);
+    }
 }
 
 struct Served<'t> {
@@ -228,7 +233,15 @@ impl Served<'_> {
         self.link.client.active.set(node::now());
         self.thread.node.borrow_mut().statistics.replica_input_bytes += as_u64(bytes.len());
         match self.inbox.take(bytes).map_err(End::Rogue)? {
-            Said::Acked(offset) => self.tell(Event::Acked { link, offset }),
+            Said::Acked(offset, epoch) => {
+                self.tell(Event::Acked { link, offset });
+                if let (Some(epoch), Some(said)) = (epoch, &self.link.introduction.member) {
+                    let is_new = !self.link.is_attached.replace(true);
+                    let node = &mut *self.thread.node.borrow_mut();
+                    node.member_holds(said, is_new, epoch, offset);
+                    self.thread.deliver(node);
+                }
+            }
             Said::Something => self.tell(Event::Heard { link }),
         }
         Ok(())
@@ -262,7 +275,7 @@ impl Served<'_> {
     fn holds_all(&self) -> bool {
         let node = self.thread.node.borrow();
         let replication = &node.replication;
-        let tells = self.link.introduction.asked != Some(Asked::Sync) && node.following.primary().is_none();
+        let tells = self.link.introduction.asked != Some(Asked::Sync) && node.makes_its_stream();
         let held = match replication.primary.replica(self.link.id) {
             Some(replica) if tells => replica.acked,
             Some(replica) => replica.sent,

@@ -14,7 +14,9 @@ use std::{
 
 use slotway_cluster::replication::{
     HistoryId, Offset, Refusal,
-    primary::{Cut, Effect, Event, Limit, LinkId, Primary as Machine, Replica, Rules, WaiterId, Wanted},
+    primary::{
+        Counts, Cut, Effect, Event, Limit, LinkId, Primary as Machine, Replica, Rules, WaiterId, Wanted,
+    },
 };
 use slotway_config::{Key, Settings};
 use tokio::sync::Notify;
@@ -29,6 +31,7 @@ use crate::{
     feed::{Listener, Source},
     identity,
     node::{self, Node},
+    persistence::aof,
     thread::Thread,
 };
 
@@ -54,6 +57,8 @@ pub(crate) struct Link {
     pub(crate) introduction: Introduction,
     /// What its task is to do next.
     pub(crate) order: Cell<Order>,
+    /// Of a member: it has said what it holds.
+    pub(crate) is_attached: Cell<bool>,
 }
 
 /// What a link's task is told.
@@ -126,9 +131,16 @@ impl Node {
             return;
         }
         for bytes in asides {
+            // A member's log holds the whole stream, so that its place is known when it is read.
+            if self.seat.is_some() {
+                aof::append(self, bytes);
+            }
             self.replication.append(bytes);
         }
         self.stream_grew();
+        if self.seat.is_some() {
+            self.stream_has_grown();
+        }
     }
 
     /// The stream has come to another offset: the replicas' tasks look what there is for them.
@@ -158,12 +170,25 @@ impl Node {
         };
         let id = LinkId(client.id.0);
         let (name, acks) = (introduction.name(&client.peer), introduction.acks());
-        let link = Rc::new(Link { id, client: Rc::clone(client), introduction, order: Cell::default() });
+        let counts = match self.seat.is_none() || introduction.member.is_some() {
+            true => Counts::Yes,
+            false => Counts::No,
+        };
+        let (order, is_attached) = (Cell::default(), Cell::default());
+        let link = Rc::new(Link { id, client: Rc::clone(client), introduction, order, is_attached });
         let replication = &mut self.replication;
         replication.primary.links.insert(id, Rc::clone(&link));
         let backlog = replication.backlog.as_ref().map(|backlog| backlog.range());
         let lineage = replication.lineage.clone();
-        self.tell_primary(Event::Attached { link: id, name, acks, wanted, lineage: &lineage, backlog });
+        self.tell_primary(Event::Attached {
+            link: id,
+            name,
+            acks,
+            counts,
+            wanted,
+            lineage: &lineage,
+            backlog,
+        });
         if link.order.get() == Order::Synchronise {
             self.statistics.syncs.full += 1;
         }
@@ -184,6 +209,11 @@ impl Node {
             self.replication.begin_anew(HistoryId::from_random(identity::random()));
             tracing::info!(history = %self.replication.lineage.present(), "a replica came: the backlog begins");
         }
+        self.keep_backlog();
+    }
+
+    /// The stream that this node held when it ended goes on.
+    pub(crate) fn keep_stream(&mut self) {
         self.keep_backlog();
     }
 
@@ -252,7 +282,7 @@ impl Node {
     /// A replica asks nobody: the question would stand in its primary's stream.
     pub(crate) fn ask_for_last_acks(&mut self) {
         let primary = &self.replication.primary;
-        if self.following.primary().is_none() && !primary.links.is_empty() {
+        if self.makes_its_stream() && !primary.links.is_empty() {
             self.ask_for_acks();
         }
     }
@@ -296,8 +326,9 @@ impl Node {
                 Effect::KeepAlive { link } => self.order(link, Order::KeepAlive),
                 Effect::Cut { link, why } => self.cut(link, why),
                 // A replica's stream is its primary's: nothing is added to it, and its end is kept.
-                Effect::Ping | Effect::AskForAcks | Effect::FreeBacklog
-                    if self.following.primary().is_some() => {}
+                Effect::Ping | Effect::AskForAcks | Effect::FreeBacklog if !self.makes_its_stream() => {}
+                // A member of a shard keeps it: it may be asked for at any time.
+                Effect::FreeBacklog if self.seat.is_some() => {}
                 Effect::Ping => self.replication.primary.asides.push(PING),
                 Effect::AskForAcks => self.ask_for_acks(),
                 Effect::Answer { waiter, replicas } => self.unblock(waiter, Blocked::Answered(replicas)),

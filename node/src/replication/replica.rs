@@ -18,7 +18,10 @@ mod units;
 
 use std::{future::poll_fn, io, net::SocketAddr, os::fd::AsRawFd, rc::Rc, task::Poll, time::Duration};
 
-use slotway_cluster::replication::replica::{Effect, Form, Loss, Phase, Replica};
+use slotway_cluster::{
+    member::may_acknowledge,
+    replication::replica::{Effect, Form, Loss, Phase, Replica},
+};
 use slotway_link::End;
 use tokio::{
     net::{TcpSocket, TcpStream},
@@ -34,7 +37,7 @@ use crate::{
 use loading::{Loading, Word};
 use units::Units;
 
-pub(crate) use place::position as position_of_file;
+pub(crate) use place::{LINEAGE, position as position_of_file};
 pub(crate) use role::{Following, Primary};
 
 /// Bytes read at once: one turn's work.
@@ -96,6 +99,8 @@ enum Happening {
     Room,
     /// Writes need not wait any more.
     Relieved,
+    /// The primary is to hear what is held.
+    Owes,
     Lost(Loss),
 }
 
@@ -159,18 +164,24 @@ impl<'t> Link<'t> {
                 tokio::select! {
                     connected = connect(&self.primary, &from) => match connected {
                         Ok(stream) => Happening::Connected(stream),
-                        Err(error) => Happening::Lost(Loss::Unreachable(error.to_string())),
+                        Err(error) => {
+                            let kinds = [io::ErrorKind::ConnectionRefused, io::ErrorKind::ConnectionReset];
+                            self.thread.node.borrow_mut().following.is_turned_away = kinds.contains(&error.kind());
+                            Happening::Lost(Loss::Unreachable(error.to_string()))
+                        }
                     },
                     () = sleep(wait) => Happening::Due,
                 }
             }
             Socket::Open(stream, client) => {
                 let may_read = may_read(self.thread, self.loading.as_ref(), client);
+                let owes = Rc::clone(&self.thread.node.borrow().following.owes);
                 let has_output = !self.output.is_empty();
                 tokio::select! {
                     biased;
                     happening = news_of(client) => happening,
                     happening = news_of_loading(self.loading.as_mut()) => happening,
+                    () = owes.notified() => Happening::Owes,
                     _ = stream.writable(), if has_output => Happening::Writable,
                     _ = stream.readable(), if may_read => Happening::Readable,
                     () = sleep(wait) => Happening::Due,
@@ -194,6 +205,7 @@ impl<'t> Link<'t> {
                 });
             }
             Happening::Connected(stream) => self.begin(stream),
+            Happening::Owes => self.pay_word(),
             Happening::Readable => self.read(),
             Happening::Writable => self.flush(),
             Happening::Told(word) => self.heed(word),
@@ -219,6 +231,22 @@ impl<'t> Link<'t> {
 
     fn lose(&mut self, why: Loss) {
         self.decide(|machine, now| machine.lost(why, now, random()));
+    }
+
+    /// Says what is held, if it is to be said.
+    fn pay_word(&mut self) {
+        let owed = self.thread.node.borrow_mut().following.take_owed();
+        if let Some(held) = owed {
+            self.decide(|machine, now| machine.hold(held, now));
+        }
+    }
+
+    /// A member takes nothing of an epoch that is over, and says nothing to its primary (I2): what is read here was published
+    /// by the pulse before it promised.
+    fn is_over(&self) -> Option<Loss> {
+        let node = self.thread.node.borrow();
+        let (epoch, seen) = (node.following.epoch?, node.vitals.seen());
+        (!may_acknowledge(epoch, seen)).then_some(Loss::Stale(seen))
     }
 
     /// `bytes` are those that the effects speak of.
@@ -254,11 +282,22 @@ impl<'t> Link<'t> {
                 }
                 Effect::HangUp(why) => {
                     tracing::warn!(primary = %self.primary, "lost the primary: {why}");
+                    self.note_loss(&why);
                     self.hang_up();
                 }
             }
         }
         self.thread.node.borrow_mut().heed_following();
+    }
+
+    fn note_loss(&self, why: &Loss) {
+        let node = &mut *self.thread.node.borrow_mut();
+        match why {
+            Loss::Closed | Loss::Refused(_) => node.following.is_turned_away = true,
+            Loss::Silent => node.following.is_turned_away = false,
+            Loss::Stale(epoch) => node.saw_epoch(*epoch),
+            Loss::Unreachable(_) | Loss::Garbage(_) | Loss::Snapshot(_) | Loss::Stream(_) => {}
+        }
     }
 
     /// There is a connection.
@@ -270,7 +309,12 @@ impl<'t> Link<'t> {
         match begun {
             Ok(client) => {
                 self.socket = Socket::Open(stream, client);
-                let introduction = self.thread.node.borrow().introduction();
+                let introduction = {
+                    let node = &mut *self.thread.node.borrow_mut();
+                    let introduction = node.introduction();
+                    node.following.epoch = introduction.member.as_ref().map(|member| member.epoch);
+                    introduction
+                };
                 self.decide(|machine, now| machine.connected(introduction, now));
             }
             Err(error) => self.lose(Loss::Unreachable(error.to_string())),
@@ -317,6 +361,9 @@ impl<'t> Link<'t> {
 
     /// Executes the units that are whole.
     fn apply(&mut self) {
+        if let Some(over) = self.is_over() {
+            return self.lose(over);
+        }
         let Socket::Open(_, client) = &self.socket else { return };
         let client = Rc::clone(client);
         let found = self.units.find();
@@ -339,6 +386,7 @@ impl<'t> Link<'t> {
             }
             effects
         });
+        self.pay_word();
         if let Err(broken) = found {
             self.lose(Loss::Stream(broken.to_string()));
         }
@@ -367,8 +415,8 @@ impl<'t> Link<'t> {
                     self.lose(Loss::Snapshot(why));
                 }
             }
-            Word::End(database) => {
-                self.thread.node.borrow_mut().following.will_select(database);
+            Word::End(database, lineage) => {
+                self.thread.node.borrow_mut().following.will_select(database, lineage);
                 self.decide(Replica::built);
                 self.take();
             }
@@ -377,6 +425,9 @@ impl<'t> Link<'t> {
     }
 
     fn send(&mut self, words: &[u8]) {
+        if let Some(over) = self.is_over() {
+            return self.lose(over);
+        }
         self.output.extend_from_slice(words);
         self.flush();
     }

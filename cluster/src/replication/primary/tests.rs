@@ -53,7 +53,8 @@ fn attach_as(
     now: Duration,
 ) -> Vec<Effect> {
     let backlog = Some(Range { first: Offset(20), end: primary.end });
-    let event = Event::Attached { link, name, acks, wanted, lineage: &lineage(), backlog };
+    let event =
+        Event::Attached { link, name, acks, counts: Counts::Yes, wanted, lineage: &lineage(), backlog };
     primary.on(event, now)
 }
 
@@ -290,6 +291,7 @@ impl Sender {
             link,
             name: name(1),
             acks: Acks::EverySecond,
+            counts: Counts::Yes,
             wanted,
             lineage: &self.lineage,
             backlog,
@@ -401,4 +403,18 @@ fn a_replica_of_an_overrun_backlog_a_restarted_primary_or_another_past_is_sent_e
     assert!(matches!(sender.serve(&mut model, usize::MAX, seconds(5)), Effect::Resume { .. }));
     let (name, data) = model.held.unwrap();
     assert_eq!((name, data), (history(4), sender.data));
+}
+
+#[test]
+fn of_a_shard_only_members_count_in_wait() {
+    let mut primary = primary(rules());
+    let wanted = Wanted::Rest { history: history(1), held: Offset(50) };
+    for (link, counts) in [(LinkId(1), Counts::No), (LinkId(2), Counts::Yes)] {
+        let backlog = Some(Range { first: Offset(20), end: primary.end });
+        let (lineage, acks) = (&lineage(), Acks::EveryRead);
+        let event = Event::Attached { link, name: None, acks, counts, wanted, lineage, backlog };
+        primary.on(event, seconds(1));
+        primary.on(Event::Acked { link, offset: primary.end }, seconds(1));
+    }
+    assert_eq!((primary.replicas().len(), primary.holders(primary.end)), (2, 1));
 }

@@ -3,7 +3,10 @@
 use memchr::{memchr, memmem};
 
 use super::{Form, Point};
-use crate::replication::{HistoryId, Offset};
+use crate::{
+    Epoch,
+    replication::{HistoryId, Offset},
+};
 
 /// No line of a primary is longer.
 pub(super) const LINE_BYTES_MAX: usize = 1024;
@@ -68,6 +71,12 @@ pub(super) fn answer(text: &[u8]) -> Option<Answer> {
         [b'-', ..] => Some(Answer::NotNow(quoted(&text[1..]))),
         _ => None,
     }
+}
+
+/// `-STALE <epoch> ...`: what a member is told that follows an epoch that is over.
+pub(super) fn stale(text: &[u8]) -> Option<Epoch> {
+    let mut words = text.strip_prefix(b"-STALE ")?.split(|&byte| byte == b' ');
+    number(words.next()?).map(Epoch)
 }
 
 /// What stands before a snapshot.

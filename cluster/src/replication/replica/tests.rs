@@ -117,6 +117,7 @@ fn it_pings_before_it_says_anything_of_itself_and_then_says_everything_at_once()
         address: Some("10.0.0.9".into()),
         user: Some("follower".into()),
         password: Some("s3cret".into()),
+        member: None,
     };
     assert!(!format!("{introduction:?}").contains("s3cret"));
     rig.connect(introduction);
@@ -499,5 +500,52 @@ proptest! {
             prop_assert!(may_change || rig.replica.held() == before.0);
             prop_assert!(rig.replica.due() <= rig.now + PATIENCE || rig.replica.phase() == Phase::Connected);
         }
+    }
+}
+
+fn member() -> MemberWords {
+    let member = Member::new(&crate::NodeId("n2".into()), crate::Incarnation(0x1234));
+    MemberWords {
+        cluster_id: "c".into(),
+        shard: ShardId(1),
+        epoch: Epoch(5),
+        member,
+        position_epoch: Epoch(4),
+    }
+}
+
+#[test]
+fn a_member_says_who_it_is_and_acknowledges_only_what_it_is_let_and_by_epoch() {
+    let mut rig = Rig::new(Some(point(1, 10)));
+    rig.connect(Introduction { port: 6379, member: Some(member()), ..Introduction::default() });
+    rig.hear(b"+PONG\r\n");
+    assert!(rig.sent.contains("slotway\r\n$1\r\nc\r\n$1\r\n1\r\n$1\r\n5\r\n$2\r\nn2\r\n"), "{}", rig.sent);
+    assert!(rig.sent.contains("$16\r\n0000000000001234\r\n$1\r\n4\r\n"), "{}", rig.sent);
+    rig.hear(b"+OK\r\n+OK\r\n+OK slotway-acks-every-read\r\n+CONTINUE\r\n");
+    rig.sent.clear();
+    let effects = rig.replica.applied(Offset(20), rig.now);
+    assert_eq!(effects, [], "not by itself");
+    let effects = rig.replica.acknowledge(rig.now);
+    assert_eq!(effects, [Effect::Send(b"\n".to_vec())]);
+    let held = Position { epoch: Epoch(5), offset: Offset(20) };
+    let told = Effect::Send(line::request(&["REPLCONF", "ACK", "20", "EPOCH", "5"]));
+    assert_eq!(rig.replica.hold(held, rig.now), std::slice::from_ref(&told));
+    rig.replica.applied(Offset(30), rig.now);
+    assert_eq!(rig.replica.acknowledge(rig.now), [told], "no more than that when it is asked");
+}
+
+#[test]
+fn a_primary_of_another_epoch_or_cluster_is_no_primary() {
+    for (answer, why) in [
+        ("-STALE 7 9\r\n", Loss::Stale(Epoch(7))),
+        ("-STALE soon\r\n", Loss::Refused("STALE soon".into())),
+        ("-ERR another cluster\r\n", Loss::Refused("ERR another cluster".into())),
+    ] {
+        let mut rig = Rig::new(Some(point(1, 10)));
+        rig.connect(Introduction { member: Some(member()), ..Introduction::default() });
+        rig.hear(b"+PONG\r\n+OK\r\n");
+        rig.hear(answer.as_bytes());
+        assert_eq!(rig.told, [Effect::HangUp(why)]);
+        assert_eq!(rig.replica.held(), Some(point(1, 10)), "what it holds it keeps");
     }
 }

@@ -1,6 +1,7 @@
-//! What a replica says on its link: `REPLCONF ACK offset`, and line ends as signs of life.
+//! What a replica says on its link: `REPLCONF ACK offset`, a member `REPLCONF ACK offset EPOCH epoch`, and line ends as signs of
+//! life.
 
-use slotway_cluster::replication::Offset;
+use slotway_cluster::{Epoch, replication::Offset};
 use slotway_resp::{Limits, Parser, Request, number};
 
 /// Nothing a replica says is longer.
@@ -15,8 +16,8 @@ pub(super) struct Inbox {
 /// What a read brought.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Said {
-    /// It has applied the stream up to here.
-    Acked(Offset),
+    /// It has applied the stream up to here; of a member, with the epoch of the last EPOCH record before that.
+    Acked(Offset, Option<Epoch>),
     /// A sign of life.
     Something,
 }
@@ -38,8 +39,8 @@ impl Inbox {
         loop {
             match parser.next(&self.bytes, &LIMITS) {
                 Ok(Some(at)) => {
-                    if let Some(offset) = acked(parser.request(&self.bytes, at))? {
-                        said = Said::Acked(offset);
+                    if let Some((offset, epoch)) = acked(parser.request(&self.bytes, at))? {
+                        said = Said::Acked(offset, epoch);
                     }
                 }
                 Ok(None) => break,
@@ -51,8 +52,8 @@ impl Inbox {
     }
 }
 
-/// The offset of an acknowledgement. None: something else that a replica may say.
-fn acked(request: Request<'_>) -> Result<Option<Offset>, String> {
+/// The offset and the epoch of an acknowledgement. None: something else that a replica may say.
+fn acked(request: Request<'_>) -> Result<Option<(Offset, Option<Epoch>)>, String> {
     let is = |index: usize, word: &str| {
         request.get(index).is_some_and(|given| given.eq_ignore_ascii_case(word.as_bytes()))
     };
@@ -62,8 +63,9 @@ fn acked(request: Request<'_>) -> Result<Option<Offset>, String> {
     if !is(1, "ack") {
         return Ok(None);
     }
-    let offset = request.get(2).and_then(number::integer).and_then(|offset| u64::try_from(offset).ok());
-    Ok(offset.map(Offset))
+    let number = |index: usize| u64::try_from(number::integer(request.get(index)?)?).ok();
+    let epoch = if is(3, "epoch") { number(4).map(Epoch) } else { None };
+    Ok(number(2).map(|offset| (Offset(offset), epoch)))
 }
 
 #[cfg(test)]
@@ -77,9 +79,17 @@ mod tests {
             let mut inbox = Inbox::new(Vec::new());
             let (first, second) = (inbox.take(&bytes[..cut]).unwrap(), inbox.take(&bytes[cut..]).unwrap());
             let last = if second == Said::Something { first } else { second };
-            assert_eq!(last, Said::Acked(Offset(170)), "{cut}");
+            assert_eq!(last, Said::Acked(Offset(170), None), "{cut}");
             assert_eq!(inbox.bytes.len(), 0);
         }
+    }
+
+    #[test]
+    fn a_member_says_of_which_epoch_it_holds_something() {
+        let said = |words: &str| Inbox::new(Vec::new()).take(words.as_bytes()).unwrap();
+        assert_eq!(said("REPLCONF ACK 17 EPOCH 3\r\n"), Said::Acked(Offset(17), Some(Epoch(3))));
+        assert_eq!(said("REPLCONF ACK 17 EPOCH x\r\n"), Said::Acked(Offset(17), None));
+        assert_eq!(said("REPLCONF ACK 17 FACK 3\r\n"), Said::Acked(Offset(17), None));
     }
 
     #[test]

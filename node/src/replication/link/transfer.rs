@@ -23,6 +23,7 @@ use super::{Asked, End, Order, Served};
 use crate::{
     feed::Source,
     identity,
+    replication::replica::LINEAGE,
     snapshot::{Aim, Broken, QUEUE_PIECES, Snapshot},
 };
 
@@ -75,11 +76,14 @@ impl Served<'_> {
         };
         let selected = selected.0.to_string();
         let (name, offset) = (history.to_string(), at.to_string());
-        let facts: [(&str, &[u8]); 3] = [
+        // Of a member's primary the replica takes over all names, and which epoch it holds then.
+        let lineage = serde_json::to_string(&node.replication.lineage).unwrap_or_default();
+        let facts: [(&str, &[u8]); 4] = [
             // Where the stream begins to be read: on a replica it goes on as its primary makes it.
             ("repl-stream-db", selected.as_bytes()),
             ("repl-id", name.as_bytes()),
             ("repl-offset", offset.as_bytes()),
+            (LINEAGE, lineage.as_bytes()),
         ];
         let snapshot = Snapshot::begin(node, Aim::Replica, &facts)?;
         if node.keyspace.feed.source() == Source::Own {

@@ -6,7 +6,7 @@
 //!
 //! All that whole units say runs within one turn of the thread: no client sees a part of a transaction.
 
-use slotway_cluster::{Database, slot::DATABASES};
+use slotway_cluster::{Database, replication::EpochRecord, slot::DATABASES};
 use slotway_commands::{Id, keys};
 use slotway_config::Key;
 use slotway_resp::{Request, number};
@@ -123,6 +123,7 @@ fn one(
     };
     client.last_command.set(Some(row.id));
     match row.id {
+        Id::Ping if request.len() == 2 => note_record(node, request.word(1)),
         // A unit's begin and end, and what only keeps the link awake.
         Id::Multi | Id::Exec | Id::Ping => {}
         Id::Replconf => {
@@ -142,6 +143,17 @@ fn one(
         }
     }
     Asked::Nothing
+}
+
+/// An epoch begins here.
+fn note_record(node: &mut Node, word: &[u8]) {
+    let Some(record) = EpochRecord::parse(word) else { return };
+    let EpochRecord { epoch, start, history } = record;
+    tracing::info!(%epoch, %start, %history, "the stream goes on in another epoch");
+    node.replication.lineage.begin_epoch(history, epoch, start);
+    if let Some(seat) = &mut node.seat {
+        seat.applied(record);
+    }
 }
 
 /// What the primary could do, this node could not: their keys are not the same any more.

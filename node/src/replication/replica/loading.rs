@@ -6,9 +6,10 @@
 
 use std::io::{self, Read};
 
-use slotway_cluster::{Database, Placement, slot::DATABASES};
+use slotway_cluster::{Database, Placement, replication::Lineage, slot::DATABASES};
 use tokio::{sync::mpsc, task::JoinHandle};
 
+use super::place::LINEAGE;
 use crate::{
     call::Millis,
     keyspace::{Keyspace, load::Record},
@@ -26,8 +27,8 @@ const BATCH_KEYS: usize = 256;
 /// What the helper tells.
 pub(super) enum Word {
     Keys(Vec<Record>),
-    /// The snapshot was read to its end. The stream behind it begins in this database.
-    End(Database),
+    /// The snapshot was read to its end. The stream behind it begins in this database, and has these names.
+    End(Database, Option<Lineage>),
     Failed(String),
 }
 
@@ -132,7 +133,7 @@ pub(super) async fn room(chunks: Option<&mpsc::Sender<Vec<u8>>>) {
 /// The helper.
 fn read(mut reader: Reader<Chunks>, told: &mpsc::Sender<Word>) {
     let mut keys = Vec::with_capacity(BATCH_KEYS);
-    let mut database = Database(0);
+    let (mut database, mut lineage) = (Database(0), None);
     let last = loop {
         match reader.next() {
             Ok(Some(Item::Key(record))) => {
@@ -148,12 +149,15 @@ fn read(mut reader: Reader<Chunks>, told: &mpsc::Sender<Word>) {
             Ok(Some(Item::Aux { name, value })) if name == b"repl-stream-db" => {
                 database = stream_database(&value).unwrap_or(database);
             }
+            Ok(Some(Item::Aux { name, value })) if name == LINEAGE.as_bytes() => {
+                lineage = serde_json::from_slice(&value).ok();
+            }
             Ok(Some(Item::Aux { .. } | Item::Resize { .. })) => {}
-            Ok(None) => break Word::End(database),
+            Ok(None) => break Word::End(database, lineage),
             Err(error) => break Word::Failed(error.to_string()),
         }
     };
-    if matches!(last, Word::End(_)) && told.blocking_send(Word::Keys(keys)).is_err() {
+    if matches!(last, Word::End(..)) && told.blocking_send(Word::Keys(keys)).is_err() {
         return;
     }
     let _ = told.blocking_send(last);

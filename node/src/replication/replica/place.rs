@@ -10,6 +10,7 @@ use slotway_cluster::{
 };
 use slotway_config::Key;
 
+use super::role::lineage_of;
 use crate::{
     membership::{Held, LedBy},
     node::Node,
@@ -21,6 +22,8 @@ const HISTORY: &str = "repl-id";
 const OFFSET: &str = "repl-offset";
 /// Of a node that takes orders, in whichever part: its position in its shard's stream.
 const POSITION: &str = "slotway-position";
+/// The names of the stream as JSON, with their epochs.
+pub(crate) const LINEAGE: &str = "slotway-lineage";
 
 /// The place as a file says it; of a primary nothing is said.
 #[derive(Debug, Default)]
@@ -80,7 +83,7 @@ impl Node {
             return;
         }
         if let Some((point, database)) = read(&self.persistence.loaded.facts) {
-            self.start_at(point.history, point.offset);
+            self.start_at(lineage_of(point.history, point.offset, None), point.offset);
             self.following.selected(database);
             tracing::info!(history = %point.history, offset = %point.offset, "the snapshot says where it is in the stream");
         }
@@ -88,8 +91,7 @@ impl Node {
 
     /// The node stands where it stood when it ended.
     pub(crate) fn stand_at(&mut self, held: &Held) {
-        self.start_at(held.lineage.present(), held.position.offset);
-        self.replication.lineage = held.lineage.clone();
+        self.start_at(held.lineage.clone(), held.position.offset);
         self.following.selected(held.database);
     }
 }

@@ -1,6 +1,11 @@
 //! What INFO, ROLE and the metrics say of a replica.
 
-use slotway_cluster::replication::replica::{Phase, Replica};
+use std::time::Duration;
+
+use slotway_cluster::{
+    pulse::wire::UpstreamState,
+    replication::replica::{Phase, Replica},
+};
 use slotway_config::Key;
 use slotway_resp::write;
 
@@ -55,8 +60,25 @@ impl Node {
 
     /// Seconds since the primary last sent something.
     pub(crate) fn seconds_since_primary(&self) -> u64 {
+        self.since_primary().as_secs()
+    }
+
+    /// Since the primary last sent something.
+    pub(crate) fn since_primary(&self) -> Duration {
         let heard = self.following.machine_ref().map(Replica::heard);
-        heard.map_or(0, |heard| self.following.now().saturating_sub(heard).as_secs())
+        heard.map_or(Duration::ZERO, |heard| self.following.now().saturating_sub(heard))
+    }
+
+    /// What a member tells of the link to its primary. None: it follows nobody.
+    pub(crate) fn upstream_state(&self) -> Option<UpstreamState> {
+        Some(match self.following.phase()? {
+            Phase::Connected => UpstreamState::Up,
+            Phase::Sync => UpstreamState::Syncing,
+            Phase::Connect | Phase::Connecting | Phase::Handshake if self.following.is_turned_away => {
+                UpstreamState::Refused
+            }
+            Phase::Connect | Phase::Connecting | Phase::Handshake => UpstreamState::Silent,
+        })
     }
 
     /// ROLE of a replica; false: it is none, and nothing is written.

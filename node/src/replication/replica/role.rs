@@ -7,7 +7,7 @@ use std::{
 };
 
 use slotway_cluster::{
-    Database,
+    Database, Epoch, Position,
     replication::{
         HistoryId, Lineage, Offset,
         primary::Event,
@@ -42,6 +42,15 @@ impl fmt::Display for Primary {
     }
 }
 
+impl Primary {
+    /// `host:port`, an IPv6 address in brackets.
+    pub(crate) fn parse(address: &str) -> Option<Primary> {
+        let (host, port) = address.rsplit_once(':')?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Some(Primary { host, port: port.parse().ok()? })
+    }
+}
+
 /// Whom the node follows, and how far that is.
 pub(crate) struct Following {
     primary: Option<Primary>,
@@ -55,6 +64,8 @@ pub(crate) struct Following {
     database: Database,
     /// The same of the stream behind the snapshot that is being loaded.
     will_select: Database,
+    /// What the snapshot that is being loaded says of its stream's names.
+    will_descend: Option<Lineage>,
     pub(super) transfer: Option<Transfer>,
     pub(super) last_phase: Option<Phase>,
     /// Since when a link that was up is down.
@@ -63,6 +74,14 @@ pub(crate) struct Following {
     pub(crate) unexpected_errors: u64,
     /// Bytes that primaries have sent: `total_net_repl_input_bytes`.
     pub(crate) read_bytes: u64,
+    /// A member is to say that it holds so much.
+    owed: Option<Position>,
+    /// Rung when that is so.
+    pub(super) owes: Rc<Notify>,
+    /// The last attempt, or the last link, was ended by the primary or its machine.
+    pub(super) is_turned_away: bool,
+    /// The epoch whose primary is followed, as of the present link; None: not as a member.
+    pub(super) epoch: Option<Epoch>,
 }
 
 /// A snapshot on its way.
@@ -84,12 +103,27 @@ impl Following {
             began: node::instant(),
             database: Database::default(),
             will_select: Database::default(),
+            will_descend: None,
             transfer: None,
             last_phase: None,
             down_since: None,
             unexpected_errors: 0,
             read_bytes: 0,
+            owed: None,
+            owes: Rc::new(Notify::new()),
+            is_turned_away: false,
+            epoch: None,
         }
+    }
+
+    /// To be said to the primary: so much is held.
+    pub(crate) fn owe_word(&mut self, held: Position) {
+        self.owed = Some(held);
+        self.owes.notify_one();
+    }
+
+    pub(super) fn take_owed(&mut self) -> Option<Position> {
+        self.owed.take()
     }
 
     /// Whom the node follows; None: it is a primary.
@@ -142,6 +176,7 @@ impl Following {
     }
 
     pub(super) fn end(&mut self) {
+        self.owed = None;
         self.machine = None;
         self.transfer = None;
     }
@@ -169,10 +204,17 @@ impl Following {
         self.database = database;
     }
 
-    /// The stream behind the snapshot begins in this database.
-    pub(super) fn will_select(&mut self, database: Database) {
+    /// The stream behind the snapshot begins in this database, and has these names.
+    pub(super) fn will_select(&mut self, database: Database, lineage: Option<Lineage>) {
         self.will_select = database;
+        self.will_descend = lineage;
     }
+}
+
+/// What a snapshot says of its stream's names, if it is about this history; otherwise nothing earlier is known.
+pub(super) fn lineage_of(history: HistoryId, offset: Offset, said: Option<Lineage>) -> Lineage {
+    said.filter(|lineage| lineage.present() == history)
+        .unwrap_or_else(|| Lineage::new(history, Epoch::default(), offset))
 }
 
 /// `repl-timeout`
@@ -189,12 +231,8 @@ impl Node {
     pub(crate) fn follow_topology(&mut self) {
         let Some(adopted) = self.membership.adopted() else { return };
         let primary = adopted.shard().and_then(|shard| adopted.topology.node(&shard.primary));
-        let address = primary.filter(|_| !adopted.is_primary()).and_then(|node| node.addr.rsplit_once(':'));
-        let primary = address.and_then(|(host, port)| {
-            let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-            Some(Primary { host, port: port.parse().ok()? })
-        });
-        match primary {
+        let address = primary.filter(|_| !adopted.is_primary());
+        match address.and_then(|node| Primary::parse(&node.addr)) {
             Some(primary) if self.following.primary.as_ref() == Some(&primary) => {}
             Some(primary) => self.follow(primary),
             None => self.follow_nobody(),
@@ -227,6 +265,24 @@ impl Node {
         self.role_changed("");
     }
 
+    /// Follows nobody, and is no primary for that.
+    pub(crate) fn stop_following(&mut self) {
+        if self.following.primary.take().is_some() {
+            self.cut_replicas();
+            self.role_changed("");
+        }
+    }
+
+    /// Whether what is executed here is the stream, and nobody else's.
+    pub(crate) fn makes_its_stream(&self) -> bool {
+        let leads = self.seat.as_ref().is_none_or(|seat| seat.leads().is_some());
+        leads && self.following.primary.is_none()
+    }
+
+    pub(crate) fn makes_or_follows_a_stream(&self) -> bool {
+        self.makes_its_stream() || self.following.primary.is_some()
+    }
+
     /// `shown` is what CONFIG GET replicaof says.
     fn role_changed(&mut self, shown: &str) {
         let recorded = self.settings.record(Key::Replicaof, shown);
@@ -241,13 +297,12 @@ impl Node {
     pub(crate) fn take_role(&mut self) {
         // A transaction may hold the command.
         self.keyspace.feed.end_unit();
-        let (source, expired) = match self.following.primary {
-            Some(_) => (Source::Primary, Expired::Hidden),
-            None => (Source::Own, Expired::Deleted),
-        };
+        let leads = self.makes_its_stream();
+        let source = if leads { Source::Own } else { Source::Primary };
+        // Only an activated primary lets keys expire.
+        let expires = leads && self.seat.as_ref().is_none_or(|seat| seat.expires());
         self.keyspace.feed.draw_from(source);
-        self.keyspace.expired = expired;
-        let leads = self.following.primary.is_none();
+        self.keyspace.expired = if expires { Expired::Deleted } else { Expired::Hidden };
         self.tell_primary(Event::Leads(leads));
         if !leads {
             self.break_waits();
@@ -298,14 +353,20 @@ impl Node {
             (Some(secret), Some(_)) => (Some(MEMBER.to_owned()), Some(secret.reveal().to_owned())),
             _ => (text(Key::Masteruser), text(Key::Masterauth)),
         };
-        Introduction { port, address: text(Key::ReplicaAnnounceIp), user, password }
+        let member = self.member_words();
+        Introduction { port, address: text(Key::ReplicaAnnounceIp), user, password, member }
     }
 
     /// Puts the data set of a snapshot in force. Returns what is left of its loading.
     pub(super) fn adopt(&mut self, point: Option<Point>, loading: &mut Option<Loading>) -> Option<Loading> {
         let mut loading = loading.take();
+        let lineage = self.following.will_descend.take();
         if let Some(fresh) = loading.as_mut().and_then(Loading::take) {
             self.keyspace.take_contents_of(fresh);
+        }
+        if self.seat.is_some() {
+            self.deliver();
+            self.keyspace.feed.leap();
         }
         self.following.database = self.following.will_select;
         // What they follow is no more.
@@ -313,10 +374,11 @@ impl Node {
         // Of a primary without histories nobody can continue anything: the name is one that nobody knows.
         let fresh_name = || Point { history: HistoryId::from_random(identity::random()), offset: Offset(0) };
         let Point { history, offset } = point.unwrap_or_else(fresh_name);
-        self.start_at(history, offset);
+        self.start_at(lineage_of(history, offset, lineage), offset);
         self.stream_grew();
         self.keyspace.feed.select_anew();
         aof::begin_anew(self);
+        self.seat_was_replaced();
         tracing::info!(%history, %offset, keys = self.keys(), "the primary's snapshot is in force");
         loading
     }
@@ -335,9 +397,9 @@ impl Node {
 
     /// The stream is another one, of which this is the place. A replica always keeps the end of its primary's stream: it
     /// may be promoted.
-    pub(super) fn start_at(&mut self, history: HistoryId, offset: Offset) {
+    pub(super) fn start_at(&mut self, lineage: Lineage, offset: Offset) {
         let replication = &mut self.replication;
-        replication.lineage = Lineage::new(history, replication.lineage.epoch(), offset);
+        replication.lineage = lineage;
         replication.offset = offset;
         replication.written = offset;
         replication.backlog = None;
