@@ -12,6 +12,8 @@ use slotway_config::Secret;
 
 use crate::table::Colour;
 
+mod recover;
+
 mod show;
 
 /// How long an answer may take.
@@ -29,7 +31,15 @@ pub(crate) struct CtlArgs {
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
-    question: Question,
+    order: Order,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Order {
+    #[command(flatten)]
+    Ask(Question),
+    /// Make a new control group of one proxy's directory, when most proxies are gone for good
+    Recover(recover::RecoverArgs),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Subcommand)]
@@ -69,6 +79,17 @@ impl Question {
 }
 
 pub(crate) fn run(args: &CtlArgs) -> anyhow::Result<()> {
+    let mut text = match &args.order {
+        Order::Ask(question) => ask(args, *question)?,
+        Order::Recover(of) => recover::run(of, args.json)?,
+    };
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    print(&text)
+}
+
+fn ask(args: &CtlArgs, question: Question) -> anyhow::Result<String> {
     let token = args
         .token_file
         .as_deref()
@@ -78,18 +99,14 @@ pub(crate) fn run(args: &CtlArgs) -> anyhow::Result<()> {
     let client = Client::new(&args.admin, token.map(|token| token.reveal().trim().to_owned()), PATIENCE)
         .context("--admin cannot be used")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let answer = runtime.block_on(client.get(args.question.path())).map_err(advise)?;
+    let answer = runtime.block_on(client.get(question.path())).map_err(advise)?;
     if !answer.is_success() {
         bail!(refusal(&answer));
     }
-    let mut text = match args.json {
-        true => String::from_utf8_lossy(&answer.body).into_owned(),
-        false => args.question.table(&answer.body, Colour::of_stdout())?,
-    };
-    if !text.ends_with('\n') {
-        text.push('\n');
+    match args.json {
+        true => Ok(String::from_utf8_lossy(&answer.body).into_owned()),
+        false => question.table(&answer.body, Colour::of_stdout()),
     }
-    print(&text)
 }
 
 /// A reader that closes early (`ctl nodes | head -1`) has seen what it wanted.
