@@ -1,0 +1,258 @@
+//! What must hold at every step, and the witness that sees everything and forgets nothing.
+//!
+//! PROTOCOL.md's I1 to I9, each where it can be broken. The strongest check is the witness' list of all that clients were ever shown: a log
+//! that somebody is promoted with, serves from, or shows a reply of, must extend it, and be extended by it.
+
+use std::collections::BTreeMap;
+
+use slotway_cluster::{
+    Cluster, Entry, Epoch, Member, Position, Rule,
+    pulse::wire::FromNode,
+    replication::Offset,
+};
+
+use crate::{
+    clients::{Answer, OpId},
+    group::SHARD,
+    stream::Stream,
+    world::World,
+};
+
+/// A rule was broken, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    pub rule: &'static str,
+    pub how: String,
+}
+
+#[derive(Debug, Default)]
+pub struct Witness {
+    /// Where units end, and the digest of everything up to there, of all that was ever shown to a client.
+    shown: Vec<(Offset, u64)>,
+    /// Who began an epoch: node and life.
+    begun: BTreeMap<Epoch, (usize, u32)>,
+    /// The highest epoch in which somebody served.
+    served: Epoch,
+    promises: BTreeMap<Member, Epoch>,
+    /// What members said they hold, by epoch.
+    held: BTreeMap<(Member, Epoch), Offset>,
+    /// All rules that the log had in force.
+    rules: Vec<(Epoch, Rule)>,
+    pub promotions: u64,
+    /// Somebody accepted that writes may be lost: nothing is promised about those before.
+    pub loss_accepted: bool,
+    /// In the end a promotion was rightly refused.
+    pub blocked: bool,
+}
+
+impl Witness {
+    pub fn promised(&mut self, member: &Member, epoch: Epoch, _held: Position) {
+        let highest = self.promises.entry(member.clone()).or_default();
+        *highest = epoch.max(*highest);
+    }
+
+    pub fn holds(&mut self, member: &Member, held: Position) {
+        let most = self.held.entry((member.clone(), held.epoch)).or_default();
+        *most = held.offset.max(*most);
+    }
+
+    pub fn shown_end(&self) -> Offset {
+        self.shown.last().map_or(Offset(0), |(end, _)| *end)
+    }
+
+    /// Everything that clients were shown is in this log.
+    fn is_extended_by(&self, stream: &Stream) -> bool {
+        self.shown.last().is_none_or(|(end, digest)| stream.digest_at(*end) == Some(*digest))
+    }
+
+    /// What this log has up to `offset` is shown to a client. False if something else was.
+    fn show(&mut self, stream: &Stream, offset: Offset) -> bool {
+        let end = self.shown_end();
+        if offset <= end {
+            let at = self.shown.binary_search_by_key(&offset, |(end, _)| *end);
+            let known = at.ok().map(|at| self.shown[at].1);
+            return offset == Offset(0) || known == stream.digest_at(offset);
+        }
+        if !self.is_extended_by(stream) {
+            return false;
+        }
+        let from = stream.units.partition_point(|unit| unit.end <= end);
+        let new = stream.units[from..].iter().take_while(|unit| unit.end <= offset);
+        self.shown.extend(new.map(|unit| (unit.end, unit.digest)));
+        true
+    }
+}
+
+impl World {
+    /// I1: an epoch of the shard has one primary, and that in one life.
+    pub fn i1_one_primary_per_epoch(&mut self, node: usize, epoch: Epoch) {
+        let life = self.nodes[node].life;
+        let first = *self.witness.begun.entry(epoch).or_insert((node, life));
+        if first != (node, life) {
+            self.break_rule("I1", format!("epoch {epoch} was begun by {first:?} and by {:?}", (node, life)));
+        }
+    }
+
+    /// I2: nothing of an epoch is acknowledged once a higher one was promised.
+    pub fn i2_no_acknowledgement_of_an_epoch_below_the_promised_one(
+        &mut self,
+        node: usize,
+        epoch: Epoch,
+        held: Position,
+    ) {
+        let Some(member) = self.nodes[node].member() else { return };
+        self.witness.holds(&member, held);
+        let promised = self.witness.promises.get(&member).copied().unwrap_or_default();
+        if promised > epoch {
+            let how = format!("{member} acknowledges {held} in epoch {epoch} and has promised {promised}");
+            self.break_rule("I2", how);
+        }
+    }
+
+    /// I2: no lease is granted for an epoch once a higher one was promised.
+    pub fn i2_no_grant_of_an_epoch_below_the_promised_one(&mut self, node: usize, word: &FromNode) {
+        let (FromNode::Grant { epoch, .. }, Some(member)) = (word, self.nodes[node].member()) else { return };
+        let promised = self.witness.promises.get(&member).copied().unwrap_or_default();
+        if promised > *epoch {
+            self.break_rule("I2", format!("{member} grants {epoch} and has promised {promised}"));
+        }
+    }
+
+    /// I3 and I8: a reply leaves once k of S (by a rule that is or was in force in the epoch) hold all that it could have seen, and
+    /// what it tells is what everybody else was told.
+    pub fn i3_a_reply_tells_only_of_what_is_committed(&mut self, node: usize, op: OpId, offset: Offset) {
+        let Some(process) = &self.nodes[node].process else { return };
+        let Some(epoch) = process.serving else { return };
+        let holds = |member: &&Member| {
+            let held = self.witness.held.get(&((*member).clone(), epoch));
+            held.is_some_and(|held| *held >= offset)
+        };
+        let rules = self.witness.rules.iter().filter(|(of, _)| *of == epoch);
+        let is_held = rules.into_iter().any(|(_, rule)| rule.sync.iter().filter(holds).count() >= rule.acks_needed);
+        if !is_held {
+            let how = format!("n{} answers {op:?} at {offset} of epoch {epoch}, which too few hold", node + 1);
+            return self.break_rule("I3", how);
+        }
+        if !self.witness.loss_accepted && !self.witness.show(&process.stream, offset) {
+            let how = format!("n{} answers {op:?} at {offset} out of another log than was shown before", node + 1);
+            self.break_rule("I3", how);
+        }
+    }
+
+    /// I4, when a Promote is applied: a complete fence set has promised, for the rule and every kept one, and the winner holds all that
+    /// was shown to clients.
+    fn i4_a_promotion_has_a_fence_and_the_winner_holds_all(&mut self, before: &Cluster, winner: &Member) {
+        let Some(old) = before.shards.get(&SHARD) else { return };
+        let next = old.epoch.next();
+        if old.pending.is_some() {
+            let promised = |member: &Member| self.witness.promises.get(member).is_some_and(|epoch| *epoch >= next);
+            let open = [&old.rule].into_iter().chain(&old.kept).find(|rule| !rule.is_fenced_by(promised));
+            if let Some(rule) = open {
+                let how = format!("{winner} begins {next} without a complete fence set of {rule:?}");
+                return self.break_rule("I4", how);
+            }
+        }
+        let node = self.nodes.iter().find(|node| node.member().as_ref() == Some(winner));
+        let stream = node.and_then(|node| node.process.as_ref()).map(|process| &process.stream);
+        if stream.is_some_and(|stream| !self.witness.is_extended_by(stream)) {
+            let how = format!("{winner} is promoted to {next} and lacks what clients were shown");
+            self.break_rule("I4", how);
+        }
+    }
+
+    /// I5: k of the new S hold everything that was shown to clients.
+    fn i5_a_new_sync_set_holds_what_was_shown(&mut self, rule: &Rule) {
+        let lacks = |member: &&Member| {
+            let node = self.nodes.iter().find(|node| node.member().as_ref() == Some(member));
+            let process = node.and_then(|node| node.process.as_ref());
+            process.is_some_and(|process| !self.witness.is_extended_by(&process.stream))
+        };
+        let holders = rule.sync.len() - rule.sync.iter().filter(lacks).count();
+        if holders < rule.acks_needed {
+            let how = format!("only {holders} of {rule:?} hold what clients were shown");
+            self.break_rule("I5", how);
+        }
+    }
+
+    /// I6: nothing is executed once a newer primary serves.
+    pub fn i6_no_request_runs_beside_a_newer_primary(&mut self, node: usize, op: OpId) {
+        let serving = self.nodes[node].process.as_ref().and_then(|process| process.serving);
+        if serving.is_some_and(|epoch| epoch < self.witness.served) {
+            let served = self.witness.served;
+            let how = format!("n{} runs {op:?} in {serving:?}, and {served} is served", node + 1);
+            self.break_rule("I6", how);
+        }
+    }
+
+    /// I7: who begins to serve began this epoch, and its log extends everything that clients were shown.
+    pub fn i7_a_new_primary_holds_all_that_was_shown(&mut self, node: usize, epoch: Epoch) {
+        let life = self.nodes[node].life;
+        if self.witness.begun.get(&epoch) != Some(&(node, life)) {
+            self.break_rule("I7", format!("n{} serves {epoch}, which it did not begin", node + 1));
+        }
+        self.witness.served = self.witness.served.max(epoch);
+        let Some(process) = &self.nodes[node].process else { return };
+        if !self.witness.loss_accepted && !self.witness.is_extended_by(&process.stream) {
+            let how = format!("n{} serves {epoch} and lacks what clients were shown", node + 1);
+            self.break_rule("I7", how);
+        }
+    }
+
+    /// I9: what a node says it holds is the epoch of the last EPOCH record in its stream, and the end of a unit.
+    pub fn i9_a_position_is_that_of_the_last_epoch_record(&mut self, node: usize) {
+        let Some(process) = &self.nodes[node].process else { return };
+        let (says, holds) = (process.vitals.position, process.stream.position());
+        if says != holds {
+            self.break_rule("I9", format!("n{} says {says} and holds {holds}", node + 1));
+        }
+    }
+
+    /// An entry has changed the log.
+    pub fn judge_entry(&mut self, before: &Cluster, entry: &Entry) {
+        let shard = self.group.latest().shards.get(&SHARD).map(|shard| (shard.epoch, shard.rule.clone()));
+        if let Some((epoch, rule)) = shard
+            && self.witness.rules.last() != Some(&(epoch, rule.clone()))
+        {
+            self.witness.rules.push((epoch, rule.clone()));
+            if matches!(entry, Entry::ChangeSync { .. }) && !self.witness.loss_accepted {
+                self.i5_a_new_sync_set_holds_what_was_shown(&rule);
+            }
+        }
+        match entry {
+            Entry::Promote { winner, .. } => {
+                self.witness.promotions += 1;
+                if !self.witness.loss_accepted {
+                    self.i4_a_promotion_has_a_fence_and_the_winner_holds_all(before, winner);
+                }
+            }
+            Entry::AcceptLoss { .. } => self.witness.loss_accepted = true,
+            _ => {}
+        }
+    }
+
+    /// The histories, and the log that is in force in the end: every acknowledged write once, no refused one, others at most once.
+    pub fn conclude(&mut self) {
+        self.is_over = true;
+        if self.witness.loss_accepted {
+            return;
+        }
+        if let Err(why) = self.book.check() {
+            return self.break_rule("linearizability", why);
+        }
+        let Some(primary) = self.primary() else { return };
+        let Some(process) = &self.nodes[primary].process else { return };
+        let counted = |op: &crate::clients::Op| process.stream.count(op.id);
+        let wrong = self.book.ops.iter().filter(|op| op.call.is_write()).find(|op| {
+            let times = counted(op);
+            match op.answered {
+                Some((_, Answer::Values(_))) => times != 1 && !self.witness.blocked,
+                Some((_, Answer::TryAgain)) => times != 0,
+                Some((_, Answer::Indeterminate)) | None => times > 1,
+            }
+        });
+        if let Some(op) = wrong {
+            let how = format!("{op:?} stands {} times in the log", counted(op));
+            self.break_rule("exactly once", how);
+        }
+    }
+}
