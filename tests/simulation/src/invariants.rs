@@ -174,28 +174,26 @@ impl World {
         }
     }
 
-    /// I6: nothing is executed once a newer primary serves.
-    pub fn i6_no_request_runs_beside_a_newer_primary(&mut self, node: usize, op: OpId) {
-        let serving = self.nodes[node].process.as_ref().and_then(|process| process.serving);
-        if serving.is_some_and(|epoch| epoch < self.witness.served) {
-            let served = self.witness.served;
-            let how = format!("n{} runs {op:?} in {serving:?}, and {served} is served", node + 1);
-            self.break_rule("I6", how);
-        }
-    }
-
-    /// I7: who begins to serve began this epoch, and its log extends everything that clients were shown.
-    pub fn i7_a_new_primary_holds_all_that_was_shown(&mut self, node: usize, epoch: Epoch) {
+    /// I6 and I7, whenever something is executed: it is in an epoch that this process began, not beside a newer primary, and out of a
+    /// log that extends everything that clients were shown.
+    pub fn i6_i7_who_executes_is_the_latest_and_holds_all_that_was_shown(&mut self, node: usize, op: OpId) {
         let life = self.nodes[node].life;
-        if self.witness.begun.get(&epoch) != Some(&(node, life)) {
-            self.break_rule("I7", format!("n{} serves {epoch}, which it did not begin", node + 1));
-        }
-        self.witness.served = self.witness.served.max(epoch);
         let Some(process) = &self.nodes[node].process else { return };
-        if !self.witness.loss_accepted && !self.witness.is_extended_by(&process.stream) {
-            let how = format!("n{} serves {epoch} and lacks what clients were shown", node + 1);
-            self.break_rule("I7", how);
+        let Some(epoch) = process.serving else { return };
+        if self.witness.begun.get(&epoch) != Some(&(node, life)) {
+            return self.break_rule("I7", format!("n{} serves {epoch}, which it did not begin", node + 1));
         }
+        let served = self.witness.served;
+        if epoch < served {
+            let how = format!("n{} runs {op:?} in epoch {epoch}, and {served} is served", node + 1);
+            return self.break_rule("I6", how);
+        }
+        // Afterwards the log only grows.
+        if epoch > served && !self.witness.loss_accepted && !self.witness.is_extended_by(&process.stream) {
+            let how = format!("n{} serves {epoch} and lacks what clients were shown", node + 1);
+            return self.break_rule("I7", how);
+        }
+        self.witness.served = epoch;
     }
 
     /// I9: what a node says it holds is the epoch of the last EPOCH record in its stream, and the end of a unit.

@@ -141,13 +141,15 @@ impl Pipe {
         self.last
     }
 
-    /// Loses what is under way behind the first `kept` words. Of the first that is lost a half may have arrived.
+    /// Loses what is under way behind the first `kept` words, but for the end. Of the first that is lost a half may have arrived.
     pub fn lose_behind(&mut self, kept: usize) {
+        let end = self.words.pop_back_if(|(_, word)| matches!(word, Word::End));
         let torn = self.words.get(kept).and_then(|(at, word)| match word {
             Word::Units(units) => Some((*at, Word::Torn(Rc::new(units.first()?.first_half()?)))),
             _ => None,
         });
         self.words.truncate(kept);
         self.words.extend(torn);
+        self.words.extend(end);
     }
 }

@@ -92,6 +92,12 @@ impl Proxy {
         proxy
     }
 
+    /// For who wonders why it serves nobody.
+    pub fn describe(&self) -> String {
+        let Proxy { id, data, held, wants_version, cluster, .. } = self;
+        format!("{id}: knows {}, wants {wants_version}, holds {}, link {data:?}", cluster.index, held.len())
+    }
+
     /// Those of the log, each in the life that it knows.
     pub fn watch_nodes(&mut self, clock: Duration) {
         let rule = self.cluster.shards.get(&SHARD).map(|shard| &shard.rule);

@@ -89,7 +89,9 @@ impl World {
                     if at < nodes { End::Node(at) } else { End::Proxy(at - nodes) }
                 };
                 let other = end(self.chance.index(others), self.nodes.len());
-                if self.chance.per_mille(500) {
+                if other == End::Node(node) {
+                    Fault::FromNodes(node)
+                } else if self.chance.per_mille(500) {
                     Fault::OneWay(End::Node(node), other)
                 } else {
                     Fault::OneWay(other, End::Node(node))
@@ -281,7 +283,10 @@ impl World {
             self.witness.blocked = true;
             self.conclude();
         } else {
-            self.break_rule("healing", "no fault is left, and clients are not served".into());
+            let unserved: Vec<&crate::proxy::Proxy> =
+                proxies.iter().filter(|&&proxy| !is_served(proxy)).map(|&proxy| &self.proxies[proxy]).collect();
+            let how = unserved.iter().map(|proxy| proxy.describe()).collect::<Vec<_>>().join(", ");
+            self.break_rule("healing", format!("no fault is left, and clients are not served by {how}"));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use slotway_cluster::{
-    Epoch, Position,
+    Epoch,
     member::{Effect, Event, may_acknowledge},
     mutants::{Mutant, left_out},
     pulse::Order,
@@ -129,7 +129,6 @@ impl World {
                 if let Some(process) = self.process(node) {
                     process.serving = Some(epoch);
                 }
-                self.i7_a_new_primary_holds_all_that_was_shown(node, epoch);
                 self.try_waiting(node);
             }
             Effect::Park(_) => {
@@ -273,7 +272,7 @@ impl World {
     fn execute(&mut self, node: usize, conn: ConnId, op: OpId) {
         let call = self.book.op(op).call;
         let length = 10 + self.chance.below(50);
-        self.i6_no_request_runs_beside_a_newer_primary(node, op);
+        self.i6_i7_who_executes_is_the_latest_and_holds_all_that_was_shown(node, op);
         let Some(process) = self.process(node) else { return };
         let (effects, values) = process.stream.outcome(call);
         let is_write = !effects.is_empty();
@@ -296,14 +295,17 @@ impl World {
         }
     }
 
-    /// Replies leave in order, each once all that it could have seen is committed, while there is a lease and no promise
-    /// to take nothing more of this epoch.
+    /// Replies leave in order, each once all that it could have seen is committed, and on the own disk if that matters, while there is a
+    /// lease and no promise to take nothing more of this epoch.
     pub(super) fn release(&mut self, node: usize) {
+        let keeps = self.nodes[node].disk.keeps;
         loop {
             let clock = self.clock_for_requests(node);
             let Some(process) = self.process(node) else { return };
+            let synced = if keeps { process.synced } else { process.stream.end() };
+            let open_to = process.committed.min(synced);
             let first = process.withheld.front();
-            if !first.is_some_and(|reply| reply.offset <= process.committed) || !process.may_answer(clock) {
+            if !first.is_some_and(|reply| reply.offset <= open_to) || !process.may_answer(clock) {
                 return;
             }
             let Some(Withheld { conn, op, answer, offset }) = process.withheld.pop_front() else { return };

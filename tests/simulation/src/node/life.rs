@@ -28,7 +28,7 @@ pub struct Disk {
     pub identity: Option<Identity>,
     pub promised: Epoch,
     pub incarnation: Option<Incarnation>,
-    stream: Option<Stream>,
+    pub stream: Option<Stream>,
 }
 
 impl World {
@@ -54,7 +54,7 @@ impl World {
             incarnation,
             pulse: Pulse::new(&boot, clock),
             pulse_desk: Desk::new(),
-            shard: Shard::new(&boot, stream.position(), clock),
+            shard: Shard::new(&boot, stream.position()),
             keys_desk: Desk::new(),
             vitals: Vitals {
                 promised: kept.map_or(Epoch(0), |_| disk.promised),

@@ -67,6 +67,7 @@ impl World {
             return;
         }
         let life = self.nodes[other].life;
+        self.witness.holds(&me, held);
         let conn = self.net.open(End::Node(node), other, life);
         let word = Word::Sync { shard: SHARD, epoch, member: me, held, history };
         self.send(conn, Side::Callee, word);
