@@ -55,13 +55,11 @@ impl Chance {
             return None;
         }
         let mut left = self.below(sum);
-        let mut at = 0;
-        for weight in weights {
+        for (at, weight) in weights.enumerate() {
             if left < weight {
                 return Some(at);
             }
             left -= weight;
-            at += 1;
         }
         None
     }

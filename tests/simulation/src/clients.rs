@@ -73,7 +73,15 @@ impl Book {
     pub fn invoke(&mut self, client: usize, now: Duration, call: impl FnOnce(OpId) -> Call) -> OpId {
         let id = OpId(u32::try_from(self.ops.len()).unwrap_or(u32::MAX));
         let invoked = self.next_moment();
-        self.ops.push(Op { id, client, call: call(id), invoked, invoked_at: now, answered: None, was_sent: false });
+        self.ops.push(Op {
+            id,
+            client,
+            call: call(id),
+            invoked,
+            invoked_at: now,
+            answered: None,
+            was_sent: false,
+        });
         id
     }
 
@@ -128,7 +136,8 @@ impl Book {
     /// Both halves are always seen alike; so the pair is one counter.
     fn of_pair(&self) -> Result<Vec<counter::Request>, String> {
         for op in &self.ops {
-            if let (Call::IncrPair | Call::GetPair, Some((_, Answer::Values(values)))) = (op.call, &op.answered)
+            if let (Call::IncrPair | Call::GetPair, Some((_, Answer::Values(values)))) =
+                (op.call, &op.answered)
                 && values[0] != values[1]
             {
                 return Err(format!("half of a transaction was seen in keys {PAIR:?}: {op:?}"));
@@ -143,7 +152,10 @@ impl Book {
         }))
     }
 
-    fn counted(&self, seen: impl Fn(Call, Option<&Vec<u64>>) -> Option<counter::Seen>) -> Vec<counter::Request> {
+    fn counted(
+        &self,
+        seen: impl Fn(Call, Option<&Vec<u64>>) -> Option<counter::Seen>,
+    ) -> Vec<counter::Request> {
         let known = self.outcomes();
         known
             .filter_map(|(op, answered, values)| {
@@ -202,6 +214,8 @@ mod tests {
         assert_eq!(book(&[unknown.clone(), incr(2)]).check(), Ok(()));
         assert!(book(&[unknown, incr(3)]).check().is_err(), "applied twice");
         assert!(book(&[(Call::Incr(0), Answer::TryAgain), incr(2)]).check().is_err(), "ran all the same");
-        assert!(book(&[(Call::IncrPair, values(&[1, 1])), (Call::GetPair, values(&[1, 0]))]).check().is_err());
+        assert!(
+            book(&[(Call::IncrPair, values(&[1, 1])), (Call::GetPair, values(&[1, 0]))]).check().is_err()
+        );
     }
 }

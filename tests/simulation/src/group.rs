@@ -68,7 +68,7 @@ impl World {
 
     /// A proxy proposes: it arrives soon, or late, or never.
     pub fn propose(&mut self, proxy: usize, entry: Entry) {
-        let delay = self.delay() + self.delay();
+        let delay = self.delay() + self.chance.between(Duration::ZERO, self.plan.commit_max);
         if self.net.reaches(End::Proxy(proxy), End::Group) {
             self.plan_in(delay, Happening::Commit { entry });
         } else if self.chance.per_mille(300) {

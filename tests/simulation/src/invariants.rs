@@ -3,12 +3,10 @@
 //! PROTOCOL.md's I1 to I9, each where it can be broken. The strongest check is the witness' list of all that clients were ever shown: a log
 //! that somebody is promoted with, serves from, or shows a reply of, must extend it, and be extended by it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use slotway_cluster::{
-    Cluster, Entry, Epoch, Member, Position, Rule,
-    pulse::wire::FromNode,
-    replication::Offset,
+    Cluster, Entry, Epoch, Member, Position, Rule, pulse::wire::FromNode, replication::Offset,
 };
 
 use crate::{
@@ -38,6 +36,7 @@ pub struct Witness {
     held: BTreeMap<(Member, Epoch), Offset>,
     /// All rules that the log had in force.
     rules: Vec<(Epoch, Rule)>,
+    activated: BTreeSet<Epoch>,
     pub promotions: u64,
     /// Somebody accepted that writes may be lost: nothing is promised about those before.
     pub loss_accepted: bool,
@@ -128,13 +127,16 @@ impl World {
             held.is_some_and(|held| *held >= offset)
         };
         let rules = self.witness.rules.iter().filter(|(of, _)| *of == epoch);
-        let is_held = rules.into_iter().any(|(_, rule)| rule.sync.iter().filter(holds).count() >= rule.acks_needed);
+        let is_held =
+            rules.into_iter().any(|(_, rule)| rule.sync.iter().filter(holds).count() >= rule.acks_needed);
         if !is_held {
-            let how = format!("n{} answers {op:?} at {offset} of epoch {epoch}, which too few hold", node + 1);
+            let how =
+                format!("n{} answers {op:?} at {offset} of epoch {epoch}, which too few hold", node + 1);
             return self.break_rule("I3", how);
         }
         if !self.witness.loss_accepted && !self.witness.show(&process.stream, offset) {
-            let how = format!("n{} answers {op:?} at {offset} out of another log than was shown before", node + 1);
+            let how =
+                format!("n{} answers {op:?} at {offset} out of another log than was shown before", node + 1);
             self.break_rule("I3", how);
         }
     }
@@ -145,7 +147,8 @@ impl World {
         let Some(old) = before.shards.get(&SHARD) else { return };
         let next = old.epoch.next();
         if old.pending.is_some() {
-            let promised = |member: &Member| self.witness.promises.get(member).is_some_and(|epoch| *epoch >= next);
+            let promised =
+                |member: &Member| self.witness.promises.get(member).is_some_and(|epoch| *epoch >= next);
             let open = [&old.rule].into_iter().chain(&old.kept).find(|rule| !rule.is_fenced_by(promised));
             if let Some(rule) = open {
                 let how = format!("{winner} begins {next} without a complete fence set of {rule:?}");
@@ -158,6 +161,26 @@ impl World {
             let how = format!("{winner} is promoted to {next} and lacks what clients were shown");
             self.break_rule("I4", how);
         }
+    }
+
+    /// I4: an operator, or what stands for one, is asked only when the promises cannot be complete.
+    fn i4_a_loss_is_accepted_only_where_no_fence_set_can_be_had(&mut self, before: &Cluster) {
+        let Some(old) = before.shards.get(&SHARD) else { return };
+        let next = old.epoch.next();
+        let promised = |member: &Member| {
+            let promise = self.witness.promises.get(member);
+            promise.is_some_and(|epoch| *epoch >= next) && self.lives(member)
+        };
+        if [&old.rule].into_iter().chain(&old.kept).all(|rule| rule.is_fenced_by(promised)) {
+            let how =
+                format!("a loss is accepted to begin {next}; a complete fence set lives and has promised");
+            self.break_rule("I4", how);
+        }
+    }
+
+    /// Whether a process of this node runs in this life.
+    pub fn lives(&self, member: &Member) -> bool {
+        self.nodes.iter().any(|node| node.member().as_ref() == Some(member))
     }
 
     /// I5: k of the new S hold everything that was shown to clients.
@@ -189,11 +212,28 @@ impl World {
             return self.break_rule("I6", how);
         }
         // Afterwards the log only grows.
-        if epoch > served && !self.witness.loss_accepted && !self.witness.is_extended_by(&process.stream) {
+        if epoch == served {
+            return;
+        }
+        if !self.is_open(epoch) {
+            let how = format!("n{} serves {epoch}, and too few hold its beginning", node + 1);
+            return self.break_rule("I7", how);
+        }
+        if !self.witness.loss_accepted && !self.witness.is_extended_by(&process.stream) {
             let how = format!("n{} serves {epoch} and lacks what clients were shown", node + 1);
             return self.break_rule("I7", how);
         }
         self.witness.served = epoch;
+    }
+
+    /// I7c: k of S hold the EPOCH record; with k = 0 the log has taken `Activated`.
+    fn is_open(&self, epoch: Epoch) -> bool {
+        let holds = |member: &&Member| self.witness.held.contains_key(&((*member).clone(), epoch));
+        let mut rules = self.witness.rules.iter().filter(|(of, _)| *of == epoch);
+        rules.any(|(_, rule)| match rule.acks_needed {
+            0 => self.witness.activated.contains(&epoch),
+            needed => rule.sync.iter().filter(holds).count() >= needed,
+        })
     }
 
     /// I9: what a node says it holds is the epoch of the last EPOCH record in its stream, and the end of a unit.
@@ -223,7 +263,13 @@ impl World {
                     self.i4_a_promotion_has_a_fence_and_the_winner_holds_all(before, winner);
                 }
             }
-            Entry::AcceptLoss { .. } => self.witness.loss_accepted = true,
+            Entry::AcceptLoss { .. } => {
+                self.i4_a_loss_is_accepted_only_where_no_fence_set_can_be_had(before);
+                self.witness.loss_accepted = true;
+            }
+            Entry::Activated { epoch, .. } => {
+                self.witness.activated.insert(*epoch);
+            }
             _ => {}
         }
     }

@@ -61,9 +61,19 @@ pub struct Pipe {
 #[derive(Debug, Clone)]
 pub enum Word {
     /// A replica introduces itself.
-    Sync { shard: ShardId, epoch: Epoch, member: Member, held: Position, history: HistoryId },
+    Sync {
+        shard: ShardId,
+        epoch: Epoch,
+        member: Member,
+        held: Position,
+        history: HistoryId,
+    },
     /// Go on: what follows is what follows upon `from`.
-    Continue { epoch: Epoch, history: HistoryId, from: Offset },
+    Continue {
+        epoch: Epoch,
+        history: HistoryId,
+        from: Offset,
+    },
     /// Everything anew: the snapshot begins ...
     SnapshotBegun,
     /// ... and is complete; live units follow.
@@ -73,14 +83,23 @@ pub enum Word {
     Torn(Rc<Unit>),
     Ack(Position),
     /// This epoch is not (or no longer) what is followed here.
-    NotNow { seen: Epoch },
+    NotNow {
+        seen: Epoch,
+    },
     /// A proxy introduces itself: `SLOTWAY LINK`.
-    Link { epoch: Epoch, version: u64 },
+    Link {
+        epoch: Epoch,
+        version: u64,
+    },
     Linked,
     Request(OpId),
     Reply(OpId, Answer),
     /// Not executed: whoever is behind fetches.
-    Stale { op: Option<OpId>, epoch: Epoch, version: u64 },
+    Stale {
+        op: Option<OpId>,
+        epoch: Epoch,
+        version: u64,
+    },
     /// The connection has ended.
     End,
 }
@@ -106,7 +125,8 @@ impl Net {
     pub fn open(&mut self, caller: End, callee: usize, callee_life: u32) -> ConnId {
         self.next += 1;
         let id = ConnId(self.next);
-        let conn = Conn { caller, callee, callee_life, to_callee: Pipe::default(), to_caller: Pipe::default() };
+        let conn =
+            Conn { caller, callee, callee_life, to_callee: Pipe::default(), to_caller: Pipe::default() };
         self.conns.insert(id, conn);
         id
     }

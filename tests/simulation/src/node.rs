@@ -145,14 +145,17 @@ enum Step {
 
 #[derive(Debug)]
 pub struct Withheld {
+    /// It leaves once this is committed.
     pub offset: Offset,
+    /// What it could have seen.
+    pub saw: Offset,
     pub conn: ConnId,
     pub op: OpId,
     pub answer: Answer,
 }
 
-impl<I, E> Desk<I, E> {
-    pub fn new() -> Desk<I, E> {
+impl<I, E> Default for Desk<I, E> {
+    fn default() -> Desk<I, E> {
         Desk {
             inbox: VecDeque::new(),
             todo: VecDeque::new(),
@@ -161,7 +164,9 @@ impl<I, E> Desk<I, E> {
             is_asleep: true,
         }
     }
+}
 
+impl<I, E> Desk<I, E> {
     /// As if the thread had just come back from waiting when the process was stopped.
     pub fn look(&mut self, clock: Duration) {
         self.is_asleep = false;

@@ -30,6 +30,8 @@ pub struct Plan {
     pub sync_max: Duration,
     pub transfer_max: Duration,
     pub learn_max: Duration,
+    /// How long a proposal may take to arrive in the log.
+    pub commit_max: Duration,
     pub backlog_bytes: u64,
     /// How long a proxy holds a request.
     pub hold: Duration,
@@ -52,7 +54,7 @@ impl Plan {
     pub fn of_seed(seed: u64) -> Plan {
         let chance = &mut Chance::from_seed(seed ^ 0xC10C);
         let nodes = *chance.pick(&[2, 3, 3, 3, 4]);
-        let proxies = *chance.pick(&[1, 2, 3, 3]);
+        let proxies = *chance.pick(&[1, 2, 3, 3, 3]);
         let clients = 2 + chance.index(3);
         let clients = (0..clients).map(|at| (at % proxies, *chance.pick(&[1, 1, 2, 6]))).collect();
         let quick = ms(*chance.pick(&[1, 1, 2, 5]));
@@ -61,7 +63,7 @@ impl Plan {
             nodes,
             proxies,
             clients,
-            think: ms(*chance.pick(&[3, 10, 30])),
+            think: ms(*chance.pick(&[5, 20, 50])),
             keeps_per_mille: *chance.pick(&[0, 0, 500, 1000]),
             drift_ppm_max: *chance.pick(&[0, 1000, 40_000]),
             delay: (Duration::from_micros(30), quick),
@@ -73,12 +75,13 @@ impl Plan {
             sync_max: ms(*chance.pick(&[1, 5, 30])),
             transfer_max: ms(*chance.pick(&[1, 20, 300])),
             learn_max: ms(*chance.pick(&[2, 10, 100, 500])),
+            commit_max: ms(*chance.pick(&[2, 2, 20, 1500])),
             backlog_bytes: *chance.pick(&[1, 500, 5_000, 1_000_000]),
             hold: ms(*chance.pick(&[500, 5000])),
-            fault_every: ms(*chance.pick(&[150, 400, 800])),
+            fault_every: ms(*chance.pick(&[100, 300, 700])),
             weights: Vec::new(),
             fault_lasts: ms(*chance.pick(&[100, 500, 1200, 2500])),
-            storm: ms(6000),
+            storm: ms(8000),
             heals_within: Duration::from_secs(70),
         };
         plan.weights = FAULTS.iter().map(|_| *chance.pick(&[0, 0, 1, 1, 4, 12])).collect();
@@ -102,6 +105,7 @@ impl Plan {
             sync_max: ms(1),
             transfer_max: ms(5),
             learn_max: ms(2),
+            commit_max: ms(2),
             backlog_bytes: 1_000_000,
             hold: ms(5000),
             weights: vec![0; FAULTS.len()],

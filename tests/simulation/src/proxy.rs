@@ -4,11 +4,7 @@
 //! which that is; they are held while there is none. What was never sent, and reads, are sent again; a write whose link
 //! broke is answered `-INDETERMINATE`. Whoever is told `-STALE` waits for the topology and tries again.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use slotway_cluster::{
     Cluster, Epoch, NodeId, ProxyId,
@@ -406,9 +402,8 @@ impl World {
         self.proxies[number].drift_ppm = drift;
         self.plan_in(TICK, Happening::ProxyTick { proxy: number, life });
         let open: Vec<OpId> = {
-            let ours = |op: &&crate::clients::Op| {
-                op.answered.is_none() && self.clients[op.client].proxy == number
-            };
+            let ours =
+                |op: &&crate::clients::Op| op.answered.is_none() && self.clients[op.client].proxy == number;
             self.book.ops.iter().filter(ours).map(|op| op.id).collect()
         };
         for op in open {

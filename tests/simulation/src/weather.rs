@@ -25,12 +25,18 @@ pub enum Fault {
     FromNodes(usize),
     /// ... or from everybody but one proxy, which learns nothing any more.
     WithProxy(usize, usize),
+    /// ... or from every proxy but one, which learns nothing any more, while other nodes still hear it.
+    StaleProxy(usize, usize),
     ProxyFromGroup(usize),
     BreakConn,
+    /// Of a replica to its primary.
+    BreakReplica(usize),
     ProxyRestart(usize),
     OtherLeader(usize),
     TwoLeaders(usize),
     Switchover(usize),
+    /// An operator has the primary replaced, which may be well.
+    Failover,
     /// A primary dies, and soon its successor.
     CrashInARow,
     /// Nobody decides anything.
@@ -46,12 +52,15 @@ pub const FAULTS: &[Fault] = &[
     Fault::FromProxies(0),
     Fault::FromNodes(0),
     Fault::WithProxy(0, 0),
+    Fault::StaleProxy(0, 0),
     Fault::ProxyFromGroup(0),
     Fault::BreakConn,
+    Fault::BreakReplica(0),
     Fault::ProxyRestart(0),
     Fault::OtherLeader(0),
     Fault::TwoLeaders(0),
     Fault::Switchover(0),
+    Fault::Failover,
     Fault::CrashInARow,
     Fault::NoGroup,
 ];
@@ -100,12 +109,14 @@ impl World {
             Fault::FromProxies(_) => Fault::FromProxies(node),
             Fault::FromNodes(_) => Fault::FromNodes(node),
             Fault::WithProxy(..) => Fault::WithProxy(node, proxy),
+            Fault::StaleProxy(..) => Fault::StaleProxy(primary, proxy),
             Fault::ProxyFromGroup(_) => Fault::ProxyFromGroup(proxy),
+            Fault::BreakReplica(_) => Fault::BreakReplica(any),
             Fault::ProxyRestart(_) => Fault::ProxyRestart(proxy),
             Fault::OtherLeader(_) => Fault::OtherLeader(proxy),
             Fault::TwoLeaders(_) => Fault::TwoLeaders(proxy),
             Fault::Switchover(_) => Fault::Switchover(any),
-            Fault::BreakConn | Fault::CrashInARow | Fault::NoGroup => fault,
+            Fault::BreakConn | Fault::Failover | Fault::CrashInARow | Fault::NoGroup => fault,
         }
     }
 
@@ -121,7 +132,9 @@ impl World {
             Fault::Crash(node) => self.crash_node(node),
             Fault::Pause(node) => self.pause_node(node, lasts),
             Fault::Busy(node) => self.busy_node(node, lasts),
-            Fault::BreakConn => self.break_some_conn(),
+            Fault::BreakConn => self.break_some_conn(None),
+            Fault::BreakReplica(node) => self.break_some_conn(Some(End::Node(node))),
+            Fault::Failover => self.fail_over(),
             Fault::ProxyRestart(proxy) => self.restart_proxy(proxy),
             Fault::OtherLeader(proxy) => {
                 for other in 0..self.proxies.len() {
@@ -142,6 +155,7 @@ impl World {
             | Fault::FromProxies(_)
             | Fault::FromNodes(_)
             | Fault::WithProxy(..)
+            | Fault::StaleProxy(..)
             | Fault::ProxyFromGroup(_)
             | Fault::NoGroup => {
                 let cuts = self.cuts(fault);
@@ -175,6 +189,7 @@ impl World {
             | Fault::FromProxies(_)
             | Fault::FromNodes(_)
             | Fault::WithProxy(..)
+            | Fault::StaleProxy(..)
             | Fault::ProxyFromGroup(_)
             | Fault::NoGroup => {
                 tell!(self, "ends {fault:?}");
@@ -185,8 +200,10 @@ impl World {
             }
             Fault::Busy(_)
             | Fault::BreakConn
+            | Fault::BreakReplica(_)
             | Fault::ProxyRestart(_)
             | Fault::OtherLeader(_)
+            | Fault::Failover
             | Fault::Switchover(_) => {}
         }
     }
@@ -209,25 +226,45 @@ impl World {
                 let ways = others.flat_map(|other| ours.map(|one| both(one, other))).flatten();
                 ways.chain(both(End::Proxy(proxy), End::Group)).collect()
             }
+            Fault::StaleProxy(node, proxy) => {
+                let others: Vec<End> = proxies.filter(|other| *other != End::Proxy(proxy)).collect();
+                let of_node = others.iter().flat_map(|&other| both(End::Node(node), other));
+                let others = others.iter().chain([&End::Group]);
+                of_node.chain(others.flat_map(|&other| both(End::Proxy(proxy), other))).collect()
+            }
             Fault::ProxyFromGroup(proxy) => both(End::Proxy(proxy), End::Group).to_vec(),
             Fault::NoGroup => proxies.flat_map(|proxy| both(End::Group, proxy)).collect(),
             Fault::Crash(_)
             | Fault::Pause(_)
             | Fault::Busy(_)
             | Fault::BreakConn
+            | Fault::BreakReplica(_)
             | Fault::ProxyRestart(_)
             | Fault::OtherLeader(_)
             | Fault::TwoLeaders(_)
             | Fault::Switchover(_)
+            | Fault::Failover
             | Fault::CrashInARow => Vec::new(),
         }
     }
 
-    fn break_some_conn(&mut self) {
-        let ids: Vec<ConnId> = self.net.conns.keys().copied().collect();
+    fn break_some_conn(&mut self, of: Option<End>) {
+        let conns = self.net.conns.iter().filter(|(_, conn)| of.is_none_or(|of| conn.caller == of));
+        let ids: Vec<ConnId> = conns.map(|(id, _)| *id).collect();
         if !ids.is_empty() {
             let id = *self.chance.pick(&ids);
             self.break_conn(id);
+        }
+    }
+
+    fn fail_over(&mut self) {
+        for proxy in 0..self.proxies.len() {
+            if self.proxies[proxy].leads {
+                let clock = self.proxy_clock(proxy);
+                let event = failover::Event::Failover { loss: failover::Loss::Never };
+                let effects = self.proxies[proxy].failover.on(event, clock);
+                self.lead(proxy, effects);
+            }
         }
     }
 
@@ -253,6 +290,7 @@ impl World {
         self.net.cuts.clear();
         self.flush_ways();
         (self.plan.loss_per_mille, self.plan.slow_per_mille) = (0, 0);
+        self.plan.commit_max = self.plan.commit_max.min(Duration::from_millis(20));
         for node in 0..self.nodes.len() {
             self.start_node(node);
             self.resume_node(node);
@@ -283,8 +321,11 @@ impl World {
             self.witness.blocked = true;
             self.conclude();
         } else {
-            let unserved: Vec<&crate::proxy::Proxy> =
-                proxies.iter().filter(|&&proxy| !is_served(proxy)).map(|&proxy| &self.proxies[proxy]).collect();
+            let unserved: Vec<&crate::proxy::Proxy> = proxies
+                .iter()
+                .filter(|&&proxy| !is_served(proxy))
+                .map(|&proxy| &self.proxies[proxy])
+                .collect();
             let how = unserved.iter().map(|proxy| proxy.describe()).collect::<Vec<_>>().join(", ");
             self.break_rule("healing", format!("no fault is left, and clients are not served by {how}"));
         }
@@ -293,11 +334,10 @@ impl World {
     /// No complete fence set can be had any more: too many lives are over (I4). A promotion is refused then, which is right.
     fn may_be_blocked(&self) -> bool {
         let Some(shard) = self.group.latest().shards.get(&SHARD) else { return false };
-        let lives = |member: &slotway_cluster::Member| self.nodes.iter().any(|node| node.member().as_ref() == Some(member));
         let serves = self.nodes.iter().any(|node| {
             node.process.as_ref().is_some_and(|process| matches!(process.part, Part::Serving { .. }))
         });
         let rules = [&shard.rule].into_iter().chain(&shard.kept);
-        !serves && !rules.into_iter().all(|rule| rule.is_fenced_by(lives))
+        !serves && !rules.into_iter().all(|rule| rule.is_fenced_by(|member| self.lives(member)))
     }
 }

@@ -31,31 +31,80 @@ use crate::{
 #[derive(Debug)]
 pub enum Happening {
     /// A thread of a node goes on, if the process is still in that life.
-    Run { node: usize, life: u32, thread: Thread },
+    Run {
+        node: usize,
+        life: u32,
+        thread: Thread,
+    },
     /// The thread's timer.
-    Tick { node: usize, life: u32, thread: Thread },
+    Tick {
+        node: usize,
+        life: u32,
+        thread: Thread,
+    },
     /// What was written by a node has reached its disk.
-    Synced { node: usize, life: u32, end: u64 },
+    Synced {
+        node: usize,
+        life: u32,
+        end: u64,
+    },
     /// The first word that is under way on a connection arrives.
-    Arrive { conn: ConnId, to: Side },
-    ToPulse { node: usize, from: End, word: ToNode },
-    FromPulse { node: usize, life: u32, to: End, word: FromNode },
+    Arrive {
+        conn: ConnId,
+        to: Side,
+    },
+    ToPulse {
+        node: usize,
+        from: End,
+        word: ToNode,
+    },
+    FromPulse {
+        node: usize,
+        life: u32,
+        to: End,
+        word: FromNode,
+    },
     /// A proxy's pulse connection to a node was refused or reset.
-    Refused { proxy: usize, life: u32, node: usize },
+    Refused {
+        proxy: usize,
+        life: u32,
+        node: usize,
+    },
     /// A proposal reaches the log.
-    Commit { entry: Entry },
-    Learn { proxy: usize, life: u32 },
-    ProxyTick { proxy: usize, life: u32 },
+    Commit {
+        entry: Entry,
+    },
+    Learn {
+        proxy: usize,
+        life: u32,
+    },
+    ProxyTick {
+        proxy: usize,
+        life: u32,
+    },
     /// A proxy tries again what it holds.
-    Pump { proxy: usize, life: u32 },
-    Opinions { from: usize, to: usize, opinions: crate::proxy::Opinions },
+    Pump {
+        proxy: usize,
+        life: u32,
+    },
+    Opinions {
+        from: usize,
+        to: usize,
+        opinions: crate::proxy::Opinions,
+    },
     /// A client thinks of its next request.
-    Ask { client: usize },
+    Ask {
+        client: usize,
+    },
     /// A request has been held for as long as a proxy may.
-    Expire { op: OpId },
+    Expire {
+        op: OpId,
+    },
     /// The weather changes.
     Weather,
-    Ends { fault: Fault },
+    Ends {
+        fault: Fault,
+    },
     /// No more faults: everything heals.
     Heal,
     /// Everything should be available.

@@ -58,11 +58,7 @@ pub fn check(requests: &[Request]) -> Result<(), String> {
 
 /// States that were seen and that no answered increment made. Whoever made one had begun before anybody who saw it, or a later one,
 /// was answered.
-fn gaps_are_filled(
-    requests: &[Request],
-    by_answer: &[&Request],
-    made: &BTreeSet<u64>,
-) -> Result<(), String> {
+fn gaps_are_filled(requests: &[Request], by_answer: &[&Request], made: &BTreeSet<u64>) -> Result<(), String> {
     let mut unknown: Vec<Moment> =
         requests.iter().filter(|one| one.seen == Seen::MadeUnknown).map(|one| one.invoked).collect();
     unknown.sort_unstable();
@@ -109,7 +105,10 @@ mod tests {
 
     #[test]
     fn increments_and_reads_in_some_order_are_a_counter() {
-        assert_eq!(check(&[made(1, 2, 1), read(3, 4, 1), made(5, 8, 3), made(6, 7, 2), read(9, 10, 3)]), Ok(()));
+        assert_eq!(
+            check(&[made(1, 2, 1), read(3, 4, 1), made(5, 8, 3), made(6, 7, 2), read(9, 10, 3)]),
+            Ok(())
+        );
         assert_eq!(check(&[unknown(1), made(2, 3, 2), read(4, 5, 2)]), Ok(()), "the unknown one made 1");
         assert_eq!(check(&[unknown(1), read(2, 3, 0), read(4, 5, 1)]), Ok(()));
         assert_eq!(check(&[unknown(1), unknown(2), read(3, 4, 0)]), Ok(()), "nobody made anything");

@@ -48,12 +48,18 @@ pub fn check(requests: &[Request]) -> Result<(), String> {
     for (at, one) in times.iter().enumerate() {
         for other in &times[at + 1..] {
             if one.first_answer < other.last_invocation && other.first_answer < one.last_invocation {
-                return Err(format!("{} and {} were there at the same time: {one:?}, {other:?}", one.value, other.value));
+                return Err(format!(
+                    "{} and {} were there at the same time: {one:?}, {other:?}",
+                    one.value, other.value
+                ));
             }
         }
         for other in &moments {
             if one.first_answer < other.last_invocation && other.first_answer < one.last_invocation {
-                return Err(format!("{} was written and over while {} was there: {other:?}, {one:?}", other.value, one.value));
+                return Err(format!(
+                    "{} was written and over while {} was there: {other:?}, {one:?}",
+                    other.value, one.value
+                ));
             }
         }
     }

@@ -34,7 +34,10 @@ pub(super) fn is_linearizable<R>(
 }
 
 /// Up to seven requests whose times overlap at random; `make` is told them.
-pub(super) fn random<R>(chance: &mut Chance, mut make: impl FnMut(&mut Chance, Moment, Moment) -> R) -> Vec<R> {
+pub(super) fn random<R>(
+    chance: &mut Chance,
+    mut make: impl FnMut(&mut Chance, Moment, Moment) -> R,
+) -> Vec<R> {
     let count = 1 + chance.below(7);
     let mut moments: Vec<Moment> = (1..=2 * count).collect();
     for at in (1..moments.len()).rev() {

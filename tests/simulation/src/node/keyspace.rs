@@ -78,7 +78,9 @@ impl World {
         self.try_waiting(node);
         self.release(node);
         match self.process(node) {
-            Some(process) if (process.waiting.len(), process.withheld.len()) != (waiting, withheld) => Step::Did,
+            Some(process) if (process.waiting.len(), process.withheld.len()) != (waiting, withheld) => {
+                Step::Did
+            }
             _ => Step::Nothing,
         }
     }
@@ -283,6 +285,7 @@ impl World {
         let is_dirty = left_out(Mutant::DirtyReads) && !is_write;
         process.withheld.push_back(Withheld {
             offset: if is_dirty { Offset(0) } else { offset },
+            saw: offset,
             conn,
             op,
             answer: Answer::Values(values),
@@ -304,12 +307,12 @@ impl World {
             let Some(process) = self.process(node) else { return };
             let synced = if keeps { process.synced } else { process.stream.end() };
             let open_to = process.committed.min(synced);
-            let first = process.withheld.front();
-            if !first.is_some_and(|reply| reply.offset <= open_to) || !process.may_answer(clock) {
+            let is_withheld = |reply: &Withheld| reply.offset > open_to;
+            if process.withheld.front().is_none_or(is_withheld) || !process.may_answer(clock) {
                 return;
             }
-            let Some(Withheld { conn, op, answer, offset }) = process.withheld.pop_front() else { return };
-            self.i3_a_reply_tells_only_of_what_is_committed(node, op, offset);
+            let Some(Withheld { conn, op, answer, saw, .. }) = process.withheld.pop_front() else { return };
+            self.i3_a_reply_tells_only_of_what_is_committed(node, op, saw);
             self.send(conn, Side::Caller, Word::Reply(op, answer));
         }
     }
@@ -364,7 +367,9 @@ impl World {
         }
         process.ack_waits = None;
         let may = may_acknowledge(epoch, process.vitals.promised);
-        let Some(conn) = process.upstream.as_ref().filter(|upstream| upstream.epoch == epoch).map(|up| up.conn) else {
+        let Some(conn) =
+            process.upstream.as_ref().filter(|upstream| upstream.epoch == epoch).map(|up| up.conn)
+        else {
             return;
         };
         if may {
@@ -377,7 +382,8 @@ impl World {
 impl Process {
     /// The epoch and the version of the orders that this node goes by.
     pub fn known(&self) -> (Epoch, u64) {
-        let known = |orders: &slotway_cluster::pulse::wire::Orders| (orders.state.epoch, orders.topology.version);
+        let known =
+            |orders: &slotway_cluster::pulse::wire::Orders| (orders.state.epoch, orders.topology.version);
         self.orders.as_ref().map_or((Epoch(0), 0), known)
     }
 

@@ -53,9 +53,9 @@ impl World {
         let process = Process {
             incarnation,
             pulse: Pulse::new(&boot, clock),
-            pulse_desk: Desk::new(),
+            pulse_desk: Desk::default(),
             shard: Shard::new(&boot, stream.position()),
-            keys_desk: Desk::new(),
+            keys_desk: Desk::default(),
             vitals: Vitals {
                 promised: kept.map_or(Epoch(0), |_| disk.promised),
                 lease: Lease::default(),

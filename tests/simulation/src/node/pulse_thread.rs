@@ -22,9 +22,15 @@ use crate::{
 /// What the pulse thread is told.
 #[derive(Debug)]
 pub enum PulseIn {
-    Said { by: End, word: ToNode },
+    Said {
+        by: End,
+        word: ToNode,
+    },
     Answered(FromNode),
-    LeaseBy { epoch: Epoch, rules: Vec<Rule> },
+    LeaseBy {
+        epoch: Epoch,
+        rules: Vec<Rule>,
+    },
     Committed(Offset),
     Propose(Entry),
     ProposalEnded,

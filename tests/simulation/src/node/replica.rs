@@ -57,7 +57,8 @@ impl World {
     pub(super) fn connect_upstream(&mut self, node: usize) {
         let me = self.nodes[node].member();
         let Some(process) = self.process(node) else { return };
-        let (Some((primary, epoch)), None, Some(me)) = (process.following.clone(), &process.upstream, me) else {
+        let (Some((primary, epoch)), None, Some(me)) = (process.following.clone(), &process.upstream, me)
+        else {
             return;
         };
         let held = process.position();
