@@ -520,7 +520,12 @@ impl Failover {
             .seen
             .get(&primary.node)
             .and_then(|seen| (seen.status.incarnation == primary.incarnation).then_some(seen.status.part));
-        if part == Some(Part::Serving { epoch }) {
+        // One that stopped for a switchover has served, too: this leader learned of it late.
+        let has_served = match part {
+            Some(Part::Serving { epoch: of } | Part::Stopped { epoch: of, .. }) => of == epoch,
+            _ => false,
+        };
+        if has_served {
             out.push(Effect::Note(Note::Ended { shard, epoch, after: now.saturating_sub(opening.since) }));
             self.phase = Phase::Quiet;
         } else if opening.sent.is_none_or(|sent| now >= sent + AGAIN) {

@@ -249,9 +249,7 @@ impl Leading {
         if self.stage != Stage::Opening {
             return;
         }
-        // (b) Until then the epoch before may still be read from.
-        let is_over = scene.activate.is_some_and(|at| scene.now >= at)
-            || mutants::left_out(Mutant::ActivateBeforeGrantsEnd);
+        let is_over = Leading::grants_are_over(scene);
         // (c) k of S hold the start, so that no promotion passes this epoch over.
         let is_held = self.committed.is_some() || mutants::left_out(Mutant::ServeBeforeHeld);
         // With nobody to ask, the log is asked whether the epoch is still the latest: it has taken our `Activated`.
@@ -262,6 +260,11 @@ impl Leading {
             effects.push(Effect::Note(format!("serves epoch {}", self.epoch)));
             effects.push(Effect::Serve { epoch: self.epoch });
         }
+    }
+
+    /// I7b: until then an epoch before may still be read from.
+    fn grants_are_over(scene: &Scene<'_>) -> bool {
+        scene.activate.is_some_and(|at| scene.now >= at) || mutants::left_out(Mutant::ActivateBeforeGrantsEnd)
     }
 
     fn release(&mut self, effects: &mut Vec<Effect>) {
@@ -289,7 +292,8 @@ impl Leading {
             }
             return;
         }
-        if self.committed.is_some() && !self.activated {
+        // Not before the grants are over: from an activated epoch the next one waits for the grants of that epoch alone.
+        if self.committed.is_some() && !self.activated && Leading::grants_are_over(scene) {
             let entry = Entry::Activated { shard: scene.shard, epoch: self.epoch };
             self.open(entry, None, now, effects);
         } else if let Some(wish) = self.wish(scene) {

@@ -37,6 +37,8 @@ pub struct Witness {
     /// All rules that the log had in force.
     rules: Vec<(Epoch, Rule)>,
     activated: BTreeSet<Epoch>,
+    /// The rule and those kept when the last failover began.
+    rules_at_begin: Vec<Rule>,
     pub promotions: u64,
     /// Somebody accepted that writes may be lost: nothing is promised about those before.
     pub loss_accepted: bool,
@@ -171,7 +173,7 @@ impl World {
             let promise = self.witness.promises.get(member);
             promise.is_some_and(|epoch| *epoch >= next) && self.lives(member)
         };
-        if [&old.rule].into_iter().chain(&old.kept).all(|rule| rule.is_fenced_by(promised)) {
+        if self.witness.rules_at_begin.iter().all(|rule| rule.is_fenced_by(promised)) {
             let how =
                 format!("a loss is accepted to begin {next}; a complete fence set lives and has promised");
             self.break_rule("I4", how);
@@ -266,6 +268,12 @@ impl World {
             Entry::AcceptLoss { .. } => {
                 self.i4_a_loss_is_accepted_only_where_no_fence_set_can_be_had(before);
                 self.witness.loss_accepted = true;
+                self.is_over |= self.plan.ends_with_loss;
+            }
+            Entry::BeginFailover { .. } => {
+                let old = before.shards.get(&SHARD);
+                let rules = old.map(|old| [&old.rule].into_iter().chain(&old.kept).cloned().collect());
+                self.witness.rules_at_begin = rules.unwrap_or_default();
             }
             Entry::Activated { epoch, .. } => {
                 self.witness.activated.insert(*epoch);

@@ -40,6 +40,8 @@ pub struct Plan {
     pub weights: Vec<u64>,
     /// ... and each lasts about so long.
     pub fault_lasts: Duration,
+    /// Whether nothing more is of interest once somebody accepted a loss.
+    pub ends_with_loss: bool,
     /// After this all heals.
     pub storm: Duration,
     /// And after this at the latest all must be available: longer than the longest patience of a back-off.
@@ -81,6 +83,7 @@ impl Plan {
             fault_every: ms(*chance.pick(&[100, 300, 700])),
             weights: Vec::new(),
             fault_lasts: ms(*chance.pick(&[100, 500, 1200, 2500])),
+            ends_with_loss: !seed.is_multiple_of(4),
             storm: ms(8000),
             heals_within: Duration::from_secs(70),
         };

@@ -92,14 +92,15 @@ fn an_offset_of_an_epoch_before_does_not_hold_the_start() {
 }
 
 #[test]
-fn activated_is_proposed_once_k_of_s_hold_the_start_and_until_it_is_in_the_log() {
+fn activated_is_proposed_once_k_of_s_hold_the_start_and_the_grants_are_over_until_it_is_in_the_log() {
     let mut bench = Bench::new(0, 2);
     bench.learns(state(2, 5, &[1]));
     begun(&mut bench, 2, 100);
     bench.take();
     bench.proposes_nothing();
     let activated = Entry::Activated { shard: SHARD, epoch: TWO };
-    bench.attaches(1, at(2, 100));
+    bench.attaches(1, at(2, 100)).proposes_nothing();
+    bench.activated(2);
     assert_eq!(bench.shard.proposal(), Some(&activated));
     bench.passes(250);
     let sent = bench.take().iter().filter(|one| **one == Effect::Propose(activated.clone())).count();
