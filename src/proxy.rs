@@ -75,7 +75,7 @@ pub(crate) fn run(args: &ProxyArgs) -> anyhow::Result<()> {
 async fn serve(args: &ProxyArgs, config: &ProxyConfig) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let registry = Registry::new();
-    let control = Control::start(config, &registry)?;
+    let mut control = Control::start(config, &registry)?;
     let topologies = Topologies {
         newest: control.topology(),
         versions: control.versions(),
@@ -89,7 +89,11 @@ async fn serve(args: &ProxyArgs, config: &ProxyConfig) -> anyhow::Result<()> {
     control.introduce(own, Arc::new(move || counted.upgrade().map_or(0, |proxy| proxy.clients())));
 
     loop {
-        match signals.next().await {
+        let asked = tokio::select! {
+            asked = signals.next() => asked,
+            error = control.failed() => return Err(error.into()),
+        };
+        match asked {
             Asked::Reload => reload(args, &proxy),
             Asked::Stop(why) => {
                 tracing::info!(%why, clients = proxy.clients(), "stopping");

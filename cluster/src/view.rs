@@ -25,6 +25,8 @@ use crate::{
 pub struct Observations {
     pub nodes: BTreeMap<NodeId, NodeObservation>,
     pub proxies: BTreeMap<ProxyId, ProxyObservation>,
+    /// Of the shards that a control group decides about.
+    pub shards: BTreeMap<ShardId, ShardObservation>,
     /// How many copies a write waits for; None while nodes do not replicate.
     pub durability: Option<Durability>,
     /// The proxy that leads the control group; None while there is no group.
@@ -64,6 +66,26 @@ impl NodeObservation {
             software: None,
         }
     }
+}
+
+/// What the control log and its primary say of a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardObservation {
+    /// Of its nodes, those whose acknowledgement counts.
+    pub sync_set: Vec<NodeId>,
+    pub acks_needed: usize,
+    pub service: Service,
+}
+
+/// Whether a shard's requests are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// By its primary.
+    Serving,
+    /// Not for the moment, and they are held: its primary is being replaced.
+    Changing,
+    /// Nor soon.
+    Absent,
 }
 
 /// What a node's own INFO says about replication.

@@ -477,15 +477,15 @@ Cluster "cluster" [Program P AtStart Acts], "", Kind::Addresses,
     "Some nodes of an existing Redis or Valkey Cluster to stand in front of";
 ConnectTimeoutMs "connect-timeout-ms" [Limits P Live Acts], "1000", int(1, 600_000),
     "Milliseconds that opening a link to a node may take";
-ControlPort "control-port" [Program P AtStart Accepted], "off", Kind::PortOrOff,
+ControlPort "control-port" [Program P AtStart Acts], "off", Kind::PortOrOff,
     "Port on which the proxies' control groups speak to each other";
-Durability "durability" [Program U AtStart Accepted], "quorum", choice(&["quorum", "async"]),
+Durability "durability" [Program PU AtStart Acts], "quorum", choice(&["quorum", "async"]),
     "When a write is answered: once enough copies have it, or once the primary has it";
 HoldBytesMax "hold-bytes-max" [Limits P Live Acts], "67108864", size(0, 1 << 40),
     "Bytes of requests held per shard while it has no primary";
 HoldMsMax "hold-ms-max" [Limits P Live Acts], "5000", int(0, 600_000),
     "Milliseconds a request is held while its shard has no primary";
-Join "join" [Program P AtStart Accepted], "", Kind::Addresses,
+Join "join" [Program P AtStart Acts], "", Kind::Addresses,
     "Control ports of proxies whose group to join";
 BackendKind "kind" [Program P AtStart Acts], "auto", choice(&["auto", "slotway", "redis", "cluster"]),
     "What the backends are; auto: ask them";

@@ -56,6 +56,11 @@ pub use recover::{RecoverError, Recovered, recover};
 pub use snapshot::SnapshotError;
 pub use start::{Begin, Running, Start, StartError, Started, start};
 
+/// Whether a directory belongs to a group already.
+pub(crate) fn is_known_in(dir: &std::path::Path) -> bool {
+    dir.join(identity::FILE_NAME).exists()
+}
+
 /// How long a proposal waits for a leader and a majority.
 const PROPOSE_PATIENCE: Duration = Duration::from_secs(3);
 

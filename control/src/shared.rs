@@ -3,20 +3,25 @@
 //! The topology is replaced as a whole, under one lock that only writers take; readers load it. Observations are written
 //! once a second per node and copied out for each admin call: a lock is cheap enough.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use arc_swap::ArcSwap;
 use slotway_cluster::{
-    NodeId, ProxyId, Slot, Topology,
+    NodeId, ProxyId, ShardId, Slot, Topology,
     topology::Proxy,
-    view::{NodeObservation, Observations, ProxyObservation, SlotCount},
+    view::{
+        Durability, NodeObservation, Observations, ProxyObservation, RaftRole, ShardObservation, SlotCount,
+    },
 };
 use slotway_config::Secret;
 use slotway_link::{Credentials, Target};
 use slotway_resp::Version;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
-use crate::{count, metrics::Metrics};
+use crate::{conduct::Wish, control::WishError, count, metrics::Metrics};
 
 /// Where others reach this proxy, `host:port` each.
 #[derive(Debug, Clone)]
@@ -36,10 +41,29 @@ pub(crate) struct Shared {
     changing: Mutex<()>,
     version: watch::Sender<u64>,
     stale: Arc<Notify>,
-    nodes: Mutex<std::collections::BTreeMap<NodeId, NodeObservation>>,
+    nodes: Mutex<BTreeMap<NodeId, NodeObservation>>,
+    group: Mutex<GroupObservation>,
     own: Mutex<Option<(ProxyId, ClientCount)>>,
+    /// To the group's leader; None: there is no group.
+    wishes: Option<mpsc::Sender<Wish>>,
     pub(crate) access: Access,
     metrics: Metrics,
+}
+
+/// What there is to see of a control group, if there is one.
+#[derive(Debug, Clone, Default)]
+struct GroupObservation {
+    durability: Option<Durability>,
+    leader: Option<ProxyId>,
+    shards: BTreeMap<ShardId, ShardObservation>,
+    seats: BTreeMap<ProxyId, RaftRole>,
+}
+
+/// What the log says, for whoever routes by it.
+#[derive(Debug, Clone)]
+pub(crate) struct Decided {
+    pub(crate) topology: Topology,
+    pub(crate) durability: Durability,
 }
 
 /// As whom nodes are spoken to.
@@ -82,10 +106,26 @@ impl Shared {
             version,
             stale: Arc::default(),
             nodes: Mutex::default(),
+            group: Mutex::default(),
             own: Mutex::default(),
+            wishes: None,
             access,
             metrics,
         }
+    }
+
+    pub(crate) fn with_group(self, wishes: mpsc::Sender<Wish>) -> Shared {
+        Shared { wishes: Some(wishes), ..self }
+    }
+
+    pub(crate) fn wish(&self, wish: Wish) -> Result<(), WishError> {
+        let wishes = self.wishes.as_ref().ok_or(WishError::NoGroup)?;
+        let leader = lock(&self.group).leader.clone();
+        let own = lock(&self.own).as_ref().map(|(id, _)| id.clone());
+        if leader.is_none() || leader != own {
+            return Err(WishError::NotLeader(leader.map(|leader| leader.0)));
+        }
+        wishes.try_send(wish).map_err(|_| WishError::TooMany)
     }
 
     pub(crate) fn topology(&self) -> Arc<Topology> {
@@ -121,6 +161,46 @@ impl Shared {
         lock(&self.nodes).insert(node.clone(), seen)
     }
 
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The control group has decided this. Nothing of what is known here only is kept.
+    pub(crate) fn decided(&self, decided: Decided) {
+        let Decided { topology, durability } = decided;
+        lock(&self.group).durability = Some(durability);
+        let gone: Vec<NodeId> =
+            lock(&self.nodes).keys().filter(|node| topology.node(node).is_none()).cloned().collect();
+        for node in &gone {
+            self.forget(node);
+        }
+        self.change(|present| {
+            // A log that is just being begun says less than the plan.
+            let says_less =
+                present.version == 0 && topology.slots_assigned() < present.slots_assigned().max(1);
+            (!says_less && *present != topology).then_some(topology)
+        });
+    }
+
+    pub(crate) fn led_by(&self, leader: Option<ProxyId>, am_i: bool) {
+        self.metrics.set_leads(am_i);
+        lock(&self.group).leader = leader;
+    }
+
+    pub(crate) fn observe_shards(
+        &self,
+        shards: BTreeMap<ShardId, ShardObservation>,
+        seats: BTreeMap<ProxyId, RaftRole>,
+    ) {
+        let mut group = lock(&self.group);
+        (group.shards, group.seats) = (shards, seats);
+    }
+
+    /// In a control group a proxy has the name that the group gave it.
+    pub(crate) fn introduce_as(&self, id: ProxyId, clients: ClientCount) {
+        *lock(&self.own) = Some((id, clients));
+    }
+
     pub(crate) fn seen(&self, node: &NodeId) -> Option<NodeObservation> {
         lock(&self.nodes).get(node).cloned()
     }
@@ -151,18 +231,21 @@ impl Shared {
     }
 
     fn observations(&self) -> Observations {
+        let GroupObservation { durability, leader, shards, seats } = lock(&self.group).clone();
+        let seat =
+            |(proxy, raft)| (proxy, ProxyObservation { raft: Some(raft), ..ProxyObservation::default() });
         let mut seen = Observations {
             nodes: lock(&self.nodes).clone(),
+            proxies: seats.into_iter().map(seat).collect(),
+            shards,
+            durability,
+            leader,
             software: format!("slotway {}", env!("CARGO_PKG_VERSION")),
-            ..Observations::default()
         };
         if let Some((id, clients)) = lock(&self.own).clone() {
-            let own = ProxyObservation {
-                version: Some(self.topology().version),
-                clients: u64::try_from(clients()).ok(),
-                raft: None,
-            };
-            seen.proxies.insert(id, own);
+            let own = seen.proxies.entry(id).or_default();
+            own.version = Some(self.topology().version);
+            own.clients = u64::try_from(clients()).ok();
         }
         seen
     }

@@ -92,7 +92,6 @@ fn proxy_program(config: &UpConfig, proxy: &ProxyPlan, executable: PathBuf) -> C
     arguments.add("--port", proxy.port.to_string());
     arguments.add("--admin-port", port_or_off(proxy.admin_port));
     arguments.add("--sentinel-port", port_or_off(proxy.sentinel_port));
-    arguments.add("--control-port", proxy.control_port.to_string());
     arguments.add("--dir", super::child_dir(&config.dir, &proxy.id.0));
     arguments.add("--secret-file", identity::secret_path(&config.dir));
     add_token_file(&mut arguments, config);
@@ -201,7 +200,7 @@ mod tests {
         );
         assert_eq!(
             line(&programs[1]),
-            "proxy --bind 127.0.0.1 --port 6379 --admin-port 8080 --sentinel-port 26379 --control-port 16379 \
+            "proxy --bind 127.0.0.1 --port 6379 --admin-port 8080 --sentinel-port 26379 \
              --dir /d/p1 --secret-file /d/secret --protected-mode yes --loglevel notice"
         );
     }

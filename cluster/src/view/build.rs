@@ -2,7 +2,8 @@
 //!
 //! Rules that an operator relies on:
 //! - A node *serves* when it was seen up, busy or suspected; not when down, loading or never seen.
-//! - A shard is down when its primary does not serve, ok when every one of its nodes is up, else degraded.
+//! - A shard is down when its primary does not serve, ok when every one of its nodes is up (and, where a control group decides,
+//!   in the sync set), in failover while its primary is being replaced, else degraded.
 //! - A cluster is down when any of the 16384 slots is not served, ok when every shard is, else degraded. A shard
 //!   without slots can make it degraded, never down.
 //! - A sum over nodes is null as soon as one of them is unknown: half a sum would be taken for the whole.
@@ -13,7 +14,7 @@ use crate::{
     topology::{Node, Proxy, Shard, Topology},
     view::{
         ClusterState, ClusterView, Health, KeySlotView, NodeView, NodesView, Observations, ProxiesView,
-        ProxyView, ReportedRole, Role, ShardState, ShardView, ShardsView, SlotCount, SlotRangeView,
+        ProxyView, ReportedRole, Role, Service, ShardState, ShardView, ShardsView, SlotCount, SlotRangeView,
         SlotState, SlotView, SlotsView,
     },
 };
@@ -40,7 +41,7 @@ pub fn cluster(topology: &Topology, seen: &Observations) -> ClusterView {
 /// `GET /v1/shards`
 pub fn shards(topology: &Topology, seen: &Observations) -> ShardsView {
     let shards = topology.shards.iter().map(|shard| {
-        let primary = seen.nodes.get(&shard.primary);
+        let (primary, told) = (seen.nodes.get(&shard.primary), seen.shards.get(&shard.id));
         ShardView {
             id: shard.id,
             name: shard_name(shard.id),
@@ -49,8 +50,8 @@ pub fn shards(topology: &Topology, seen: &Observations) -> ShardsView {
             epoch: shard.epoch,
             primary: shard.primary.clone(),
             replicas: shard.replicas.clone(),
-            sync_set: Vec::new(),
-            acks_needed: 0,
+            sync_set: told.map_or_else(Vec::new, |told| told.sync_set.clone()),
+            acks_needed: told.map_or(0, |told| told.acks_needed),
             slots: shard.slots.clone(),
             slot_count: shard.slots.iter().map(|range| range.count()).sum(),
             keys: primary.and_then(|node| node.keys),
@@ -143,8 +144,17 @@ fn cluster_state(topology: &Topology, seen: &Observations) -> ClusterState {
 }
 
 fn shard_state(shard: &Shard, seen: &Observations) -> ShardState {
-    let is_up = |node: &NodeId| health(seen, node) == Some(Health::Up);
+    let told = seen.shards.get(&shard.id);
+    let is_member = |node: &NodeId| told.is_none_or(|told| told.sync_set.contains(node));
+    let is_up = |node: &NodeId| health(seen, node) == Some(Health::Up) && is_member(node);
+    match told.map(|told| told.service) {
+        Some(Service::Changing) => return ShardState::Failover,
+        Some(Service::Absent) => return ShardState::Down,
+        Some(Service::Serving) | None => {}
+    }
     match health(seen, &shard.primary) {
+        // A primary that serves is there, whatever this observer sees of it.
+        Some(Health::Down) if told.is_some() => ShardState::Degraded,
         None | Some(Health::Down | Health::Loading) => ShardState::Down,
         Some(Health::Busy | Health::Suspected) => ShardState::Degraded,
         Some(Health::Up) if shard.replicas.iter().all(is_up) => ShardState::Ok,
@@ -166,6 +176,7 @@ fn node_view(topology: &Topology, seen: &Observations, node: &Node) -> NodeView 
         shard: shard.map(|shard| shard.id),
         role: match shard {
             Some(shard) if shard.primary == node.id => Role::Primary,
+            Some(shard) if is_learner(seen, shard, &node.id) => Role::Learner,
             Some(_) => Role::Replica,
             None => Role::None,
         },
@@ -180,6 +191,11 @@ fn node_view(topology: &Topology, seen: &Observations, node: &Node) -> NodeView 
         kind: shard.map(|shard| shard.kind),
         software: said.and_then(|said| said.software.clone()),
     }
+}
+
+/// Whether it replicates and its acknowledgement does not count (yet).
+fn is_learner(seen: &Observations, shard: &Shard, node: &NodeId) -> bool {
+    seen.shards.get(&shard.id).is_some_and(|told| !told.sync_set.contains(node))
 }
 
 /// How many bytes of its primary's stream a replica has yet to apply. Two INFOs of different moments are compared: a

@@ -174,7 +174,7 @@ impl Desk {
                     as_value(&self.write(entry.clone()).await?)
                 }
                 Ask::Tell { text } => self.tell(from, text),
-                Ask::Join { fact } => as_value(&self.join(fact).await?),
+                Ask::Join { fact, wish } => as_value(&self.join(fact, wish.as_ref()).await?),
                 Ask::Enter { proxy, seat, fact } => self.enter(proxy, *seat, fact).await,
                 Ask::Leave { proxy } => {
                     self.expect_mate(from)?;
@@ -237,7 +237,7 @@ impl Desk {
     }
 
     /// A name for a proxy with an empty directory. Whoever had its address before is gone: two cannot listen there.
-    async fn join(&self, fact: &ProxyFact) -> Result<Welcome, Sorry> {
+    async fn join(&self, fact: &ProxyFact, wish: Option<&ProxyId>) -> Result<Welcome, Sorry> {
         let _alone = self.naming.lock().await;
         let cluster = self.expect_to_know().await?;
         for (proxy, known) in &cluster.proxies {
@@ -251,7 +251,9 @@ impl Desk {
             return Err(Sorry::Refused { why: format!("a cluster has at most {PROXIES_MAX} proxies") });
         }
         let numbers = cluster.proxies.keys().filter_map(|id| id.0.strip_prefix('p')?.parse::<u64>().ok());
-        let proxy = ProxyId(format!("p{}", numbers.max().unwrap_or(0).saturating_add(1)));
+        let next = ProxyId(format!("p{}", numbers.max().unwrap_or(0).saturating_add(1)));
+        let is_free = |wish: &&ProxyId| !self.cluster.borrow().proxies.contains_key(*wish);
+        let proxy = wish.filter(is_free).cloned().unwrap_or(next);
         expect_done(self.write(Entry::AddProxy { proxy: proxy.clone(), fact: fact.clone() }).await?)?;
         Ok(Welcome { group: self.own.group.clone(), proxy })
     }

@@ -79,7 +79,7 @@ pub enum Begin {
     /// A group of this proxy alone, with these first entries: `Create` is the first of them.
     Form { proxy: ProxyId, first: Vec<Entry> },
     /// A seat in the group of whoever listens at one of these addresses.
-    Join(Vec<String>),
+    Join { addresses: Vec<String>, wish: Option<ProxyId> },
 }
 
 /// A group that runs.
@@ -133,9 +133,9 @@ pub async fn start(start: Start) -> Result<Started, StartError> {
             }
             (first, Vec::new())
         }
-        Begin::Join(addresses) => {
+        Begin::Join { addresses, wish } => {
             if is_new {
-                join(&dir, &calls, &addresses, &fact).await?;
+                join(&dir, &calls, &addresses, Ask::Join { fact: fact.clone(), wish }).await?;
             }
             (Vec::new(), addresses)
         }
@@ -242,9 +242,8 @@ fn found(dir: &Path, first: &[Entry], proxy: ProxyId) -> Result<(), StartError> 
 }
 
 /// Asks for a name, and keeps it. The seat is taken later, as after any restart.
-async fn join(dir: &Path, calls: &Calls, addresses: &[String], fact: &ProxyFact) -> Result<(), StartError> {
+async fn join(dir: &Path, calls: &Calls, addresses: &[String], ask: Ask) -> Result<(), StartError> {
     let deadline = Instant::now() + JOIN_PATIENCE;
-    let ask = Ask::Join { fact: fact.clone() };
     let message = Message { group: None, to: None, from: ProxyId(String::new()), ask };
     let mut last = "no address was given".to_owned();
     for address in addresses.iter().cycle() {

@@ -68,7 +68,7 @@ impl Proxy {
     }
 
     async fn join(to: &Proxy) -> Proxy {
-        Proxy::start(Begin::Join(vec![to.fact.control_addr.clone()])).await
+        Proxy::start(Begin::Join { addresses: vec![to.fact.control_addr.clone()], wish: None }).await
     }
 
     /// As far as another process can tell, it was killed: nothing is said any more.
@@ -251,7 +251,12 @@ async fn a_proxy_that_lost_its_disk_joins_as_another() {
     let (dir, address) = proxies.remove(follower).kill().await;
     drop(dir);
     let others = proxies.iter().map(|proxy| proxy.fact.control_addr.clone()).collect();
-    let again = Proxy::start_in(tempfile::tempdir().unwrap(), &address, Begin::Join(others)).await;
+    let again = Proxy::start_in(
+        tempfile::tempdir().unwrap(),
+        &address,
+        Begin::Join { addresses: others, wish: None },
+    )
+    .await;
     until("it votes", || *again.group.standing().borrow() == Standing::Voter).await;
     until("three vote", || proxies[0].group.voters().len() == 3).await;
     assert_eq!(proxies[0].cluster().proxies.len(), 3);
@@ -334,7 +339,7 @@ async fn a_stranger_without_the_secret_is_refused() {
     assert_eq!(welcome, Frame::Simple(b"PONG".to_vec()));
 
     let (dir, listening) = (tempfile::tempdir().unwrap(), listen("127.0.0.1:0"));
-    let begin = Begin::Join(vec![address.to_owned()]);
+    let begin = Begin::Join { addresses: vec![address.to_owned()], wish: None };
     let (fact, secret) = (fact(listening.port), Some(Secret::new("another")));
     let stranger = Start { dir: dir.path().to_owned(), secret, listening, fact, begin };
     let error = start(stranger).await.unwrap_err().to_string();
@@ -411,10 +416,24 @@ async fn an_operator_makes_a_new_group_of_what_one_proxy_has() {
     // A member of the old group is a stranger, until it joins anew.
     let (old, address) = gone.pop().unwrap();
     let seeds = vec![one.fact.control_addr.clone()];
-    let stranger = Proxy::start_in(old, &address, Begin::Join(seeds.clone())).await;
+    let stranger = Proxy::start_in(old, &address, Begin::Join { addresses: seeds.clone(), wish: None }).await;
     assert!(stranger.group.propose(node(3)).await.is_err());
     drop(stranger.kill().await);
-    let again = Proxy::start(Begin::Join(seeds)).await;
+    let again = Proxy::start(Begin::Join { addresses: seeds, wish: None }).await;
     until("it votes", || *again.group.standing().borrow() == Standing::Voter).await;
     assert!(knows(&again, 1) && knows(&again, 2) && !knows(&one, 3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_joiner_has_the_name_that_it_wishes_unless_somebody_else_has_it() {
+    let one = Proxy::start(form("a")).await;
+    let wishing = || {
+        let (addresses, wish) = (vec![one.fact.control_addr.clone()], Some(ProxyId("p7".into())));
+        Proxy::start(Begin::Join { addresses, wish })
+    };
+    let (first, second) = (wishing().await, wishing().await);
+    assert_eq!((first.name(), second.name()), ("p7", "p8"));
+    for proxy in [first, second, one] {
+        proxy.running.stop().await;
+    }
 }

@@ -52,6 +52,9 @@ pub(super) enum Ask {
     /// A proxy with an empty directory wants a name (passed on to the leader).
     Join {
         fact: ProxyFact,
+        /// The name that it would like best.
+        #[serde(default)]
+        wish: Option<ProxyId>,
     },
     /// A proxy that has its name wants its seat, or says where it is reached now (passed on to the leader).
     Enter {

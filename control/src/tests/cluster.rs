@@ -235,7 +235,7 @@ async fn nodes_are_asked_with_the_password_that_was_given() {
 #[tokio::test]
 async fn a_proxy_stays_listed_when_the_topology_changes() {
     let nodes = four_say(&three());
-    let control = nodes.control(&[0]);
+    let mut control = nodes.control(&[0]);
     let own = OwnAddresses { addr: "127.0.0.1:6379".into(), admin_addr: None, sentinel_addr: None };
     control.introduce(own, Arc::new(|| 0));
     nodes.wait_for_shards(&control, &THREE).await;

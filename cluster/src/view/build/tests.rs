@@ -8,7 +8,7 @@ use crate::{
     ranges::SlotRange,
     slot::Placement,
     topology::Kind,
-    view::{ErrorBody, ErrorCode, ErrorView, NodeObservation, ProxyObservation},
+    view::{ErrorBody, ErrorCode, ErrorView, NodeObservation, ProxyObservation, Service, ShardObservation},
 };
 
 /// Two shards (n1 with replica n3, n2 with replica n4) behind p1.
@@ -221,4 +221,35 @@ fn every_error_code_has_a_status_of_its_own() {
     let statuses: std::collections::BTreeSet<u16> =
         ErrorCode::ALL.iter().map(|code| code.http_status()).collect();
     assert_eq!(statuses.len(), ErrorCode::ALL.len());
+}
+
+/// Shard 1 as its control group knows it: these of n3 in S.
+fn told(service: Service, sync_set: &[&str]) -> ShardObservation {
+    let sync_set: Vec<NodeId> = sync_set.iter().map(|id| NodeId((*id).into())).collect();
+    ShardObservation { acks_needed: sync_set.len(), sync_set, service }
+}
+
+#[test]
+fn a_shard_whose_primary_is_being_replaced_is_in_failover_and_one_that_nobody_leads_is_down() {
+    let check = |service, sync_set: &[&str], shard, cluster_is| {
+        let mut seen = seen([UP, UP, UP, UP]);
+        seen.shards.insert(ShardId(1), told(service, sync_set));
+        assert_eq!(shards(&topology(), &seen).shards[0].state, shard, "{service:?}");
+        assert_eq!(cluster(&topology(), &seen).state, cluster_is, "{service:?}");
+    };
+    check(Service::Serving, &["n3"], ShardState::Ok, ClusterState::Ok);
+    check(Service::Serving, &[], ShardState::Degraded, ClusterState::Degraded);
+    check(Service::Changing, &["n3"], ShardState::Failover, ClusterState::Degraded);
+    check(Service::Absent, &["n3"], ShardState::Down, ClusterState::Down);
+}
+
+#[test]
+fn the_sync_set_is_shown_and_who_is_not_in_it_is_a_learner() {
+    let mut seen = seen([UP, UP, UP, UP]);
+    seen.shards.insert(ShardId(1), told(Service::Serving, &["n3"]));
+    seen.shards.insert(ShardId(2), told(Service::Serving, &[]));
+    let shown = shards(&topology(), &seen).shards;
+    assert_eq!((shown[0].sync_set.len(), shown[0].acks_needed), (1, 1));
+    let roles: Vec<Role> = nodes(&topology(), &seen).nodes.iter().map(|node| node.role).collect();
+    assert_eq!(roles, [Role::Primary, Role::Primary, Role::Replica, Role::Learner]);
 }
