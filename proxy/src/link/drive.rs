@@ -14,10 +14,7 @@ use slotway_link::Backoff;
 use slotway_resp::{Frame, Limits, Scanner, Version, write};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    net::{TcpStream, tcp::OwnedReadHalf},
 };
 
 use crate::{
@@ -47,7 +44,8 @@ pub(crate) async fn run(thread: Rc<Thread>, link: Rc<Link>) {
         let mut behind = false;
         match attempt.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(_) if thread.has_outlived(&link) => break,
-            Ok((reader, writer)) => {
+            Ok(stream) => {
+                let (reader, writer) = stream.into_split();
                 tracing::debug!(address = %link.key.address, "link is up");
                 link.opened(&thread, writer);
                 let end = pass_on_replies(&thread, &link, reader).await;
@@ -84,8 +82,8 @@ fn says_stale(error: &io::Error) -> bool {
 }
 
 /// The node is silent on the link's connection: looks whether it answers on a new one. If it does, the link gets a new
-/// one, too; but a member that has no lease answers nothing that needs one, on whatever connection, and may go on with what it
-/// has. Ends when the link is heard again.
+/// one, too. A member that has no lease answers PING and nothing about keys, on whatever connection, and may go on with what it
+/// has: it is asked for more. Ends when the link is heard again.
 pub(crate) async fn probe(thread: Rc<Thread>, link: Rc<Link>) {
     let mut backoff = {
         let limits = thread.limits();
@@ -94,8 +92,8 @@ pub(crate) async fn probe(thread: Rc<Thread>, link: Rc<Link>) {
     tracing::warn!(address = %link.key.address, shard = %link.shard.get(), "a node has stopped answering");
     while matches!(link.state(), State::Silent { .. }) {
         let connect_max = Duration::from_micros(thread.limits().connect_us_max);
-        let answers = matches!(tokio::time::timeout(connect_max, connect(&thread, &link)).await, Ok(Ok(_)));
-        if answers && matches!(link.state(), State::Silent { .. }) && !link.is_to_member() {
+        let answer = tokio::time::timeout(connect_max, ask(&thread, &link)).await;
+        if matches!(answer, Ok(Ok(()))) && matches!(link.state(), State::Silent { .. }) {
             return link.close();
         }
         tokio::time::sleep(backoff.failed(thread.random())).await;
@@ -109,11 +107,26 @@ fn report(link: &Link, failures: u32, error: &io::Error) {
     }
 }
 
-async fn connect(thread: &Thread, link: &Link) -> io::Result<(OwnedReadHalf, OwnedWriteHalf)> {
+async fn connect(thread: &Thread, link: &Link) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(&*link.key.address).await?;
     slotway_link::tune(&stream, Some(Duration::from_secs(60)))?;
     introduce(thread, link, &mut stream).await?;
-    Ok(stream.into_split())
+    Ok(stream)
+}
+
+/// Whether the node would answer what stands on the link, if it were asked on a new connection.
+async fn ask(thread: &Thread, link: &Link) -> io::Result<()> {
+    let mut stream = connect(thread, link).await?;
+    if !link.is_to_member() {
+        return Ok(());
+    }
+    let mut out = Vec::new();
+    write::request(&mut out, &["DBSIZE"]);
+    stream.write_all(&out).await?;
+    match next_frame(&mut stream, &mut Vec::new()).await? {
+        Frame::Integer(_) => Ok(()),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
 }
 
 /// Brings a new connection into the state that every request on this link expects. The PING shows that the node would

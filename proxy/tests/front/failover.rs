@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use slotway_cluster::{NodeId, ShardId, SlotRange};
 
 use crate::{
-    backend::{Closed, Fake},
+    backend::{Closed, Fake, bulk},
     front::Front,
     holding::check_no_primary,
     keys::key_of,
@@ -342,6 +342,24 @@ fn a_primary_that_parks_is_no_error_before_a_request_is_due() {
     assert_eq!(node.links().iter().filter(|link| link.contains(" LINK ")).count(), node.links().len());
     until("it is up", || links(&front, "up") == 1.0);
     other.check("GET a", "GET a");
+}
+
+#[test]
+fn a_member_that_answers_on_a_new_connection_only_gets_one() {
+    let node = Fake::start(|conn| {
+        while let Some(line) = conn.next() {
+            match line.as_str() {
+                _ if conn.number == 0 => {}
+                "DBSIZE" => conn.reply(":0\r\n"),
+                _ => conn.reply(&bulk(&line)),
+            }
+        }
+    });
+    let settings = [("hold-ms-max", "200"), ("connect-timeout-ms", "200"), ("request-timeout-ms", "60000")];
+    let front = Front::of_group(shard(1, 1, &[node.port]), &settings);
+    let told = front.client().ask("SET a 1");
+    assert_eq!(told, INDETERMINATE, "what was sent on the first is lost with it");
+    until("it answers", || front.client().ask("GET b") == "GET b");
 }
 
 #[test]
