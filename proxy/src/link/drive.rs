@@ -165,10 +165,7 @@ async fn introduce(thread: &Thread, link: &Link, stream: &mut TcpStream) -> io::
         let frame = next_frame(stream, &mut received).await?;
         // A Redis before 7.2 knows no NO-TOUCH and counts every use: better than no answers at all. A Slotway node that
         // belongs to no cluster has no slots to be read-only about.
-        let is_optional = words[0] == b"CLIENT"
-            || words[0] == b"READONLY" && kind == Kind::Slotway
-            || words[0] == b"SLOTWAY"
-                && matches!(&frame, Frame::Error(text) if text.starts_with(b"ERR unknown"));
+        let is_optional = words[0] == b"CLIENT" || words[0] == b"READONLY" && kind == Kind::Slotway;
         if let Frame::Error(text) = frame
             && !is_optional
         {
