@@ -18,7 +18,7 @@ use anyhow::Context;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use slotway_admin_api::client::Client;
 use slotway_cluster::Topology;
-use slotway_config::{Bind, Durability, Key, Program, UpConfig};
+use slotway_config::{Bind, Key, Program, UpConfig};
 
 use crate::{
     flags::{self, Given},
@@ -92,7 +92,6 @@ pub(crate) fn run(args: &UpArgs) -> anyhow::Result<()> {
     ports::check(&plan.claims(), &config.bind, &node_bind)?;
     let topology = identity::form(previous.as_ref(), identity::random_cluster_id()?, &plan, &host(&config))?;
     identity::write(dir, &topology, &plan)?;
-    say_what_is_not_in_effect(&config);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -173,16 +172,6 @@ async fn proxies_are_ready(config: &UpConfig, plan: &Plan) -> bool {
 /// The host by which this machine reaches the proxies.
 fn host(config: &UpConfig) -> String {
     proxy::reachable_host(&config.bind)
-}
-
-/// Who reads this should not believe that an answered write survives the machine it was made on.
-fn say_what_is_not_in_effect(config: &UpConfig) {
-    if config.durability == Durability::Quorum && config.replicas > 0 {
-        tracing::warn!(
-            "durability quorum is not in effect yet: writes are answered before replicas have them, and no replica is \
-             promoted by itself"
-        );
-    }
 }
 
 /// A terminal that is gone does not stop a cluster.

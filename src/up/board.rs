@@ -122,12 +122,13 @@ impl Board {
         self.change(|content| content.ready = ready);
     }
 
-    /// Whether all proxies and all primaries answer; a replica may be missing.
+    /// Whether all proxies answer, and a node of every shard; which of them leads is the control group's to say.
     pub(super) fn all_needed_are_up(&self, topology: &Topology) -> bool {
         let content = self.lock();
-        let is_primary = |row: &NodeRow| topology.shards.iter().any(|shard| shard.primary == row.id);
+        let has_a_node =
+            |shard: ShardId| content.nodes.iter().any(|row| row.shard == shard && row.state == State::Up);
         content.proxies.iter().all(|row| row.state == State::Up)
-            && content.nodes.iter().all(|row| row.state == State::Up || !is_primary(row))
+            && topology.shards.iter().all(|shard| has_a_node(shard.id))
     }
 
     /// Who does not answer, for people.

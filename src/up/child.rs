@@ -58,7 +58,7 @@ pub(super) struct ChildProgram {
 pub(super) fn programs(config: &UpConfig, plan: &Plan) -> anyhow::Result<Vec<ChildProgram>> {
     let executable = std::env::current_exe().context("cannot find out where this program lies")?;
     let nodes = plan.nodes.iter().map(|node| node_program(config, node, executable.clone()));
-    let proxies = plan.proxies.iter().map(|proxy| proxy_program(config, proxy, executable.clone()));
+    let proxies = plan.proxies.iter().map(|proxy| proxy_program(config, plan, proxy, executable.clone()));
     Ok(nodes.chain(proxies).collect())
 }
 
@@ -85,13 +85,19 @@ fn node_program(config: &UpConfig, node: &NodePlan, executable: PathBuf) -> Chil
     }
 }
 
-fn proxy_program(config: &UpConfig, proxy: &ProxyPlan, executable: PathBuf) -> ChildProgram {
+fn proxy_program(config: &UpConfig, plan: &Plan, proxy: &ProxyPlan, executable: PathBuf) -> ChildProgram {
     let port_or_off = |port: Option<u16>| port.map_or("off".into(), |port| port.to_string());
     let mut arguments = Arguments::of("proxy");
     arguments.add("--bind", config.settings.text(Key::Bind));
     arguments.add("--port", proxy.port.to_string());
     arguments.add("--admin-port", port_or_off(proxy.admin_port));
     arguments.add("--sentinel-port", port_or_off(proxy.sentinel_port));
+    arguments.add("--control-port", proxy.control_port.to_string());
+    // The first proxy begins the group, the others ask it for a place; who has one already does not ask again.
+    if let Some(first) = plan.proxies.first().filter(|first| first.id != proxy.id) {
+        arguments.add("--join", super::report::address(&super::host(config), first.control_port));
+    }
+    arguments.add("--durability", config.settings.text(Key::Durability));
     arguments.add("--dir", super::child_dir(&config.dir, &proxy.id.0));
     arguments.add("--secret-file", identity::secret_path(&config.dir));
     add_token_file(&mut arguments, config);
@@ -200,9 +206,18 @@ mod tests {
         );
         assert_eq!(
             line(&programs[1]),
-            "proxy --bind 127.0.0.1 --port 6379 --admin-port 8080 --sentinel-port 26379 \
-             --dir /d/p1 --secret-file /d/secret --protected-mode yes --loglevel notice"
+            "proxy --bind 127.0.0.1 --port 6379 --admin-port 8080 --sentinel-port 26379 --control-port 16379 \
+             --durability quorum --dir /d/p1 --secret-file /d/secret --protected-mode yes --loglevel notice"
         );
+    }
+
+    #[test]
+    fn the_first_proxy_begins_the_group_and_the_others_join_it() {
+        let flags = [("shards", "1"), ("replicas", "0"), ("proxies", "3"), ("dir", "/d")];
+        let programs = programs(&tests::config(&flags), &tests::plan(&flags)).unwrap();
+        let joins: Vec<bool> =
+            programs[1..].iter().map(|program| line(program).contains("--join 127.0.0.1:16379 ")).collect();
+        assert_eq!(joins, [false, true, true]);
     }
 
     #[test]
