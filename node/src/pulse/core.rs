@@ -13,10 +13,10 @@ use std::{
 };
 
 use slotway_cluster::{
-    Epoch, Incarnation,
+    Epoch, Incarnation, NodeId,
     pulse::{
-        Boot, Effect, Event, FromNode, Order, Orders, Peer, Pulse, Status, ToNode,
-        wire::{Upstream, millis},
+        Boot, Effect, Event, FromNode, GRANT, Order, Orders, Peer, Pulse, Status, ToNode,
+        wire::{Upstream, UpstreamState, millis},
     },
 };
 use slotway_config::Secret;
@@ -50,6 +50,8 @@ struct State {
     /// What the machine and the proxies know of the keyspace thread.
     told: Told,
     seen: Epoch,
+    /// From whom, and when, the last one came that was granted.
+    heartbeat: Option<(NodeId, Duration)>,
 }
 
 impl Core {
@@ -63,6 +65,7 @@ impl Core {
             look: Look::default(),
             told: Told::default(),
             seen: Epoch::default(),
+            heartbeat: None,
         };
         Rc::new_cyclic(|me| Core {
             me: Weak::clone(me),
@@ -123,6 +126,7 @@ impl Core {
                     .iter()
                     .any(|effect| matches!(effect, Effect::Say { word: FromNode::Grant { .. }, .. }));
                 if is_granted {
+                    self.state.borrow_mut().heartbeat = Some((beat.primary.node.clone(), now));
                     self.vitals.heard_committed(beat.epoch, beat.committed);
                 }
                 self.perform(effects, now);
@@ -184,12 +188,19 @@ impl Core {
     }
 
     fn status(&self, state: &mut State, now: Duration) -> Status {
-        let State { told, look, machine, .. } = state;
+        let State { told, look, machine, heartbeat, .. } = state;
         let identity = machine.identity();
-        let upstream = told.upstream.as_ref().map(|upstream| Upstream {
-            node: upstream.node.clone(),
-            state: upstream.state,
-            for_ms: millis(now.saturating_sub(upstream.since)),
+        let upstream = told.upstream.as_ref().map(|upstream| {
+            let node = upstream.node.clone();
+            // A stream with nothing to say is as quiet as a dead one; the primary's heartbeats come whatever its clients do.
+            let beat = heartbeat.as_ref().filter(|(primary, at)| *primary == node && now >= *at + GRANT);
+            match (upstream.state, beat) {
+                (UpstreamState::Up | UpstreamState::Syncing, Some((_, at))) => {
+                    let for_ms = millis(now.saturating_sub(*at));
+                    Upstream { node, state: UpstreamState::Silent, for_ms }
+                }
+                (state, _) => Upstream { node, state, for_ms: millis(now.saturating_sub(upstream.since)) },
+            }
         });
         let (keys, memory_bytes) = self.vitals.size();
         Status {
