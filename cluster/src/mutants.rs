@@ -54,6 +54,16 @@ pub enum Mutant {
     PositionBeforePromise,
     /// I6: the lease is compared with a clock reading taken after the request was read.
     LeaseByOldClock,
+    /// I2, I6: a member that promised grants nothing to an earlier epoch.
+    GrantAfterPromise,
+    /// I6: a grant counts from the sending of its heartbeat, not from its arrival.
+    LeaseFromArrival,
+    /// I9: an offset counts for an epoch only if that epoch's record is held.
+    AckOfAnyEpoch,
+    /// I5: until (e, v) has moved only the same entry is proposed again.
+    ProposeAnother,
+    /// A primary that was started again in its old life never goes on with its epoch.
+    ResumeInSameLife,
 }
 
 /// All of them.
@@ -82,6 +92,11 @@ pub const ALL: &[Mutant] = &[
     Mutant::PromoteWithoutFence,
     Mutant::PositionBeforePromise,
     Mutant::LeaseByOldClock,
+    Mutant::GrantAfterPromise,
+    Mutant::LeaseFromArrival,
+    Mutant::AckOfAnyEpoch,
+    Mutant::ProposeAnother,
+    Mutant::ResumeInSameLife,
 ];
 
 #[cfg(feature = "mutants")]

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long a stopped primary waits that goes on by itself, if that rule is left out.
-const MUTANT_RESUMES_AFTER: Duration = Duration::from_secs(1);
+const MUTANT_RESUMES_AFTER: Duration = Duration::from_millis(200);
 
 /// The primary of an epoch.
 #[derive(Debug, Clone)]
@@ -284,6 +284,9 @@ impl Leading {
             && now >= since + MUTANT_RESUMES_AFTER
         {
             self.resume(version + 1, effects);
+        }
+        if mutants::left_out(Mutant::ProposeAnother) {
+            self.proposal.take_if(|proposal| proposal.rule.is_some() && now >= proposal.sent + PROPOSE_AGAIN);
         }
         if let Some(proposal) = &mut self.proposal {
             if now >= proposal.sent + PROPOSE_AGAIN {

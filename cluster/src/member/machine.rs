@@ -73,7 +73,7 @@ impl Shard {
         };
         Shard {
             incarnation: boot.incarnation,
-            led_before: before,
+            led_before: if mutants::left_out(Mutant::ResumeInSameLife) { Epoch::default() } else { before },
             seen: before,
             position,
             known: None,

@@ -100,7 +100,7 @@ impl Leases {
     }
 
     /// A heartbeat was granted.
-    pub(super) fn granted(&mut self, member: &Member, seq: u64, watched: Duration) {
+    pub(super) fn granted(&mut self, member: &Member, seq: u64, now: Duration, watched: Duration) {
         let Some(beats) = self.members.get_mut(member) else { return };
         while let Some(&(number, sent)) = beats.outstanding.front() {
             if number > seq {
@@ -108,7 +108,8 @@ impl Leases {
             }
             beats.outstanding.pop_front();
             if number == seq {
-                beats.granted = beats.granted.max(Some(sent));
+                let since = if mutants::left_out(Mutant::LeaseFromArrival) { now } else { sent };
+                beats.granted = beats.granted.max(Some(since));
                 beats.heard = watched;
             }
         }

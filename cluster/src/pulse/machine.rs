@@ -57,7 +57,7 @@ impl Pulse {
         let mut effects = Vec::new();
         match event {
             Event::Said { by, word } => self.on_word(by, word, now, &mut effects),
-            Event::Answered(word) => self.on_answer(word, &mut effects),
+            Event::Answered(word) => self.on_answer(word, now, &mut effects),
             Event::LeaseBy { epoch, rules } if epoch >= self.seen => {
                 self.see(epoch, &mut effects);
                 let watched = self.watch.watched();
@@ -183,7 +183,8 @@ impl Pulse {
             let why = format!("{} is not the primary of epoch {}", beat.primary, beat.epoch);
             return effects.push(refused(by, beat.shard, beat.epoch, self.seen, why));
         }
-        if !self.heeds(by, beat.shard, beat.epoch, effects) {
+        let grants_to_any = self.is_in(beat.shard) && mutants::left_out(Mutant::GrantAfterPromise);
+        if !grants_to_any && !self.heeds(by, beat.shard, beat.epoch, effects) {
             return;
         }
         let Some(member) = self.member() else { return };
@@ -192,12 +193,12 @@ impl Pulse {
         effects.push(Effect::Say { to: by, word });
     }
 
-    fn on_answer(&mut self, word: &FromNode, effects: &mut Vec<Effect>) {
+    fn on_answer(&mut self, word: &FromNode, now: Duration, effects: &mut Vec<Effect>) {
         match word {
             FromNode::Grant { epoch, seq, member } => {
                 let watched = self.watch.watched();
                 if let Some(leads) = self.leads.as_mut().filter(|leads| leads.epoch == *epoch) {
-                    leads.granted(member, *seq, watched);
+                    leads.granted(member, *seq, now, watched);
                 }
             }
             FromNode::Refused { shard, seen, .. } if self.is_in(*shard) => self.see(*seen, effects),

@@ -227,6 +227,7 @@ mod without {
             Mutant::ShrinkWithoutHolding,
             Mutant::AckByNewRuleOnly,
             Mutant::CommittedGoesBack,
+            Mutant::ProposeAnother,
         ] {
             is_noticed(mutant);
         }

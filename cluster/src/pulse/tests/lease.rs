@@ -303,3 +303,31 @@ proptest! {
         }
     }
 }
+
+/// The property is worth something only if it fails without the rules.
+#[cfg(feature = "mutants")]
+#[test]
+fn each_rule_of_the_lease_that_is_left_out_is_noticed() {
+    use proptest::test_runner::TestRunner;
+
+    use crate::mutants::{Mutant, leave_out};
+
+    for mutant in [Mutant::LeaseByNewRuleOnly, Mutant::GrantAfterPromise, Mutant::LeaseFromArrival] {
+        leave_out(Some(mutant));
+        let mut runner = TestRunner::new(ProptestConfig {
+            cases: 20_000,
+            failure_persistence: None,
+            max_shrink_iters: 0,
+            ..ProptestConfig::default()
+        });
+        let verdict = runner.run(&prop::collection::vec(step(), 1..120), |steps| {
+            let mut scene = Scene::new();
+            steps.iter().try_for_each(|step| {
+                scene.step(step);
+                scene.check()
+            })
+        });
+        leave_out(None);
+        assert!(verdict.is_err(), "{mutant:?} was not noticed");
+    }
+}
