@@ -88,7 +88,8 @@ pub enum Event<'e> {
 /// What the shell is to do, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// To disk before anything else, if this incarnation may outlive the process.
+    /// To disk before anything else, if this incarnation may outlive the process; then [`Pulse::persisted`]. If that fails, nothing of
+    /// what follows is done.
     Persist {
         identity: Identity,
         promised: Epoch,

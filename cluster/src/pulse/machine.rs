@@ -25,6 +25,8 @@ pub struct Pulse {
     identity: Option<Identity>,
     /// The highest epoch seen or promised.
     seen: Epoch,
+    /// The highest epoch that is known to be on the disk, where it has to be.
+    kept: Epoch,
     /// Until when this node keeps its word to primaries of epochs below the one it will promise next.
     granted_until: Duration,
     /// Of the newest orders: the index of the log, and who is the primary of which epoch.
@@ -44,6 +46,7 @@ impl Pulse {
             incarnation: boot.incarnation,
             identity: boot.identity.clone(),
             seen,
+            kept: seen,
             granted_until,
             known: None,
             leads: None,
@@ -84,6 +87,11 @@ impl Pulse {
     /// None: nothing comes with time.
     pub fn wake_at(&self) -> Option<Duration> {
         self.leads.as_ref()?.wake_at(&self.watch)
+    }
+
+    /// What [`Effect::Persist`] wanted is done. Until then it is wanted again before everything that depends on it.
+    pub fn persisted(&mut self, promised: Epoch) {
+        self.kept = self.kept.max(promised);
     }
 
     /// The highest epoch seen or promised.
@@ -162,8 +170,9 @@ impl Pulse {
                 effects.push(Effect::Persist { identity, promised: self.seen });
             }
         }
+        // The same again is passed on again: the leader says it to whoever has not followed it.
         let index = orders.topology.version;
-        if self.known.as_ref().is_some_and(|(known, ..)| index <= *known) {
+        if self.known.as_ref().is_some_and(|(known, ..)| index < *known) {
             return;
         }
         self.known = Some((index, orders.state.epoch, orders.state.rule.primary.clone()));
@@ -231,14 +240,20 @@ impl Pulse {
 
     /// Written down, then published; the own lease of a lower epoch is over.
     fn see(&mut self, epoch: Epoch, effects: &mut Vec<Effect>) {
-        if epoch <= self.seen {
+        let is_news = epoch > self.seen;
+        self.seen = self.seen.max(epoch);
+        // A disk that failed is asked again, and what it kept from being published is.
+        let promised = self.seen;
+        let is_unkept = self.kept < promised;
+        if is_unkept && let Some(identity) = self.identity.clone() {
+            effects.push(Effect::Persist { identity, promised });
+        }
+        if is_news || is_unkept {
+            effects.push(Effect::Publish { promised });
+        }
+        if !is_news {
             return;
         }
-        self.seen = epoch;
-        if let Some(identity) = self.identity.clone() {
-            effects.push(Effect::Persist { identity, promised: epoch });
-        }
-        effects.push(Effect::Publish { promised: epoch });
         if let Some(leads) = self.leads.take() {
             effects.push(Effect::Lease(Lease { epoch: leads.epoch, until: Duration::ZERO }));
         }

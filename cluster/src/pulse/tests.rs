@@ -30,6 +30,7 @@ pub(super) struct Bench {
     pub(super) pulse: Pulse,
     pub(super) now: Duration,
     pub(super) wanted: Vec<Effect>,
+    pub(super) disk_fails: bool,
 }
 
 /// Who speaks.
@@ -43,11 +44,19 @@ impl Bench {
     pub(super) fn in_life(me: u64, life: Life) -> Bench {
         let boot = Boot { incarnation: member(me).incarnation, identity: Some(identity(me)), life };
         let now = ms(1_000);
-        Bench { pulse: Pulse::new(&boot, now), now, wanted: Vec::new() }
+        Bench { pulse: Pulse::new(&boot, now), now, wanted: Vec::new(), disk_fails: false }
     }
 
     pub(super) fn on(&mut self, event: Event<'_>) -> &mut Bench {
-        self.wanted.extend(self.pulse.on(event, self.now));
+        let effects = self.pulse.on(event, self.now);
+        for effect in &effects {
+            if let Effect::Persist { promised, .. } = effect
+                && !self.disk_fails
+            {
+                self.pulse.persisted(*promised);
+            }
+        }
+        self.wanted.extend(effects);
         self
     }
 

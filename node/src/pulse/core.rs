@@ -241,13 +241,14 @@ impl Core {
         let state = &mut *self.state.borrow_mut();
         for effect in effects {
             match effect {
-                Effect::Persist { identity: _, promised } => {
-                    if let Err(error) = self.keeper.promise(promised) {
+                Effect::Persist { identity: _, promised } => match self.keeper.promise(promised) {
+                    Ok(()) => state.machine.persisted(promised),
+                    Err(error) => {
                         // What was to follow would be a promise that a restart forgets. Whoever asked asks again.
                         tracing::error!(%promised, %error, "cannot keep a promise on the disk, and gives none");
                         return;
                     }
-                }
+                },
                 Effect::Publish { promised } => {
                     self.vitals.see(promised);
                     state.seen = state.seen.max(promised);

@@ -123,7 +123,8 @@ fn words_of_another_cluster_or_shard_are_refused_and_tell_nothing_of_epochs() {
 #[test]
 fn a_node_that_belongs_to_no_cluster_promises_nothing_and_belongs_to_the_first_that_orders_it() {
     let boot = Boot { incarnation: Incarnation(1), identity: None, life: Life::New };
-    let mut bench = Bench { pulse: Pulse::new(&boot, ms(0)), now: ms(0), wanted: Vec::new() };
+    let mut bench =
+        Bench { pulse: Pulse::new(&boot, ms(0)), now: ms(0), wanted: Vec::new(), disk_fails: false };
     assert_eq!(refusal(&bench.fence(2).take()), Some((2, 0)));
     let first = orders(5, 2, 0);
     bench.hears(&ToNode::Orders(Box::new(first.clone())));
@@ -132,11 +133,11 @@ fn a_node_that_belongs_to_no_cluster_promises_nothing_and_belongs_to_the_first_t
 }
 
 #[test]
-fn orders_are_passed_on_once_and_older_ones_never() {
+fn orders_are_passed_on_as_often_as_they_are_said_and_older_ones_never() {
     let mut bench = Bench::new(1);
     let say = |index, epoch| ToNode::Orders(Box::new(orders(index, epoch, 0)));
     bench.hears(&say(5, 1)).take();
-    bench.hears(&say(5, 1)).wants(&[]);
+    assert_eq!(bench.hears(&say(5, 1)).take().len(), 1);
     bench.hears(&say(4, 1)).wants(&[]);
     assert_eq!(bench.hears(&say(6, 1)).take().len(), 1);
 }
@@ -154,4 +155,15 @@ fn an_activation_is_a_moment_counted_from_its_arrival_and_one_of_a_lower_epoch_i
     assert_eq!(refusal(&bench.hears(&activate(1)).take()), Some((1, 2)));
     let stop = ToNode::Stop { shard: SHARD, epoch: TWO, version: 4 };
     bench.hears(&stop).wants(&[Effect::Obey(Order::Stop { epoch: TWO, version: 4 })]);
+}
+
+#[test]
+fn a_promise_that_could_not_be_written_down_is_written_down_before_it_is_given_again() {
+    let mut bench = Bench::new(1);
+    bench.disk_fails = true;
+    bench.fence(2).wants(&[persist(2), publish(2), promise(2, 0)]);
+    bench.fence(2).wants(&[persist(2), publish(2), promise(2, 0)]);
+    bench.disk_fails = false;
+    bench.fence(2).wants(&[persist(2), publish(2), promise(2, 0)]);
+    bench.fence(2).wants(&[promise(2, 0)]);
 }
