@@ -36,6 +36,11 @@ const TABLE: &[(Mutant, Caught)] = &[
     (Mutant::PromoteWithoutFence, Within(50)),
     (Mutant::PositionBeforePromise, Within(100)),
     (Mutant::LeaseByOldClock, Within(500)),
+    (Mutant::GrantAfterPromise, Within(50)),
+    (Mutant::LeaseFromArrival, Within(1500)),
+    (Mutant::AckOfAnyEpoch, Within(500)),
+    (Mutant::ProposeAnother, Within(200)),
+    (Mutant::ResumeInSameLife, Within(50)),
 ];
 
 fn is_caught(mutant: Mutant) -> Option<String> {
