@@ -8,18 +8,19 @@
 //!
 //! At a clean end the position is noted, if everything is on the disk.
 
-use std::io;
+use std::{io, time::Duration};
 
 use slotway_cluster::{
     Position,
-    pulse::{Boot, Identity, Life},
+    pulse::{Boot, Identity, Life, wire::Part},
 };
 use slotway_config::Key;
+use slotway_link::boottime;
 
 use crate::{
     feed::Source,
     identity,
-    membership::{self, Held, KeptIn},
+    membership::{self, Held, KeptIn, LedBy},
     node::Node,
 };
 
@@ -36,15 +37,18 @@ impl Node {
     /// Behind the loading, if [`Node::be_born`] could not tell.
     pub(crate) fn come_back(&mut self) -> io::Result<Boot> {
         let life = self.membership.keeper.file().and_then(|file| file.life);
-        let stands = self.persistence.loaded.stands();
+        let stands = self.persistence.loaded.position();
         let kept = life.filter(|life| self.is_true(life, stands));
-        match (&kept, &stands) {
+        match (&kept, stands) {
             (Some(life), Some(position)) => {
                 tracing::info!(incarnation = %life.incarnation, %position, "goes on with the life of the process before");
-                if let Some(held) = &life.held {
-                    self.stand_at(held);
+                let told = self.persistence.loaded.stands.clone();
+                match (&life.held, told) {
+                    (Some(held), _) => self.stand_at(held.lineage.clone(), held.position, held.database),
+                    (None, Some(told)) => self.stand_at(told.lineage, told.position, told.database),
+                    (None, None) => {}
                 }
-                self.vitals.publish(*position);
+                self.vitals.publish(position);
             }
             _ => {
                 tracing::info!("the data are not known to hold all that was acknowledged: a new life begins")
@@ -116,5 +120,37 @@ impl Node {
             Ok(()) => tracing::info!(%position, "node.json says where the node stood"),
             Err(error) => tracing::warn!(%error, "node.json does not say where the node stood"),
         }
+    }
+
+    /// What INFO says of a member of a shard: what it does, in which epoch, and how far it has come. None: it takes no orders.
+    pub(crate) fn seat_fact(&self, name: &str) -> Option<String> {
+        let adopted = self.membership.adopted().filter(|adopted| adopted.led_by == LedBy::Orders)?;
+        Some(match name {
+            "slotway_part" => part_name(self.vitals.told().part).into(),
+            "slotway_epoch" => adopted.shard()?.epoch.to_string(),
+            "slotway_epoch_seen" => self.vitals.seen().to_string(),
+            "slotway_position" => self.vitals.position().to_string(),
+            "slotway_lease_ms_left" => match self.vitals.lease() {
+                // Without replicas it needs none.
+                (_, Duration::MAX) => "-1".into(),
+                (_, until) => until.saturating_sub(boottime()).as_millis().to_string(),
+            },
+            _ => return None,
+        })
+    }
+}
+
+/// The word of INFO for a part.
+fn part_name(part: Part) -> &'static str {
+    match part {
+        Part::None => "none",
+        Part::Loading => "loading",
+        Part::Learner { .. } => "learner",
+        Part::Replica { .. } => "replica",
+        Part::Opening { .. } => "opening",
+        Part::Serving { .. } => "serving",
+        Part::Returned { .. } => "returned",
+        Part::Parked { .. } => "parked",
+        Part::Stopped { .. } => "stopped",
     }
 }

@@ -299,6 +299,7 @@ async fn close(thread: &Thread, pulse: Option<PulseThread>, has_its_data: bool) 
     let (closing, patience) = {
         let node = &mut *thread.node.borrow_mut();
         thread.deliver(node);
+        aof::mark_now(node);
         (node.persistence.log.close(), shutdown::run::patience(node).max(shutdown::run::DISK_PATIENCE_MIN))
     };
     let closed = tokio::task::spawn_blocking(move || closing.wait());

@@ -36,13 +36,8 @@ impl Node {
 
 /// The same whole units to each listener: one line for each.
 fn hand_on(node: &mut Node, bytes: &[u8]) {
-    match node.keyspace.feed.take_log_selection() {
-        Some(mut selection) => {
-            selection.extend_from_slice(bytes);
-            aof::append(node, &selection);
-        }
-        None => aof::append(node, bytes),
-    }
+    let selection = node.keyspace.feed.take_log_selection();
+    aof::hand_over(node, selection, bytes);
     node.feed_replicas(bytes);
     if node.seat.is_some() {
         node.stream_has_grown();

@@ -20,6 +20,7 @@ use std::{
     time::Duration,
 };
 
+use slotway_cluster::replication::{Offset, record::Mark};
 use slotway_config::{Key, Settings};
 use tokio::sync::{Notify, oneshot};
 
@@ -28,6 +29,7 @@ use crate::{
     condition::Trouble,
     feed::{Listener, Position},
     gate::Holder,
+    membership::LedBy,
     node::Node,
     pause::Congested,
     thread::Thread,
@@ -55,7 +57,7 @@ use self::{
     writer::{Loop, Writer},
 };
 
-pub(crate) use self::store::StoreError;
+pub(crate) use self::{store::StoreError, units::Stands};
 
 /// The log of one node.
 pub(crate) struct Log {
@@ -75,6 +77,10 @@ pub(crate) struct Log {
     changed: Arc<Notify>,
     /// Rung when a rewrite is to begin.
     wanted: Arc<Notify>,
+    /// Where in its shard's stream the log stood that was loaded.
+    pub(crate) stands: Option<Stands>,
+    /// Where it stands behind what was handed over, as a reader counts; None: a reader does not know.
+    marked: Option<Offset>,
 }
 
 enum State {
@@ -139,6 +145,8 @@ impl Default for Log {
             ending: Vec::new(),
             changed: Arc::default(),
             wanted: Arc::default(),
+            stands: None,
+            marked: None,
         }
     }
 }
@@ -216,6 +224,7 @@ impl Log {
     /// What follows goes to another file: asked of the writer, told when it has happened.
     fn begin_increment(&mut self) -> Option<oneshot::Receiver<std::io::Result<Begun>>> {
         let increment = self.increment();
+        self.marked = None;
         let (done, begun) = oneshot::channel();
         self.writing()?.line.order(Order::Begin(increment, done));
         Some(begun)
@@ -301,6 +310,7 @@ pub(crate) fn go_on(node: &mut Node, sizes: Sizes) -> std::io::Result<()> {
     let store = Arc::clone(log.store.as_ref().ok_or(std::io::ErrorKind::NotFound)?);
     let (file, len) = store.last_increment()?;
     log.state = State::On(log.write_to(file, len, position, manner)?);
+    log.marked = None;
     log.closed_bytes = sizes.all_bytes.saturating_sub(len);
     log.rewrites.base_bytes = sizes.base_bytes;
     node.keyspace.feed.listen(Listener::Log);
@@ -337,6 +347,7 @@ fn turn_on(node: &mut Node) -> std::io::Result<()> {
     let file = store.increment_on_its_way()?;
     log.state = State::Starting(log.write_to(file, 0, position, manner)?);
     log.closed_bytes = 0;
+    log.marked = None;
     log.rewrites.schedule();
     log.changed.notify_one();
     log.wanted.notify_one();
@@ -395,8 +406,54 @@ fn hold_gate(node: &mut Node) {
     }
 }
 
-/// Hands the log what was fed: whole units.
-pub(crate) fn append(node: &mut Node, units: &[u8]) {
+/// Hands the log what was fed: whole units, which follow the present end of the stream. `selection` is for the log alone.
+pub(crate) fn hand_over(node: &mut Node, selection: Option<Vec<u8>>, units: &[u8]) {
+    let mark = match node.is_marking() {
+        true => mark(node, selection.is_some()),
+        false => None,
+    };
+    if selection.is_none() && mark.is_none() {
+        append(node, units);
+    } else {
+        let mut all = selection.unwrap_or_default();
+        all.extend_from_slice(&mark.map(|mark| mark.unit()).unwrap_or_default());
+        all.extend_from_slice(units);
+        append(node, &all);
+    }
+    let end = node.replication.offset.plus(units.len());
+    let log = &mut node.persistence.log;
+    log.marked = log.marked.map(|_| end);
+}
+
+/// Has the log say how far the stream has come, if its reader would count something else.
+pub(crate) fn mark_now(node: &mut Node) {
+    if node.is_marking()
+        && let Some(mark) = mark(node, false)
+    {
+        append(node, &mark.unit());
+    }
+}
+
+/// What is to stand before what the log is handed next. Not all of the stream comes this way: what a primary asks its replicas, and that
+/// it lives, does not.
+fn mark(node: &mut Node, is_reordered: bool) -> Option<Mark> {
+    let offset = node.replication.offset;
+    let known = node.persistence.log.marked.replace(offset);
+    let lineage = &node.replication.lineage;
+    let mark = Mark { epoch: lineage.epoch_at(offset), offset, history: lineage.present() };
+    (is_reordered || known != Some(offset)).then_some(mark)
+}
+
+impl Node {
+    /// Whether the log is to say how far a stream has come: that of a shard, whose member this node is.
+    fn is_marking(&self) -> bool {
+        let is_member = self.membership.adopted().is_some_and(|adopted| adopted.led_by == LedBy::Orders);
+        is_member && self.replication.backlog.is_some() && self.persistence.log.writing().is_some()
+    }
+}
+
+/// Puts bytes into the line: whole units.
+fn append(node: &mut Node, units: &[u8]) {
     let end = node.keyspace.feed.position();
     let log = &mut node.persistence.log;
     let Some(writing) = log.writing() else { return };

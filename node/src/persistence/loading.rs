@@ -52,12 +52,14 @@ pub(crate) struct Loaded {
     pub(crate) expired: u64,
     /// What the file said of itself.
     pub(crate) facts: Facts,
+    /// Where in its shard's stream a log stood.
+    pub(crate) stands: Option<aof::Stands>,
 }
 
 impl Loaded {
     /// Where in their shard's stream the data say that they stand.
-    pub(crate) fn stands(&self) -> Option<Position> {
-        position_of_file(&self.facts)
+    pub(crate) fn position(&self) -> Option<Position> {
+        self.stands.as_ref().map(|stands| stands.position).or_else(|| position_of_file(&self.facts))
     }
 }
 
@@ -119,7 +121,9 @@ pub(crate) async fn at_start(thread: &Thread) -> Result<(), LoadError> {
     if is_log {
         let meter = enter(&mut thread.node.borrow_mut(), 0);
         aof::load::start(thread, meter).await.map_err(LoadError::Log)?;
-        leave(&mut thread.node.borrow_mut(), Loaded::default());
+        let node = &mut *thread.node.borrow_mut();
+        let stands = node.persistence.log.stands.take();
+        leave(node, Loaded { stands, ..Loaded::default() });
         return Ok(());
     }
     let opened = File::open(&target).and_then(|file| Ok((file.metadata()?.len(), file)));

@@ -233,6 +233,16 @@ fn orders_adopt_a_node_and_another_cluster_is_refused() {
         let port = port.to_string();
         Frame::Array(vec![Frame::Bulk(b"pulse-port".to_vec()), Frame::Bulk(port.into())])
     });
+    let info = text(&client.say("INFO"));
+    for line in [
+        format!("slotway_pulse_port:{port}"),
+        format!("slotway_incarnation:{}", adopted.incarnation),
+        "slotway_epoch:3".to_owned(),
+        "slotway_epoch_seen:3".to_owned(),
+        "slotway_lease_ms_left:0".to_owned(),
+    ] {
+        assert!(info.contains(&format!("{line}\r\n")), "{line}: {info}");
+    }
     let ToNode::Orders(file) = orders(8, "c", "n1") else { unreachable!() };
     let given = client.call(&["SLOTWAY", "TOPOLOGY", "8", &serde_json::to_string(&file.topology).unwrap()]);
     assert_eq!(given, error("ERR this node takes orders of a control group and no topology"));

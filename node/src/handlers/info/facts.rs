@@ -196,6 +196,11 @@ impl<'a> Facts<'a> {
             "process_id" => std::process::id().to_string(),
             "run_id" => self.node.identity.run_id.clone(),
             "tcp_port" => self.node.port.to_string(),
+            "slotway_pulse_port" => self.node.pulse_port?.to_string(),
+            "slotway_incarnation" => {
+                self.node.pulse_port?;
+                self.node.identity.incarnation?.to_string()
+            }
             "server_time_usec" => self.now.0.saturating_mul(1000).to_string(),
             "uptime_in_seconds" => uptime.to_string(),
             "uptime_in_days" => (uptime / 86_400).to_string(),
@@ -303,6 +308,11 @@ impl<'a> Facts<'a> {
             self.node.following.primary().is_some() || adopted.is_some_and(|adopted| !adopted.is_primary());
         Some(match name {
             "role" => if is_replica { "slave" } else { "master" }.into(),
+            "slotway_part"
+            | "slotway_epoch"
+            | "slotway_epoch_seen"
+            | "slotway_position"
+            | "slotway_lease_ms_left" => return self.node.seat_fact(name),
             _ => return report::field(self.node, name),
         })
     }

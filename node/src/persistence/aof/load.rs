@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use super::{
     disk::DiskFile,
     store::{Sizes, Store, StoreError},
-    units::{Batch, Corrupt, Units},
+    units::{Batch, Corrupt, Stands, Units},
 };
 use crate::{
     client::{Client, ClientId},
@@ -94,6 +94,8 @@ impl std::error::Error for LoadError {}
 enum Piece {
     Keys(Vec<Record>),
     Commands(Batch),
+    /// Behind the last file.
+    Stands(Stands),
     Failed(LoadError),
 }
 
@@ -116,6 +118,7 @@ pub(crate) async fn load(thread: &Thread, progress: Arc<Meter>) -> Result<Option
     let mut room = Room::new();
     let stats = thread.node.borrow().keyspace.stats;
     thread.node.borrow_mut().keyspace.expired = Expired::Present;
+    thread.node.borrow_mut().persistence.log.stands = None;
     let mut outcome = Ok(());
     while let Some(piece) = received.recv().await {
         match piece {
@@ -132,6 +135,7 @@ pub(crate) async fn load(thread: &Thread, progress: Arc<Meter>) -> Result<Option
                 room.run(node, &batch);
                 thread.end_turn(node);
             }
+            Piece::Stands(stands) => thread.node.borrow_mut().persistence.log.stands = Some(stands),
             Piece::Failed(error) => outcome = Err(error),
         }
         tokio::task::yield_now().await;
@@ -242,10 +246,14 @@ impl Reader {
         while last > 0 && self.len(&paths[last - 1])? == 0 {
             last -= 1;
         }
+        let mut stands = None;
         for (index, path) in paths.iter().enumerate() {
-            if self.read_file(path, index + 1 >= last)? == Wanted::Nothing {
-                break;
+            if self.read_file(path, index + 1 >= last, &mut stands)? == Wanted::Nothing {
+                return Ok(());
             }
+        }
+        if let Some(stands) = stands {
+            self.send(Piece::Stands(stands));
         }
         Ok(())
     }
@@ -255,7 +263,8 @@ impl Reader {
         Ok(len.unwrap_or(0))
     }
 
-    fn read_file(&self, path: &str, is_last: bool) -> Result<Wanted, LoadError> {
+    /// A file that holds anything says where the log stands behind it, or that this is not known.
+    fn read_file(&self, path: &str, is_last: bool, stands: &mut Option<Stands>) -> Result<Wanted, LoadError> {
         let failed = |error| LoadError::Io(path.to_owned(), error);
         let mut file = self.store.disk.open(path).map_err(failed)?;
         let mut units = Units::new(0);
@@ -269,6 +278,9 @@ impl Reader {
         // What was not read to its end has a rest that is none: nothing may be cut off then.
         if self.cut(path, &mut *file, &mut units)? == Wanted::Nothing {
             return Ok(Wanted::Nothing);
+        }
+        if units.whole_until() > 0 {
+            *stands = units.stands().cloned();
         }
         if units.has_rest() {
             self.cut_off(path, &mut *file, units.whole_until(), is_last)?;

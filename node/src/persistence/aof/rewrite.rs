@@ -23,6 +23,7 @@ use tokio::{
 use super::{
     LOOK_EVERY, State, hear, hold_gate, is_rewrite_due,
     manifest::BaseFormat,
+    mark_now,
     rewrites::Ended,
     store::{Increment, Store},
 };
@@ -125,8 +126,11 @@ async fn rewrite(thread: &Rc<Thread>) -> Result<Written, Failure> {
         };
         let snapshot = snapshot.ok_or(Failure::TooManyWalks)?;
         node.keyspace.feed.select_anew();
-        let log = &mut node.persistence.log;
-        let (begun, increment) = (log.begin_increment(), log.increment());
+        let (begun, increment) = {
+            let log = &mut node.persistence.log;
+            (log.begin_increment(), log.increment())
+        };
+        mark_now(node);
         (store, snapshot, format, begun, increment, node.settings.flag(Key::AofRewriteIncrementalFsync))
     };
     let mut running = snapshot.start(thread);

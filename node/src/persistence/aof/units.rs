@@ -5,11 +5,18 @@
 //! Which row of the command table a command names, and in which database it runs, is found out here, because here is
 //! where another thread has the time for it.
 //!
+//! The log of a member of a shard says from time to time how far the shard's stream has come there (a MARK); behind one what the log
+//! holds is the stream to the byte, so the end of the last whole unit is a position in it ([`Stands`]).
+//!
 //! The format is stricter than that of clients: arrays of bulks, and lines that begin with `#` between them.
 
 use std::fmt;
 
-use slotway_cluster::{Database, slot::DATABASES};
+use slotway_cluster::{
+    Database, Position,
+    replication::{EpochRecord, Lineage, record::Mark},
+    slot::DATABASES,
+};
 use slotway_commands::{Command, Id, lookup};
 use slotway_resp::{Limits, Parser, Request, RequestAt, number};
 
@@ -38,6 +45,16 @@ impl Batch {
     }
 }
 
+/// Where in its shard's stream the log stands behind its last whole unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stands {
+    pub(crate) position: Position,
+    /// The stream's names, as far back as the log tells.
+    pub(crate) lineage: Lineage,
+    /// What the stream has selected.
+    pub(crate) database: Database,
+}
+
 /// What is wrong with the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Corrupt {
@@ -60,6 +77,7 @@ pub(crate) struct Units {
     /// Where it begins in the file.
     offset: u64,
     database: Database,
+    stands: Option<Stands>,
 }
 
 /// Where parsing stands within a piece.
@@ -70,12 +88,22 @@ struct Cut {
     open: Option<(usize, usize, Database)>,
     /// Behind the last whole unit.
     end: usize,
+    stands: Option<Stands>,
+    /// In the unit that is being cut: bytes that are not of the stream, and what it says of it.
+    noted: usize,
+    record: Option<EpochRecord>,
+    mark: Option<Mark>,
 }
 
 impl Units {
     /// The file's bytes from `offset` on are cut.
     pub(crate) fn new(offset: u64) -> Units {
-        Units { rest: Vec::new(), offset, database: Database::default() }
+        Units { rest: Vec::new(), offset, database: Database::default(), stands: None }
+    }
+
+    /// Where the log stands behind its last whole unit; None: this file does not say.
+    pub(crate) fn stands(&self) -> Option<&Stands> {
+        self.stands.as_ref()
     }
 
     /// The end of the last whole unit, as an offset of the file.
@@ -102,7 +130,16 @@ impl Units {
     /// Cuts what is in the room. What is no whole unit yet stays there.
     pub(crate) fn cut(&mut self) -> Result<Batch, Corrupt> {
         let bytes = std::mem::take(&mut self.rest);
-        let mut cut = Cut { batch: Batch::default(), database: self.database, open: None, end: 0 };
+        let mut cut = Cut {
+            batch: Batch::default(),
+            database: self.database,
+            open: None,
+            end: 0,
+            stands: self.stands.take(),
+            noted: 0,
+            record: None,
+            mark: None,
+        };
         loop {
             match cut.next(&bytes) {
                 Ok(true) => {}
@@ -120,6 +157,7 @@ impl Units {
         self.rest = bytes[cut.end..].to_vec();
         self.offset += u64::try_from(cut.end).unwrap_or(0);
         self.database = cut.database;
+        self.stands = cut.stands;
         cut.batch.bytes = bytes;
         Ok(cut.batch)
     }
@@ -157,21 +195,52 @@ impl Cut {
             Id::Multi if self.open.is_some() => return Err((start, "MULTI within a transaction".into())),
             Id::Multi => self.open = Some((start, self.batch.commands.len(), self.database)),
             Id::Exec if self.open.is_none() => return Err((start, "EXEC without MULTI".into())),
-            Id::Exec => self.open = None,
+            Id::Exec => {
+                let (begin, ..) = self.open.take().unwrap_or_default();
+                self.end_unit(begin);
+                return Ok(true);
+            }
+            Id::Ping if request.len() == 2 => {
+                self.record = EpochRecord::parse(request.word(1)).or(self.record);
+                self.mark = Mark::parse(request.word(1)).or(self.mark);
+            }
             _ => self.batch.commands.push(Logged { at, row, database: self.database }),
         }
         if self.open.is_none() {
-            self.end = self.batch.parser.consumed();
+            self.end_unit(start);
         }
         Ok(true)
+    }
+
+    /// A unit that began there is whole.
+    fn end_unit(&mut self, begin: usize) {
+        self.end = self.batch.parser.consumed();
+        let bytes = self.end - begin - std::mem::take(&mut self.noted);
+        let (record, mark) = (self.record.take(), self.mark.take());
+        if let Some(Mark { epoch, offset, history }) = mark {
+            let position = Position { epoch, offset };
+            let lineage = match self.stands.take() {
+                Some(stands) if stands.lineage.present() == history => stands.lineage,
+                Some(_) | None => Lineage::new(history, epoch, offset),
+            };
+            self.stands = Some(Stands { position, lineage, database: self.database });
+        } else if let Some(stands) = &mut self.stands {
+            stands.position.offset = stands.position.offset.plus(bytes);
+            stands.database = self.database;
+            if let Some(EpochRecord { epoch, start, history }) = record {
+                stands.position.epoch = epoch;
+                stands.lineage.begin_epoch(history, epoch, start);
+            }
+        }
     }
 
     /// A line that is no command: the time, or what later versions note.
     fn skip_line(&mut self, bytes: &[u8], start: usize) -> bool {
         let Some(len) = memchr::memchr(b'\n', &bytes[start..]) else { return false };
         self.batch.parser.skip_to(start + len + 1);
-        if self.open.is_none() {
-            self.end = start + len + 1;
+        match self.open {
+            None => self.end = start + len + 1,
+            Some(_) => self.noted += len + 1,
         }
         true
     }
@@ -187,6 +256,10 @@ fn database(select: Request<'_>) -> Result<Database, String> {
 
 #[cfg(test)]
 mod tests {
+    use slotway_cluster::{
+        Epoch,
+        replication::{HistoryId, Offset},
+    };
     use slotway_resp::write;
 
     use super::*;
@@ -242,6 +315,58 @@ mod tests {
                 assert_eq!(cut(&file[..len], piece).unwrap().1, u64::try_from(end).unwrap(), "{len} bytes");
             }
         }
+    }
+
+    /// Where a log stands that is cut in pieces of `piece` bytes.
+    fn stands(file: &[u8], piece: usize) -> Option<Stands> {
+        let mut units = Units::new(0);
+        for piece in file.chunks(piece) {
+            units.room().extend_from_slice(piece);
+            units.cut().unwrap();
+        }
+        units.stands().cloned()
+    }
+
+    #[test]
+    fn behind_a_mark_the_log_is_the_stream_to_the_byte() {
+        let history = |number| HistoryId::from_random([number; 20]);
+        let at = |epoch, offset| Position { epoch: Epoch(epoch), offset: Offset(offset) };
+        let mut file = Vec::new();
+        request(&mut file, "SET before anybody-asked");
+        assert_eq!(stands(&file, 1000), None);
+        // For the log alone.
+        request(&mut file, "SELECT 3");
+        let mark = Mark { epoch: Epoch(2), offset: Offset(1000), history: history(1) };
+        file.extend_from_slice(&mark.unit());
+        let mut ends = vec![(file.len(), at(2, 1000), Database(3))];
+        let mut stream = 1000;
+        let mut unit = |file: &mut Vec<u8>, bytes: &[u8], epoch, database| {
+            file.extend_from_slice(bytes);
+            stream += u64::try_from(bytes.len()).unwrap();
+            ends.push((file.len(), at(epoch, stream), Database(database)));
+        };
+        let words = |lines: &[&str]| {
+            let mut bytes = Vec::new();
+            lines.iter().for_each(|line| request(&mut bytes, line));
+            bytes
+        };
+        unit(&mut file, &words(&["SET a 1"]), 2, 3);
+        file.extend_from_slice(b"#TS:1700000000\r\n");
+        unit(&mut file, &words(&["SELECT 5"]), 2, 5);
+        unit(&mut file, &words(&["MULTI", "SET b 2", "SET c 3", "EXEC"]), 2, 5);
+        let start = Offset(stands(&file, 1000).unwrap().position.offset.0);
+        let record = EpochRecord { epoch: Epoch(4), start, history: history(2) };
+        unit(&mut file, &record.unit(), 4, 5);
+        unit(&mut file, &words(&["SET d 4"]), 4, 5);
+        for len in ends[0].0..=file.len() {
+            let (_, position, database) = ends.iter().rfind(|(end, ..)| *end <= len).unwrap();
+            for piece in [7, 1000] {
+                let stands = stands(&file[..len], piece).unwrap();
+                assert_eq!((&stands.position, &stands.database), (position, database), "{len} bytes");
+            }
+        }
+        let lineage = stands(&file, 1000).unwrap().lineage;
+        assert_eq!((lineage.present(), lineage.previous()), (history(2), Some((history(1), start))));
     }
 
     #[test]

@@ -5,17 +5,13 @@
 
 use slotway_cluster::{
     Database, Epoch, Position,
-    replication::{HistoryId, Offset, replica::Point},
+    replication::{HistoryId, Lineage, Offset, replica::Point},
     slot::DATABASES,
 };
 use slotway_config::Key;
 
 use super::role::lineage_of;
-use crate::{
-    membership::{Held, LedBy},
-    node::Node,
-    persistence::loading::read::Facts,
-};
+use crate::{membership::LedBy, node::Node, persistence::loading::read::Facts};
 
 const STREAM_DATABASE: &str = "repl-stream-db";
 const HISTORY: &str = "repl-id";
@@ -73,8 +69,9 @@ impl Node {
     /// How much of its shard's stream is held behind all that was executed; None: the node takes no orders.
     pub(crate) fn position_in_stream(&self) -> Option<Position> {
         let adopted = self.membership.adopted()?;
-        let epoch = self.vitals.position().epoch;
-        (adopted.led_by == LedBy::Orders).then(|| Position { epoch, offset: self.coming_offset() })
+        let offset = self.coming_offset();
+        let epoch = self.replication.lineage.epoch_at(offset);
+        (adopted.led_by == LedBy::Orders).then_some(Position { epoch, offset })
     }
 
     /// The data are loaded: if they say where they are in the stream of the primary, they are continued.
@@ -90,8 +87,8 @@ impl Node {
     }
 
     /// The node stands where it stood when it ended.
-    pub(crate) fn stand_at(&mut self, held: &Held) {
-        self.start_at(held.lineage.clone(), held.position.offset);
-        self.following.selected(held.database);
+    pub(crate) fn stand_at(&mut self, lineage: Lineage, position: Position, database: Database) {
+        self.start_at(lineage, position.offset);
+        self.following.selected(database);
     }
 }
