@@ -434,8 +434,8 @@ pub(crate) fn mark_now(node: &mut Node) {
     }
 }
 
-/// What is to stand before what the log is handed next. Not all of the stream comes this way: what a primary asks its replicas, and that
-/// it lives, does not.
+/// What is to stand before what the log is handed next, if its reader would count from somewhere else: a file begins, a snapshot was
+/// put in force, the log was off.
 fn mark(node: &mut Node, is_reordered: bool) -> Option<Mark> {
     let offset = node.replication.offset;
     let known = node.persistence.log.marked.replace(offset);

@@ -133,7 +133,7 @@ impl Node {
         for bytes in asides {
             // A member's log holds the whole stream, so that its place is known when it is read.
             if self.seat.is_some() {
-                aof::append(self, bytes);
+                aof::hand_over(self, None, bytes);
             }
             self.replication.append(bytes);
         }

@@ -54,9 +54,15 @@ fn hear(link: &mut Client<TcpStream>) -> FromNode {
     serde_json::from_str(&text(&link.reply())).unwrap()
 }
 
+/// What it answers; what it said unasked meanwhile is passed over.
 fn ask(link: &mut Client<TcpStream>, word: &ToNode) -> FromNode {
     tell(link, word);
-    hear(link)
+    loop {
+        match hear(link) {
+            FromNode::Pong { seq: None, .. } => {}
+            word => return word,
+        }
+    }
 }
 
 /// How the node is, asked with a number that no other ping had; what it said unasked meanwhile is passed over.
@@ -73,14 +79,19 @@ fn ping(link: &mut Client<TcpStream>, number: u64) -> Status {
 
 /// Of a shard whose primary is n2, and n1 a replica.
 fn orders(version: u64, cluster: &str, me: &str) -> ToNode {
+    orders_of(version, cluster, me, Member::new(&NodeId("n2".into()), Incarnation(2)))
+}
+
+/// Of a shard with this primary, whose other node is n1 or n2.
+fn orders_of(version: u64, cluster: &str, me: &str, primary: Member) -> ToNode {
+    let other = if primary.node.0 == "n1" { "n2" } else { "n1" };
     let node = |id: &str| Node { id: NodeId(id.into()), addr: "127.0.0.1:1".into(), admin_addr: None };
-    let primary = Member::new(&NodeId("n2".into()), Incarnation(2));
     let shard = Shard {
         id: ShardId(1),
         kind: Kind::Slotway,
         epoch: Epoch(3),
         primary: primary.node.clone(),
-        replicas: vec![NodeId("n1".into())],
+        replicas: vec![NodeId(other.into())],
         slots: vec!["0-16383".parse().unwrap()],
     };
     let topology = Topology {
@@ -323,24 +334,68 @@ fn lived(dir: &Path, flags: &[(&str, &str)]) -> Incarnation {
     incarnation
 }
 
+fn node_file(dir: &Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(dir.join("node.json")).unwrap()).unwrap()
+}
+
 #[test]
 fn a_clean_end_keeps_the_life_and_its_promises_until_the_first_byte() {
-    let dir = fresh_dir();
-    let flags = [("save", "3600 1"), ("appendonly", "no")];
-    let before = lived(&dir, &flags);
-    let file = |name: &str| -> serde_json::Value {
-        serde_json::from_slice(&std::fs::read(dir.join(name)).unwrap()).unwrap()
-    };
-    assert_eq!(file("node.json")["incarnation"], before.to_string());
-    let mut node = start_in(&dir, &flags);
+    for flags in [[("save", "3600 1"), ("appendonly", "no")], [("save", ""), ("appendonly", "yes")]] {
+        let dir = fresh_dir();
+        let before = lived(&dir, &flags);
+        assert_eq!(node_file(&dir)["incarnation"], before.to_string(), "{flags:?}");
+        let mut node = start_in(&dir, &flags);
+        let mut link = member(&node);
+        let back = ping(&mut link, 1);
+        assert_eq!((back.incarnation, back.seen, back.index), (before, Epoch(7), 0), "{flags:?}");
+        assert!(matches!(ask(&mut link, &beat(6, 1)), FromNode::Refused { seen: Epoch(7), .. }));
+        adopt(&mut link, 6);
+        assert!(node_file(&dir)["incarnation"].is_null(), "from here on it would be untrue");
+        node.stop();
+        assert_eq!(node_file(&dir)["incarnation"], before.to_string());
+    }
+}
+
+/// What a node leaves behind that is killed now.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
+
+/// The files of a primary that was killed behind the beginning of epoch 3, how it was then, and how a node is that is started on
+/// them.
+fn killed(flags: &[(&str, &str)]) -> (Status, Status) {
+    let (dir, files) = (fresh_dir(), fresh_dir());
+    let node = start_in(&dir, flags);
     let mut link = member(&node);
-    let back = ping(&mut link, 1);
-    assert_eq!((back.incarnation, back.seen, back.index), (before, Epoch(7), 0));
-    assert!(matches!(ask(&mut link, &beat(6, 1)), FromNode::Refused { seen: Epoch(7), .. }));
-    adopt(&mut link, 6);
-    assert!(file("node.json")["incarnation"].is_null(), "from here on it would be untrue");
-    node.stop();
-    assert_eq!(file("node.json")["incarnation"], before.to_string());
+    let me = Member::new(&NodeId("n1".into()), ping(&mut link, 1).incarnation);
+    tell(&mut link, &orders_of(5, "c", "n1", me));
+    let mut number = 2;
+    wait_until("the epoch", || {
+        number += 1;
+        ping(&mut link, number).position.epoch == Epoch(3)
+    });
+    let before = ping(&mut link, number + 1);
+    copy(&dir, &files);
+    let again = start_in(&files, flags);
+    let after = ping(&mut member(&again), 1);
+    (before, after)
+}
+
+#[test]
+fn a_killed_node_is_the_member_that_it_was_if_everything_was_synced() {
+    let (before, after) = killed(&[("save", ""), ("appendonly", "yes"), ("appendfsync", "always")]);
+    assert_eq!((after.incarnation, after.position), (before.incarnation, before.position));
+    assert_eq!(after.seen, Epoch(3), "what it promised is promised");
+    let (before, after) = killed(&[("save", ""), ("appendonly", "yes")]);
+    assert_ne!(after.incarnation, before.incarnation, "something may be missing");
 }
 
 #[test]
