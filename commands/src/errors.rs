@@ -88,6 +88,11 @@ pub const TIMEOUT_NOT_FLOAT: &str = "ERR timeout is not a float or out of range"
 pub const TIMEOUT_NOT_INTEGER: &str = "ERR timeout is not an integer or out of range";
 pub const WAIT_ON_REPLICA: &str = "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured to \
      be writable (which is not the default) writes to replicas are just local and are not propagated.";
+pub const WAITAOF_ON_REPLICA: &str = "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and are not \
+     propagated.";
+pub const WAITAOF_WITHOUT_LOG: &str =
+    "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
+pub const NOT_ZERO_OR_ONE: &str = "ERR value is out of range, value must between 0 and 1";
 pub const WAIT_BROKEN: &str =
     "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
 pub const TIMEOUT_NEGATIVE: &str = "ERR timeout is negative";

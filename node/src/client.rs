@@ -19,6 +19,7 @@ use slotway_resp::Version;
 
 use crate::{
     call::Millis,
+    feed::Position,
     keyspace::Keyspace,
     membership::{LinkSaid, Reads},
     replication::Introduction,
@@ -127,6 +128,8 @@ pub(crate) struct Client {
     pub(crate) late_reply: RefCell<Vec<u8>>,
     /// How far the stream had come when its last request had run; kept while somebody listens.
     pub(crate) seen: Cell<Offset>,
+    /// How far the feed had come then: what a log counts by.
+    pub(crate) fed: Cell<Position>,
     /// What it says of itself with REPLCONF, and what it asks for.
     pub(crate) introduction: RefCell<Option<Box<Introduction>>>,
     pub(crate) no_evict: Cell<bool>,
@@ -175,6 +178,7 @@ impl Client {
             blocked: Cell::new(Blocked::No),
             late_reply: RefCell::default(),
             seen: Cell::default(),
+            fed: Cell::default(),
             introduction: RefCell::default(),
             no_evict: Cell::new(false),
             no_touch: Cell::new(false),

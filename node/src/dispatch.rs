@@ -271,6 +271,7 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::Role => Server(replication::role),
         Id::Sync => Server(replication::sync),
         Id::Wait => Server(replication::wait),
+        Id::Waitaof => Server(replication::waitaof),
         Id::Multi => Server(transactions::multi),
         Id::Unwatch => Server(transactions::unwatch),
         Id::Watch => Server(transactions::watch),
@@ -398,7 +399,6 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::Subscribe
         | Id::Sunsubscribe
         | Id::Unsubscribe
-        | Id::Waitaof
         | Id::Xack
         | Id::Xadd
         | Id::Xautoclaim

@@ -232,6 +232,7 @@ fn feed(
     if !client.transaction.is_executing() {
         node.keyspace.feed.end_unit();
         client.seen.set(node.executed_offset());
+        client.fed.set(node.keyspace.feed.position());
     }
 }
 

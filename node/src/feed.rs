@@ -66,6 +66,8 @@ pub(crate) struct Feed {
     telling: Telling,
     listeners: u8,
     source: Source,
+    /// Where it began to be that.
+    drawn_from: Position,
     /// What nobody has taken yet.
     bytes: Vec<u8>,
     /// Where the open unit begins in it, behind its SELECT.
@@ -117,6 +119,7 @@ impl Feed {
     /// Whose changes the stream tells of from here on.
     pub(crate) fn draw_from(&mut self, source: Source) {
         self.end_unit();
+        self.drawn_from = self.position();
         self.source = source;
         self.select_anew();
         self.settle();
@@ -140,6 +143,11 @@ impl Feed {
     /// Up to here it was handed on.
     pub(crate) fn taken(&self) -> Position {
         Position(self.taken)
+    }
+
+    /// Where it began to tell of those whose changes it tells of.
+    pub(crate) fn drawn_from(&self) -> Position {
+        self.drawn_from
     }
 
     /// Whose changes the stream tells of.

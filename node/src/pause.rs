@@ -148,7 +148,7 @@ pub(crate) fn is_about_data(row: &Command) -> bool {
     matches!(dispatch::of(row.id), Handler::Data(_))
         || row.flags.has(Flag::Write)
         || row.flags.has(Flag::Readonly)
-        || matches!(row.id, Id::Exec | Id::Wait)
+        || matches!(row.id, Id::Exec | Id::Wait | Id::Waitaof)
 }
 
 /// Why writes wait although nobody asked for it.

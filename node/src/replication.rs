@@ -22,7 +22,7 @@ pub(crate) mod report;
 
 pub(crate) use introduction::{Asked, Introduction};
 pub(crate) use link::Handed;
-pub(crate) use primary::waiter;
+pub(crate) use primary::{waiter, write_disks};
 
 /// The stream that this node makes or follows.
 #[derive(Debug)]

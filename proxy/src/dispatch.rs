@@ -185,7 +185,7 @@ fn by_policy(
 ) -> Next {
     // A list of all clients is large, so a client gets one after the other; and it may be among those that it kills. With
     // WATCH it changes to another link, with WAIT to several, which must not overtake what it wrote.
-    let alone = matches!(command.id, Id::ClientList | Id::ClientKill | Id::Watch | Id::Wait);
+    let alone = matches!(command.id, Id::ClientList | Id::ClientKill | Id::Watch | Id::Wait | Id::Waitaof);
     if (alone || matches!(command.proxy, Policy::ClientState)) && replies.outstanding() > 0 {
         return Next::AfterReplies;
     }

@@ -1,4 +1,4 @@
-//! WAIT: how many replicas of every shard hold what the client has written.
+//! WAIT and WAITAOF: how many replicas of every shard hold what the client has written, or have it on their disks.
 //!
 //! It blocks the connection on which it is asked, so it takes a link of its own to each shard ([`crate::lease`]), and only once
 //! everything that its client wrote is answered. A node that is asked by a proxy waits for its whole stream as it is when WAIT
@@ -69,10 +69,13 @@ pub(crate) fn run(case: &mut Case<'_>, rule: MergeRule) {
     }
 }
 
-/// `WAIT replicas milliseconds`: its own time. None: for ever.
+/// `WAIT replicas milliseconds`, `WAITAOF own replicas milliseconds`: its own time. None: for ever.
 fn patience_us(request: Request<'_>) -> Result<Option<u64>, &'static str> {
-    number::integer(request.word(1)).ok_or(errors::NOT_INTEGER)?;
-    let millis = number::integer(request.word(2)).ok_or(errors::TIMEOUT_NOT_INTEGER)?;
+    let time = request.len() - 1;
+    for at in 1..time {
+        number::integer(request.word(at)).ok_or(errors::NOT_INTEGER)?;
+    }
+    let millis = number::integer(request.word(time)).ok_or(errors::TIMEOUT_NOT_INTEGER)?;
     let millis = u64::try_from(millis).map_err(|_| errors::TIMEOUT_NEGATIVE)?;
     Ok((millis > 0).then(|| millis.saturating_mul(1000)))
 }
@@ -120,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    fn check(words: [&str; 3], expected: Result<Option<u64>, &str>) {
+    fn check<const N: usize>(words: [&str; N], expected: Result<Option<u64>, &str>) {
         let request = OwnedRequest::new(words.into_iter().map(str::as_bytes));
         assert_eq!(patience_us(request.view()), expected, "{words:?}");
     }
@@ -129,12 +132,14 @@ mod tests {
     fn a_wait_has_its_own_time_or_none() {
         check(["WAIT", "1", "1500"], Ok(Some(1_500_000)));
         check(["WAIT", "1", "0"], Ok(None));
+        check(["WAITAOF", "1", "2", "15"], Ok(Some(15_000)));
         check(["WAIT", "-1", "9223372036854775807"], Ok(Some(u64::MAX)));
     }
 
     #[test]
     fn what_is_no_number_is_refused_as_redis_does() {
         check(["WAIT", "x", "x"], Err("ERR value is not an integer or out of range"));
+        check(["WAITAOF", "1", "x", "x"], Err("ERR value is not an integer or out of range"));
         check(["WAIT", "1", "1.5"], Err("ERR timeout is not an integer or out of range"));
         check(["WAIT", "1", "-1"], Err("ERR timeout is negative"));
     }

@@ -140,6 +140,11 @@ pub enum Event<'a> {
         link: LinkId,
         offset: Offset,
     },
+    /// The replica has this much on its own disk (`FACK`).
+    Synced {
+        link: LinkId,
+        offset: Offset,
+    },
     /// The replica said anything else.
     Heard {
         link: LinkId,
@@ -154,12 +159,30 @@ pub enum Event<'a> {
         offset: Offset,
         patience: Option<Duration>,
     },
+    /// A client wants so many replicas to have so much on their disks, and perhaps this node to have it on its own: there it
+    /// is known by another mark, since what a node's log holds is counted otherwise than what its replicas are sent.
+    WaitsForDisks {
+        waiter: WaiterId,
+        replicas: usize,
+        offset: Offset,
+        own: Own,
+        patience: Option<Duration>,
+    },
+    /// This node's own disk has what is before this mark; None: it keeps no log.
+    OwnDisk(Option<u64>),
     /// It wants nothing any more.
     Leaves {
         waiter: WaiterId,
     },
     /// This node makes the stream from now on (true), or takes it from a primary.
     Leads(bool),
+}
+
+/// What a client wants of this node's own disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Own {
+    pub mark: u64,
+    pub is_wanted: bool,
 }
 
 /// What a replica calls itself: its address as it announced it.
@@ -199,6 +222,16 @@ pub enum Effect {
         waiter: WaiterId,
         replicas: usize,
     },
+    AnswerOfDisks {
+        waiter: WaiterId,
+        /// Whether this node's own disk has it.
+        own: bool,
+        replicas: usize,
+    },
+    /// It wants this node to have it on its disk, and there is no log any more.
+    NoDisk {
+        waiter: WaiterId,
+    },
     FreeBacklog,
     /// From now on writes are refused (true), or no longer.
     TooFewReplicas(bool),
@@ -214,6 +247,8 @@ pub struct Replica {
     pub sent: Offset,
     /// It has applied it up to here.
     pub acked: Offset,
+    /// It has it on its disk up to here.
+    pub synced: Offset,
     /// When it was heard of last.
     pub heard: Duration,
     name: Option<Name>,
@@ -221,12 +256,14 @@ pub struct Replica {
     over_soft_limit: Option<Duration>,
 }
 
-/// A client in WAIT.
+/// A client in WAIT or WAITAOF.
 #[derive(Debug, Clone, Copy)]
 struct Wait {
     waiter: WaiterId,
     replicas: usize,
     offset: Offset,
+    /// WAITAOF
+    own: Option<Own>,
     until: Option<Duration>,
 }
 
@@ -237,6 +274,7 @@ pub struct Primary {
     leads: bool,
     replicas: Vec<Replica>,
     waits: Vec<Wait>,
+    own_disk: Option<u64>,
     /// How far the stream has come.
     end: Offset,
     ping_at: Duration,
@@ -253,6 +291,7 @@ impl Primary {
             leads: true,
             replicas: Vec::new(),
             waits: Vec::new(),
+            own_disk: None,
             end: Offset::default(),
             ping_at: Duration::ZERO,
             round_at: Duration::ZERO,
@@ -265,9 +304,14 @@ impl Primary {
         &self.replicas
     }
 
-    /// Clients in WAIT.
+    /// Clients in WAIT and WAITAOF.
     pub fn waits(&self) -> usize {
         self.waits.len()
+    }
+
+    /// Whether somebody wants to know how far this node's own disk is.
+    pub fn is_own_disk_awaited(&self) -> bool {
+        self.waits.iter().any(|wait| wait.own.is_some())
     }
 
     /// What is before this offset no replica has to be sent any more.
@@ -292,6 +336,11 @@ impl Primary {
     /// Replicas that hold the stream up to `offset`.
     pub fn holders(&self, offset: Offset) -> usize {
         self.count(|replica| replica.acked >= offset)
+    }
+
+    /// Replicas that have the stream up to `offset` on their disks.
+    pub fn disks(&self, offset: Offset) -> usize {
+        self.count(|replica| replica.synced >= offset)
     }
 
     /// Replicas heard of within `lag_seconds_max`.
@@ -351,14 +400,30 @@ impl Primary {
                     self.alone_since.get_or_insert(now);
                 }
             }
+            Event::Synced { link, offset } => {
+                let offset = offset.min(self.end);
+                if let Some(replica) = self.find(link) {
+                    replica.synced = replica.synced.max(offset);
+                }
+            }
             Event::Waits { waiter, replicas, offset, patience } => {
                 let until = patience.map(|patience| now.saturating_add(patience));
-                self.waits.push(Wait { waiter, replicas, offset, until });
+                self.waits.push(Wait { waiter, replicas, offset, own: None, until });
                 let asks = |replica: &Replica| replica.acked < offset && replica.acks == Acks::EverySecond;
                 if self.leads && self.replicas.iter().any(asks) {
                     effects.push(Effect::AskForAcks);
                 }
             }
+            Event::WaitsForDisks { waiter, replicas, offset, own, patience } => {
+                let until = patience.map(|patience| now.saturating_add(patience));
+                self.waits.push(Wait { waiter, replicas, offset, own: Some(own), until });
+                // Also who says unasked what it holds says of its disk only when it is asked, or a second later.
+                let asks = |replica: &Replica| replica.synced < offset && replica.acks != Acks::Never;
+                if self.leads && self.replicas.iter().any(asks) {
+                    effects.push(Effect::AskForAcks);
+                }
+            }
+            Event::OwnDisk(until) => self.own_disk = until,
             Event::Leaves { waiter } => self.waits.retain(|wait| wait.waiter != waiter),
             Event::Leads(leads) => {
                 self.leads = leads;
@@ -401,8 +466,7 @@ impl Primary {
     /// Answers all waits as things stand: the node stops, or follows a primary from now on.
     pub fn give_up_waits(&mut self) -> Vec<Effect> {
         let waits = std::mem::take(&mut self.waits);
-        let answer = |wait: Wait| Effect::Answer { waiter: wait.waiter, replicas: self.holders(wait.offset) };
-        waits.into_iter().map(answer).collect()
+        waits.into_iter().map(|wait| self.answer(wait).1).collect()
     }
 
     fn attach(
@@ -433,6 +497,7 @@ impl Primary {
             acks,
             sent: held,
             acked: held,
+            synced: Offset::default(),
             heard: now,
             name,
             counts,
@@ -509,11 +574,32 @@ impl Primary {
         }
         let waits = std::mem::take(&mut self.waits);
         for wait in waits {
-            let replicas = self.holders(wait.offset);
-            if replicas >= wait.replicas || wait.until.is_some_and(|until| now >= until) {
-                effects.push(Effect::Answer { waiter: wait.waiter, replicas });
+            if wait.own.is_some_and(|own| own.is_wanted) && self.own_disk.is_none() {
+                effects.push(Effect::NoDisk { waiter: wait.waiter });
+                continue;
+            }
+            let (is_enough, answer) = self.answer(wait);
+            if is_enough || wait.until.is_some_and(|until| now >= until) {
+                effects.push(answer);
             } else {
                 self.waits.push(wait);
+            }
+        }
+    }
+
+    /// Whether what a client waits for is so, and what it is told.
+    fn answer(&self, wait: Wait) -> (bool, Effect) {
+        let waiter = wait.waiter;
+        match wait.own {
+            None => {
+                let replicas = self.holders(wait.offset);
+                (replicas >= wait.replicas, Effect::Answer { waiter, replicas })
+            }
+            Some(Own { mark, is_wanted }) => {
+                let own = self.own_disk.is_some_and(|until| until >= mark);
+                let replicas = self.disks(wait.offset);
+                let is_enough = replicas >= wait.replicas && own >= is_wanted;
+                (is_enough, Effect::AnswerOfDisks { waiter, own, replicas })
             }
         }
     }

@@ -188,6 +188,8 @@ pub struct Replica {
     acknowledges_reads: bool,
     /// Of a member: what it may acknowledge ([`Replica::hold`]).
     promised: Option<Position>,
+    /// How much of the stream this end has on its disk; None: it keeps no log, or nobody knows.
+    on_disk: Option<Offset>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -264,6 +266,7 @@ impl Replica {
             failures: 0,
             acknowledges_reads: false,
             promised: None,
+            on_disk: None,
         }
     }
 
@@ -446,20 +449,27 @@ impl Replica {
         self.acknowledge(now)
     }
 
+    /// How much of the stream is on this end's disk: told with the next acknowledgement.
+    pub fn note_disk(&mut self, until: Option<Offset>) {
+        self.on_disk = until;
+    }
+
     /// REPLCONF ACK, if there is somebody to tell: also what the stream asks for with GETACK. A member that has nothing to
     /// acknowledge yet shows that it is there.
     pub fn acknowledge(&mut self, now: Duration) -> Vec<Effect> {
         self.spoke = now;
         let (State::Streaming, Some(held)) = (&self.state, self.held) else { return Vec::new() };
-        let words = match (&self.introduction.member, self.promised) {
-            (None, _) => line::request(&["REPLCONF", "ACK", &held.offset.to_string()]),
-            (Some(_), Some(Position { epoch, offset })) => {
-                let (offset, epoch) = (offset.to_string(), epoch.to_string());
-                line::request(&["REPLCONF", "ACK", &offset, "EPOCH", &epoch])
-            }
-            (Some(_), None) => b"\n".to_vec(),
+        let (offset, epoch) = match (&self.introduction.member, self.promised) {
+            (None, _) => (held.offset, None),
+            (Some(_), Some(Position { epoch, offset })) => (offset, Some(epoch)),
+            (Some(_), None) => return vec![Effect::Send(b"\n".to_vec())],
         };
-        vec![Effect::Send(words)]
+        let (offset, epoch) = (offset.to_string(), epoch.map(|epoch| epoch.to_string()));
+        let on_disk = self.on_disk.map(|until| until.to_string());
+        let mut words = vec!["REPLCONF", "ACK", &offset];
+        words.extend(epoch.iter().flat_map(|epoch| ["EPOCH", epoch.as_str()]));
+        words.extend(on_disk.iter().flat_map(|until| ["FACK", until.as_str()]));
+        vec![Effect::Send(line::request(&words))]
     }
 
     fn stream(&mut self, now: Duration) {

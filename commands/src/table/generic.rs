@@ -89,5 +89,5 @@ pub(crate) const ROWS: &[Command] = &[
     command(Id::Wait, "wait", 3, "3.0.0").flags(&[Blocking]).acl(&[Category::Connection])
         .tips(&["request_policy:all_shards", "response_policy:agg_min"]).proxy(EveryShard(MergeRule::Min)).here(),
     command(Id::Waitaof, "waitaof", 4, "7.2.0").flags(&[Blocking]).acl(&[Category::Connection])
-        .tips(&["request_policy:all_shards", "response_policy:agg_min"]).proxy(EveryShard(MergeRule::Min)),
+        .tips(&["request_policy:all_shards", "response_policy:agg_min"]).proxy(EveryShard(MergeRule::Min)).here(),
 ];

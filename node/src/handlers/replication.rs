@@ -15,7 +15,8 @@ use crate::{
     call::{Done, Refusal},
     client::{Blocked, Class, Fate, Standing},
     feed::Source,
-    replication::{Asked, Introduction, waiter},
+    persistence::aof::{self, OnDisk},
+    replication::{Asked, Introduction, waiter, write_disks},
     server_call::ServerCall,
 };
 
@@ -162,6 +163,48 @@ pub(crate) fn wait(call: &mut ServerCall<'_>) -> Done {
     let patience = (millis > 0).then(|| std::time::Duration::from_millis(millis));
     let event = Event::Waits { waiter: waiter(client), replicas: wanted, offset, patience };
     call.node.tell_primary(event);
+    Ok(())
+}
+
+/// `WAITAOF own replicas milliseconds`: whether this node, and how many replicas, have on their disks what this client wrote, as
+/// soon as it is enough or the time is over. Of a proxy as with WAIT.
+pub(crate) fn waitaof(call: &mut ServerCall<'_>) -> Done {
+    let is_own_wanted = match integer(call.request.word(1)).ok_or(errors::NOT_INTEGER)? {
+        0 => false,
+        1 => true,
+        _ => return Err(errors::NOT_ZERO_OR_ONE.into()),
+    };
+    let replicas = integer(call.request.word(2)).ok_or(errors::NOT_INTEGER)?;
+    let replicas = usize::try_from(replicas).map_err(|_| errors::NOT_POSITIVE)?;
+    let millis = integer(call.request.word(3)).ok_or(errors::TIMEOUT_NOT_INTEGER)?;
+    let millis = u64::try_from(millis).map_err(|_| errors::TIMEOUT_NEGATIVE)?;
+    if call.node.keyspace.feed.source() == Source::Primary {
+        return Err(errors::WAITAOF_ON_REPLICA.into());
+    }
+    let on_disk = aof::on_disk(call.node);
+    if is_own_wanted && on_disk == OnDisk::NoLog {
+        return Err(errors::WAITAOF_WITHOUT_LOG.into());
+    }
+    let client = call.client;
+    let is_executing = client.transaction.is_executing();
+    let (offset, mark) = match client.standing.get() {
+        Standing::Member if !is_executing => {
+            (call.node.executed_offset(), call.node.keyspace.feed.position())
+        }
+        Standing::Member | Standing::User | Standing::Stranger | Standing::Primary => {
+            (client.seen.get(), client.fed.get())
+        }
+    };
+    // How many have what was written tells that it was written.
+    call.node.gate.touch();
+    let own = matches!(on_disk, OnDisk::Until(until) if until >= mark);
+    let disks = call.node.replication.primary.machine().disks(offset);
+    if own >= is_own_wanted && disks >= replicas || is_executing {
+        write_disks(call.out, own, disks);
+        return Ok(());
+    }
+    let patience = (millis > 0).then(|| std::time::Duration::from_millis(millis));
+    call.node.wait_for_disks(client, (replicas, is_own_wanted), (offset, mark), patience);
     Ok(())
 }
 

@@ -479,9 +479,42 @@ pub(crate) fn synced(node: &Node) -> Option<Position> {
     }
 }
 
+/// How far what was fed is on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnDisk {
+    NoLog,
+    /// Nothing that could be relied upon: a base is missing, or something before it.
+    Nothing,
+    Until(Position),
+}
+
+pub(crate) fn on_disk(node: &Node) -> OnDisk {
+    let log = &node.persistence.log;
+    match (log.writing(), &log.state) {
+        (None, _) => OnDisk::NoLog,
+        (Some(writing), State::On(_)) if !writing.is_doubtful() => {
+            OnDisk::Until(writing.line.progress().synced())
+        }
+        (Some(_), _) => OnDisk::Nothing,
+    }
+}
+
+/// Tells those who wait for this disk (WAITAOF).
+fn tell_waiters(node: &mut Node) {
+    if !node.replication.primary.machine().is_own_disk_awaited() {
+        return;
+    }
+    node.tell_own_disk();
+    // The next progress is to be heard of, too.
+    if let Some(line) = node.persistence.log.line() {
+        line.expect_news();
+    }
+}
+
 /// Takes note of how far the writer is.
 pub(crate) fn hear(node: &mut Node) {
     hear_the_last(node);
+    tell_waiters(node);
     let log = &mut node.persistence.log;
     let Some(line) = log.line().map(Arc::clone) else { return };
     let progress = line.progress();

@@ -233,7 +233,11 @@ impl Served<'_> {
         self.link.client.active.set(node::now());
         self.thread.node.borrow_mut().statistics.replica_input_bytes += as_u64(bytes.len());
         match self.inbox.take(bytes).map_err(End::Rogue)? {
-            Said::Acked(offset, epoch) => {
+            Said::Acked { offset, epoch, synced } => {
+                // The disk first: whoever waits for both is answered once.
+                if let Some(offset) = synced {
+                    self.tell(Event::Synced { link, offset });
+                }
                 self.tell(Event::Acked { link, offset });
                 if let (Some(epoch), Some(said)) = (epoch, &self.link.introduction.member) {
                     let is_new = !self.link.is_attached.replace(true);

@@ -15,10 +15,12 @@ use std::{
 use slotway_cluster::replication::{
     HistoryId, Offset, Refusal,
     primary::{
-        Counts, Cut, Effect, Event, Limit, LinkId, Primary as Machine, Replica, Rules, WaiterId, Wanted,
+        Counts, Cut, Effect, Event, Limit, LinkId, Own, Primary as Machine, Replica, Rules, WaiterId, Wanted,
     },
 };
+use slotway_commands::errors;
 use slotway_config::{Key, Settings};
+use slotway_resp::write;
 use tokio::sync::Notify;
 
 use super::{
@@ -28,10 +30,10 @@ use super::{
 use crate::{
     client::{Blocked, Client, ClientId, Fate},
     condition::Trouble,
-    feed::{Listener, Source},
+    feed::{Listener, Position, Source},
     identity,
     node::{self, Node},
-    persistence::aof,
+    persistence::aof::{self, OnDisk},
     thread::Thread,
 };
 
@@ -272,7 +274,9 @@ impl Node {
     pub(crate) fn break_waits(&mut self) {
         for effect in self.replication.primary.machine.give_up_waits() {
             match effect {
-                Effect::Answer { waiter, .. } => self.unblock(waiter, Blocked::Broken),
+                Effect::Answer { waiter, .. } | Effect::AnswerOfDisks { waiter, .. } => {
+                    self.unblock(waiter, Blocked::Broken);
+                }
                 other => self.perform(vec![other]),
             }
         }
@@ -332,6 +336,16 @@ impl Node {
                 Effect::Ping => self.replication.primary.asides.push(PING),
                 Effect::AskForAcks => self.ask_for_acks(),
                 Effect::Answer { waiter, replicas } => self.unblock(waiter, Blocked::Answered(replicas)),
+                Effect::AnswerOfDisks { waiter, own, replicas } => {
+                    let mut reply = Vec::new();
+                    write_disks(&mut reply, own, replicas);
+                    self.answer_waiter(waiter, reply);
+                }
+                Effect::NoDisk { waiter } => {
+                    let mut reply = Vec::new();
+                    write::error(&mut reply, errors::WAITAOF_WITHOUT_LOG.as_bytes());
+                    self.answer_waiter(waiter, reply);
+                }
                 Effect::FreeBacklog => self.free_backlog(),
                 Effect::TooFewReplicas(true) => self.condition.note(Trouble::TooFewReplicas),
                 Effect::TooFewReplicas(false) => self.condition.forget(&Trouble::TooFewReplicas),
@@ -344,6 +358,50 @@ impl Node {
             client.blocked.set(how);
             client.wake();
         }
+    }
+
+    fn answer_waiter(&self, waiter: WaiterId, reply: Vec<u8>) {
+        if let Some(client) = self.clients.get(ClientId(waiter.0)) {
+            client.answer(reply);
+        }
+    }
+
+    /// Tells the machine how far the log is on this node's disk.
+    pub(crate) fn tell_own_disk(&mut self) {
+        self.tell_primary(Event::OwnDisk(match aof::on_disk(self) {
+            OnDisk::NoLog => None,
+            OnDisk::Nothing => Some(0),
+            OnDisk::Until(Position(until)) => Some(until),
+        }));
+    }
+
+    /// A client waits until disks hold what was written up to here, in the stream and in the feed.
+    pub(crate) fn wait_for_disks(
+        &mut self,
+        client: &Client,
+        (replicas, is_own_wanted): (usize, bool),
+        (offset, mark): (Offset, Position),
+        patience: Option<Duration>,
+    ) {
+        client.blocked.set(Blocked::Waiting);
+        let (waiter, own) = (waiter(client), Own { mark: mark.0, is_wanted: is_own_wanted });
+        self.tell_own_disk();
+        self.tell_primary(Event::WaitsForDisks { waiter, replicas, offset, own, patience });
+        if let Some(line) = self.persistence.log.line() {
+            line.expect_news();
+        }
+    }
+
+    /// Of a replica: how much of its primary's stream is on its disk. None: it has no log, or what is there is older than
+    /// its being a replica.
+    pub(super) fn stream_on_disk(&self) -> Option<Offset> {
+        let feed = &self.keyspace.feed;
+        let OnDisk::Until(until) = aof::on_disk(self) else { return None };
+        if feed.source() != Source::Primary || until < feed.drawn_from() {
+            return None;
+        }
+        let missing = feed.position().0 - until.0;
+        self.coming_offset().0.checked_sub(missing).map(Offset)
     }
 
     fn order(&self, link: LinkId, order: Order) {
@@ -418,6 +476,13 @@ pub(crate) async fn run(thread: Rc<Thread>) {
         node.tick_primary();
         thread.deliver(node);
     }
+}
+
+/// WAITAOF's answer.
+pub(crate) fn write_disks(out: &mut Vec<u8>, own: bool, replicas: usize) {
+    write::array(out, 2);
+    write::integer(out, i64::from(own));
+    write::integer(out, i64::try_from(replicas).unwrap_or(i64::MAX));
 }
 
 /// The client as one that waits.

@@ -222,9 +222,11 @@ impl<'t> Link<'t> {
     /// Has the machine decide, and does what it says.
     fn decide(&mut self, act: impl FnOnce(&mut Replica, Duration) -> Vec<Effect>) {
         let effects = {
-            let following = &mut self.thread.node.borrow_mut().following;
-            let now = following.now();
-            following.machine().map(|machine| act(machine, now)).unwrap_or_default()
+            let node = &mut *self.thread.node.borrow_mut();
+            let on_disk = node.stream_on_disk();
+            let now = node.following.now();
+            let machine = node.following.machine();
+            machine.map(|machine| (machine.note_disk(on_disk), act(machine, now)).1).unwrap_or_default()
         };
         self.perform(&[], effects);
     }

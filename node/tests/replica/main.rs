@@ -11,6 +11,7 @@ mod fake;
 mod redis;
 
 mod chains;
+mod disks;
 mod following;
 mod links;
 mod roles;

@@ -18,9 +18,10 @@ use crate::{
 fn node(holders: usize) -> Fake {
     Fake::start(move |conn| {
         while let Some(line) = conn.next() {
-            match line.starts_with("WAIT") {
-                true => conn.reply(&format!(":{holders}\r\n")),
-                false => conn.reply("+OK\r\n"),
+            match line.split(' ').next() {
+                Some("WAIT") => conn.reply(&format!(":{holders}\r\n")),
+                Some("WAITAOF") => conn.reply(&format!("*2\r\n:1\r\n:{holders}\r\n")),
+                _ => conn.reply("+OK\r\n"),
             }
         }
     })
@@ -61,6 +62,17 @@ fn leased(front: &Front) -> f64 {
 
 fn waits(fake: &Fake) -> usize {
     fake.log().iter().filter(|line| line.starts_with("WAIT")).count()
+}
+
+#[test]
+fn of_disks_each_number_is_the_smallest_of_all_shards() {
+    let nodes = [node(3), node(1)];
+    let front = front(&nodes.each_ref().map(|node| node.port), &[]);
+    let mut client = front.client();
+    client.check_all(&[("SET k v", "+OK"), ("WAITAOF 1 2 1000", "[:1 :1]"), ("PING", "+PONG")]);
+    let waited = |fake: &Fake| fake.log().iter().filter(|line| *line == "WAITAOF 1 2 1000").count();
+    assert!(nodes.iter().all(|node| waited(node) == 1));
+    client.check_all(&[("WAITAOF x 0 0", "-ERR value is not an integer or out of range")]);
 }
 
 #[test]

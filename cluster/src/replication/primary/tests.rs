@@ -418,3 +418,46 @@ fn of_a_shard_only_members_count_in_wait() {
     }
     assert_eq!((primary.replicas().len(), primary.holders(primary.end)), (2, 1));
 }
+
+#[test]
+fn a_wait_for_disks_ends_when_enough_of_them_have_it_and_breaks_when_there_is_no_log_to_wait_for() {
+    let waiter = WaiterId(3);
+    let waits = |replicas, is_wanted, patience| {
+        let own = Own { mark: 40, is_wanted };
+        Event::WaitsForDisks { waiter, replicas, offset: Offset(100), own, patience }
+    };
+    let answer = |own, replicas| Effect::AnswerOfDisks { waiter, own, replicas };
+    let synced = |offset| Event::Synced { link: LINK, offset: Offset(offset) };
+    let mut primary = primary(rules());
+    attach(&mut primary, LINK, 1, 100, seconds(0));
+    primary.grew(Offset(100), seconds(0));
+
+    assert_eq!(primary.on(waits(0, false, None), seconds(0)), [Effect::AskForAcks, answer(false, 0)]);
+    assert_eq!(primary.on(waits(0, true, None), seconds(0)), [Effect::AskForAcks, Effect::NoDisk { waiter }]);
+    primary.on(Event::OwnDisk(Some(39)), seconds(0));
+    assert_eq!(
+        primary.on(waits(1, true, None), seconds(0)),
+        [Effect::AskForAcks],
+        "what it acknowledged is not on its disk"
+    );
+    assert!(primary.is_own_disk_awaited());
+    assert_eq!(primary.on(Event::OwnDisk(Some(40)), seconds(0)), []);
+    assert_eq!(primary.on(synced(99), seconds(1)), []);
+    assert_eq!(
+        primary.on(synced(5000), seconds(1)),
+        [answer(true, 1)],
+        "and nobody has what was never written"
+    );
+
+    primary.on(waits(2, true, Some(Duration::from_millis(300))), seconds(1));
+    assert_eq!(primary.tick(Duration::from_millis(1300)), [answer(true, 1)]);
+    primary.on(waits(2, true, None), seconds(2));
+    assert_eq!(
+        primary.on(Event::OwnDisk(None), seconds(2)),
+        [Effect::NoDisk { waiter }],
+        "it was turned off"
+    );
+    primary.on(waits(2, false, None), seconds(2));
+    assert_eq!(primary.give_up_waits(), [answer(false, 1)]);
+    assert!(!primary.is_own_disk_awaited());
+}

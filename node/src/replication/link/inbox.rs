@@ -1,5 +1,5 @@
-//! What a replica says on its link: `REPLCONF ACK offset`, a member `REPLCONF ACK offset EPOCH epoch`, and line ends as signs of
-//! life.
+//! What a replica says on its link: `REPLCONF ACK offset`, a member with `EPOCH epoch`, who keeps a log with `FACK offset`, and
+//! line ends as signs of life.
 
 use slotway_cluster::{Epoch, replication::Offset};
 use slotway_resp::{Limits, Parser, Request, number};
@@ -16,8 +16,9 @@ pub(super) struct Inbox {
 /// What a read brought.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Said {
-    /// It has applied the stream up to here; of a member, with the epoch of the last EPOCH record before that.
-    Acked(Offset, Option<Epoch>),
+    /// It has applied the stream up to here; of a member, with the epoch of the last EPOCH record before that. It may say how
+    /// much of the stream is on its disk.
+    Acked { offset: Offset, epoch: Option<Epoch>, synced: Option<Offset> },
     /// A sign of life.
     Something,
 }
@@ -39,8 +40,8 @@ impl Inbox {
         loop {
             match parser.next(&self.bytes, &LIMITS) {
                 Ok(Some(at)) => {
-                    if let Some((offset, epoch)) = acked(parser.request(&self.bytes, at))? {
-                        said = Said::Acked(offset, epoch);
+                    if let Some(acked) = acked(parser.request(&self.bytes, at))? {
+                        said = acked;
                     }
                 }
                 Ok(None) => break,
@@ -52,8 +53,8 @@ impl Inbox {
     }
 }
 
-/// The offset and the epoch of an acknowledgement. None: something else that a replica may say.
-fn acked(request: Request<'_>) -> Result<Option<(Offset, Option<Epoch>)>, String> {
+/// An acknowledgement. None: something else that a replica may say.
+fn acked(request: Request<'_>) -> Result<Option<Said>, String> {
     let is = |index: usize, word: &str| {
         request.get(index).is_some_and(|given| given.eq_ignore_ascii_case(word.as_bytes()))
     };
@@ -64,8 +65,10 @@ fn acked(request: Request<'_>) -> Result<Option<(Offset, Option<Epoch>)>, String
         return Ok(None);
     }
     let number = |index: usize| u64::try_from(number::integer(request.get(index)?)?).ok();
-    let epoch = if is(3, "epoch") { number(4).map(Epoch) } else { None };
-    Ok(number(2).map(|offset| (Offset(offset), epoch)))
+    let named =
+        |word: &str| (3..request.len()).step_by(2).find(|at| is(*at, word)).and_then(|at| number(at + 1));
+    let (epoch, synced) = (named("epoch").map(Epoch), named("fack").map(Offset));
+    Ok(number(2).map(|offset| Said::Acked { offset: Offset(offset), epoch, synced }))
 }
 
 #[cfg(test)]
@@ -79,17 +82,25 @@ mod tests {
             let mut inbox = Inbox::new(Vec::new());
             let (first, second) = (inbox.take(&bytes[..cut]).unwrap(), inbox.take(&bytes[cut..]).unwrap());
             let last = if second == Said::Something { first } else { second };
-            assert_eq!(last, Said::Acked(Offset(170), None), "{cut}");
+            assert_eq!(last, Said::Acked { offset: Offset(170), epoch: None, synced: None }, "{cut}");
             assert_eq!(inbox.bytes.len(), 0);
         }
     }
 
     #[test]
-    fn a_member_says_of_which_epoch_it_holds_something() {
-        let said = |words: &str| Inbox::new(Vec::new()).take(words.as_bytes()).unwrap();
-        assert_eq!(said("REPLCONF ACK 17 EPOCH 3\r\n"), Said::Acked(Offset(17), Some(Epoch(3))));
-        assert_eq!(said("REPLCONF ACK 17 EPOCH x\r\n"), Said::Acked(Offset(17), None));
-        assert_eq!(said("REPLCONF ACK 17 FACK 3\r\n"), Said::Acked(Offset(17), None));
+    fn what_a_replica_has_on_its_disk_and_of_which_epoch_it_is_stand_behind_what_it_has_applied() {
+        let said = |bytes: &[u8]| Inbox::new(Vec::new()).take(bytes).unwrap();
+        let acked = |epoch: Option<u64>, synced: Option<u64>| Said::Acked {
+            offset: Offset(17),
+            epoch: epoch.map(Epoch),
+            synced: synced.map(Offset),
+        };
+        assert_eq!(said(b"REPLCONF ACK 17 FACK 12\r\n"), acked(None, Some(12)));
+        assert_eq!(said(b"REPLCONF ACK 17 fack x\r\n"), acked(None, None));
+        assert_eq!(said(b"REPLCONF ACK 17 OTHER 12\r\n"), acked(None, None));
+        assert_eq!(said(b"REPLCONF ACK 17 EPOCH 3\r\n"), acked(Some(3), None));
+        assert_eq!(said(b"REPLCONF ACK 17 EPOCH x\r\n"), acked(None, None));
+        assert_eq!(said(b"REPLCONF ACK 17 EPOCH 3 FACK 12\r\n"), acked(Some(3), Some(12)));
     }
 
     #[test]
