@@ -271,6 +271,8 @@ impl Running<'_> {
         taken.set_aside_bytes_max = taken.set_aside_bytes_max.max(bytes);
         node.snapshots.set_aside_bytes_max = node.snapshots.set_aside_bytes_max.max(bytes);
         let max = usize::try_from(node.settings.bytes(Key::SnapshotMemoryMax)).unwrap_or(usize::MAX);
+        // What was flushed was there before: whoever gave up for its sake would have to begin anew, and gains nothing.
+        let bytes = node.keyspace.overwritten_bytes(self.snapshot.walk);
         match self.snapshot.aim {
             Aim::Replica if bytes > max => return Err(Broken::TooMuchSetAside),
             Aim::Disk if bytes > max && !self.is_congested => {

@@ -76,6 +76,12 @@ impl Keyspace {
         self.walks.set_aside_bytes(id)
     }
 
+    /// About how much of that was kept because something was overwritten or deleted: what grows with every write. A database
+    /// that was flushed is kept as it was, once.
+    pub(crate) fn overwritten_bytes(&self, id: WalkId) -> usize {
+        self.walks.copied_bytes(id)
+    }
+
     /// About what all walks together have set aside: it goes with them, whatever is evicted.
     #[inline]
     pub(crate) fn walk_bytes(&self) -> u64 {

@@ -176,3 +176,27 @@ fn a_snapshot_for_a_replica_that_reads_nothing_is_given_up_before_it_keeps_too_m
         assert_eq!(outcome.expect("it does not wait for the replica"), Err(Broken::TooMuchSetAside));
     });
 }
+
+#[test]
+fn a_flush_of_more_than_may_be_kept_does_not_end_the_synchronisation_of_a_replica() {
+    with_node(async |thread| {
+        limit(thread, 10_000);
+        let snapshot = begin(thread, Aim::Replica);
+        let (sink, mut pieces) = mpsc::channel::<Vec<u8>>(1);
+        let flushes = async {
+            seen(thread, |_| !pieces.is_empty()).await;
+            thread.node.borrow_mut().keyspace.flush(Database(0));
+            seen(thread, |node| node.snapshots.set_aside_bytes_max > 100 * 1000).await;
+            let mut bytes = 0;
+            while let Some(piece) = pieces.recv().await {
+                bytes += piece.len();
+            }
+            bytes
+        };
+        let (taken, bytes) = tokio::join!(snapshot.run(thread, sink), flushes);
+        let taken = taken.expect("it goes on");
+        assert_eq!(usize::try_from(taken.bytes).unwrap(), bytes);
+        // Compressed: a key and what names its value.
+        assert!(bytes > 15 * usize::try_from(KEYS).unwrap(), "all that there was: {bytes}");
+    });
+}

@@ -189,6 +189,11 @@ impl Walks {
         })
     }
 
+    /// As [`Walks::set_aside_bytes`], without databases that were flushed: those were there before, and do not grow.
+    pub(super) fn copied_bytes(&self, id: WalkId) -> usize {
+        self.index(id).map_or(0, |index| self.running[index].bytes())
+    }
+
     /// What all walks together have set aside.
     pub(in crate::keyspace) fn bytes(&self) -> usize {
         let detached = self.estate.detached.values().map(|detached| detached.bytes);

@@ -11,7 +11,6 @@ use std::{
     fmt, io,
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
 };
 
 use slotway_config::Key;
@@ -221,13 +220,11 @@ fn keep(
 }
 
 async fn cancelled(thread: &Thread) {
+    let cancelled = thread.node.borrow().persistence.log.rewrites.cancelled();
     while !thread.node.borrow().persistence.log.rewrites.is_cancelled() {
-        tokio::time::sleep(CANCEL_LOOK).await;
+        cancelled.notified().await;
     }
 }
-
-/// How soon a rewrite learns that it is not wanted any more.
-const CANCEL_LOOK: Duration = Duration::from_millis(20);
 
 async fn conclude(thread: &Rc<Thread>, outcome: Result<Written, Failure>) {
     let store = {

@@ -10,6 +10,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
+use tokio::sync::Notify;
+
 use crate::call::Millis;
 
 /// Failures in a row before attempts are spaced out.
@@ -24,6 +26,8 @@ pub(crate) struct Rewrites {
     is_scheduled: bool,
     /// Of the one that runs; shared with the thread that puts it in force.
     is_cancelled: Arc<AtomicBool>,
+    /// Rung when that is said.
+    cancelled: Arc<Notify>,
     has_failed: bool,
     took_ms: Option<u64>,
     /// `aof_rewrites`
@@ -100,12 +104,18 @@ impl Rewrites {
         self.is_scheduled = false;
         if self.is_running() {
             self.is_cancelled.store(true, Relaxed);
+            self.cancelled.notify_one();
         }
     }
 
     /// The one that runs is not wanted any more.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.is_cancelled.load(Relaxed)
+    }
+
+    /// Rings when the one that runs is not wanted any more; perhaps without need.
+    pub(crate) fn cancelled(&self) -> Arc<Notify> {
+        Arc::clone(&self.cancelled)
     }
 
     /// To be asked on another thread.
