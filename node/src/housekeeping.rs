@@ -42,8 +42,9 @@ pub(crate) async fn run(thread: Rc<Thread>, published: Arc<Published>) {
             if !node.pauses.is_none() {
                 node.end_old_pauses(node::now());
             }
-            // While data are loaded nothing is deleted either: what is there is not all there is.
-            !node.pauses.is_none() || node.persistence.loading.is_some()
+            node.look_at_lease();
+            // While data are loaded nothing is deleted either: what is there is not all there is. Nor by who may not serve.
+            !node.pauses.is_none() || node.persistence.loading.is_some() || node.is_parked
         };
         if !is_paused && thread.node.borrow().active_expiry {
             expire(&thread, period / 4).await;

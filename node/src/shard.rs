@@ -52,6 +52,8 @@ use stretches::Stretches;
 pub(crate) const PARKED_MAX: Duration = Duration::from_secs(5);
 /// Writes of which too few copies could be made wait for so long, then they are refused.
 pub(crate) const COPIES_WAIT_MAX: Duration = Duration::from_secs(5);
+/// That a primary was heard is told again after this.
+const HEARD_EVERY: Duration = Duration::from_millis(250);
 /// How often a node with a seat looks whether time has changed anything, if its machine does not want to be asked earlier.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -445,7 +447,11 @@ impl Node {
             None => boottime(),
         };
         let since = match state {
-            UpstreamState::Up => boottime().saturating_sub(self.since_primary()),
+            // Told seldom: the pulse need not be woken by each read.
+            UpstreamState::Up => {
+                let heard = boottime().saturating_sub(self.since_primary());
+                if heard < since + HEARD_EVERY { since } else { heard }
+            }
             UpstreamState::Syncing | UpstreamState::Refused | UpstreamState::Silent => since,
         };
         Some(Upstream { node: primary.node.clone(), state, since })

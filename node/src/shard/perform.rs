@@ -20,10 +20,16 @@ impl Node {
         if effects.is_empty() {
             return;
         }
+        // These come with every turn, and change nothing that the pulse tells.
+        let is_usual =
+            |effect: &Effect| matches!(effect, Effect::Acknowledge { .. } | Effect::Release { .. });
+        let changes = !effects.iter().all(is_usual);
         for effect in effects {
             self.perform_one(effect);
         }
-        self.tell_pulse();
+        if changes {
+            self.tell_pulse();
+        }
     }
 
     fn perform_one(&mut self, effect: Effect) {

@@ -124,6 +124,7 @@ fn a_write_that_only_the_old_primary_held_is_gone_when_it_is_a_replica_again() {
     assert_eq!(client.ask("SET k old"), "+OK\r\n");
     // Else writes would wait before they are executed.
     rig.decide(&Entry::SetMinCopies { shard: rig::SHARD, copies: Some(1) });
+    rig.until("both hold it", |rig| (1..3).all(|node| rig.position(node) == rig.position(0)));
     let before = rig.position(1);
     rig.log_is_reachable = false;
     rig.nodes[1].vitals.see(Epoch(2));
