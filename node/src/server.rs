@@ -7,7 +7,7 @@
 
 use std::{fmt, io, os::fd::AsRawFd, pin::pin, rc::Rc, sync::Arc, thread::JoinHandle};
 
-use slotway_cluster::pulse::Boot;
+use slotway_cluster::pulse::{Boot, wire::Part};
 use slotway_config::{Key, NodeConfig, Settings};
 use slotway_link::{Acceptor, BindError, End, Listening};
 use tokio::{
@@ -338,6 +338,8 @@ impl Served {
     async fn run(&mut self, background: &mut JoinSet<()>) -> (JoinSet<()>, Result<(), EndError>) {
         let Served { thread, acceptor, orders, pulse, published } = self;
         let mut connections = JoinSet::new();
+        let vitals = Arc::clone(&thread.node.borrow().vitals);
+        vitals.tell(|told| told.part = Part::Loading);
         let born = thread.node.borrow_mut().be_born();
         let is_born = match born {
             Ok(boot) => begin(pulse.as_mut(), boot),
@@ -357,6 +359,7 @@ impl Served {
                     if let Err(error) = loaded {
                         return (connections, Err(EndError::Data(error.to_string())));
                     }
+                    vitals.tell(|told| told.part = Part::None);
                     let came_back = match is_born {
                         true => Ok(None),
                         false => thread.node.borrow_mut().come_back().map(Some),

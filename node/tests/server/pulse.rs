@@ -10,7 +10,10 @@ use std::{
 use slotway_cluster::{
     Epoch, Incarnation, Member, NodeId, Placement, ProxyId, Rule, ShardId, Topology,
     control::{Durability, ShardState},
-    pulse::{FromNode, Orders, Status, ToNode, wire::Heartbeat},
+    pulse::{
+        FromNode, Orders, Status, ToNode,
+        wire::{Heartbeat, Part},
+    },
     replication::Offset,
     topology::{Kind, Node, Shard},
 };
@@ -165,6 +168,28 @@ fn a_ping_is_answered_while_the_keyspace_thread_is_at_a_long_command() {
     wait_until("rest", || {
         number += 1;
         ping(&mut link, number).busy.is_none()
+    });
+}
+
+#[test]
+fn a_node_that_loads_its_data_says_so() {
+    let dir = fresh_dir();
+    let mut node = start_in(&dir, &[]);
+    let mut client = node.client();
+    for key in 0..200 {
+        assert_eq!(client.say(&format!("SET key:{key} value")), ok());
+    }
+    assert_eq!(client.say("SAVE"), ok());
+    node.stop();
+    let node = start_in(&dir, &[("key-load-delay", "10000")]);
+    let mut link = member(&node);
+    assert_eq!(ping(&mut link, 1).part, Part::Loading);
+    let mut client = node.client();
+    assert_eq!(client.say("CONFIG SET key-load-delay 0"), ok());
+    let mut number = 1;
+    wait_until("the data", || {
+        number += 1;
+        ping(&mut link, number).part == Part::None
     });
 }
 
