@@ -257,7 +257,7 @@ impl World {
         }
     }
 
-    fn fail_over(&mut self) {
+    pub fn fail_over(&mut self) {
         for proxy in 0..self.proxies.len() {
             if self.proxies[proxy].leads {
                 let clock = self.proxy_clock(proxy);

@@ -307,11 +307,14 @@ impl World {
             let Some(process) = self.process(node) else { return };
             let synced = if keeps { process.synced } else { process.stream.end() };
             let open_to = process.committed.min(synced);
-            let is_withheld = |reply: &Withheld| reply.offset > open_to;
-            if process.withheld.front().is_none_or(is_withheld) || !process.may_answer(clock) {
-                return;
-            }
-            let Some(Withheld { conn, op, answer, saw, .. }) = process.withheld.pop_front() else { return };
+            let may_leave = |reply: &Withheld| reply.offset <= open_to;
+            // Offsets only grow; but what was not asked to wait does not wait for other connections either.
+            let at = match left_out(Mutant::DirtyReads) {
+                false => process.withheld.front().is_some_and(may_leave).then_some(0),
+                true => process.withheld.iter().position(may_leave),
+            };
+            let Some(at) = at.filter(|_| process.may_answer(clock)) else { return };
+            let Some(Withheld { conn, op, answer, saw, .. }) = process.withheld.remove(at) else { return };
             self.i3_a_reply_tells_only_of_what_is_committed(node, op, saw);
             self.send(conn, Side::Caller, Word::Reply(op, answer));
         }
