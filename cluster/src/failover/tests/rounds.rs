@@ -276,3 +276,18 @@ fn orders_go_out_when_the_log_changes_and_again_to_whoever_is_behind() {
     rig.pong(2, Status { index: 1, ..status(2) });
     assert_eq!(orders(&mut rig), ["n2"]);
 }
+
+#[test]
+fn a_leader_that_learned_late_of_the_activation_lets_a_stopped_primary_go_on() {
+    let (activated, mut before) = (cluster(2), cluster(2));
+    before.shards.get_mut(&SHARD).unwrap().activated = false;
+    let mut rig = Rig::of(before);
+    rig.cluster = activated;
+    rig.tell_log();
+    let ShardState { epoch, version, .. } = *rig.state();
+    let part = Part::Stopped { epoch, version, position: at(1, 100) };
+    rig.pong(1, Status { part, ..status(1) });
+    rig.pass(ms(500));
+    assert_eq!(rig.proposed(|entry| matches!(entry, Entry::SwitchAbort { .. })), 1);
+    assert_eq!(rig.state().version, version + 1);
+}
