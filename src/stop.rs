@@ -7,15 +7,20 @@
 use std::{
     io::{self, Read},
     thread,
+    time::Duration,
 };
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
+    time::{Instant, sleep_until},
 };
 
 /// Set in the environment of a child whose standard input is such a pipe.
 pub(crate) const PARENT_PIPE: &str = "SLOTWAY_PARENT_PIPE";
+
+/// Whoever was told that its parent has ended, and still runs, is told again after this: a node that could not save.
+const PARENT_AGAIN: Duration = Duration::from_secs(20);
 
 /// Everything that can ask a program to stop or to look at its settings again.
 #[derive(Debug)]
@@ -24,6 +29,8 @@ pub(crate) struct Signals {
     interrupt: Signal,
     hangup: Signal,
     parent: watch::Receiver<Parent>,
+    /// When the parent's end was told.
+    told: Option<Instant>,
     /// Keeps the channel open where there is no parent to wait for.
     _parent_seen: Option<watch::Sender<Parent>>,
 }
@@ -79,6 +86,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
             parent,
+            told: None,
             _parent_seen: kept,
         })
     }
@@ -89,9 +97,20 @@ impl Signals {
             _ = self.terminate.recv() => Asked::Stop(Why::Terminate),
             _ = self.interrupt.recv() => Asked::Stop(Why::Interrupt),
             _ = self.hangup.recv() => Asked::Reload,
-            _ = self.parent.wait_for(|parent| *parent == Parent::Ended) => Asked::Stop(Why::ParentEnded),
+            () = parent_ended(&mut self.parent, self.told) => {
+                self.told = Some(Instant::now());
+                Asked::Stop(Why::ParentEnded)
+            }
         }
     }
+}
+
+/// A pipe stays closed: what was told of it is told again only to a program that has not ended for long.
+async fn parent_ended(parent: &mut watch::Receiver<Parent>, told: Option<Instant>) {
+    if let Some(told) = told {
+        sleep_until(told + PARENT_AGAIN).await;
+    }
+    let _ = parent.wait_for(|parent| *parent == Parent::Ended).await;
 }
 
 /// Nothing is ever written to the pipe; what is, is ignored.
@@ -104,5 +123,23 @@ fn wait_for_end(mut pipe: impl Read) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_the_parent_is_told_once_and_again_only_after_a_long_while() {
+        let (sender, mut parent) = watch::channel(Parent::Runs);
+        sender.send_replace(Parent::Ended);
+        let soon = Duration::from_millis(20);
+        assert!(timeout(soon, parent_ended(&mut parent, None)).await.is_ok());
+        assert!(timeout(soon, parent_ended(&mut parent, Some(Instant::now()))).await.is_err());
+        let long_ago = Instant::now() - PARENT_AGAIN;
+        assert!(timeout(soon, parent_ended(&mut parent, Some(long_ago))).await.is_ok());
     }
 }
