@@ -291,8 +291,10 @@ impl World {
         if let Err(why) = self.book.check() {
             return self.break_rule("linearizability", why);
         }
-        let Some(primary) = self.primary() else { return };
-        let Some(process) = &self.nodes[primary].process else { return };
+        let Some(rule) = self.group.latest().shards.get(&SHARD).map(|shard| &shard.rule) else { return };
+        // Not a later life of the same node.
+        let primary = self.nodes.iter().find(|node| node.member().as_ref() == Some(&rule.primary));
+        let Some(process) = primary.and_then(|node| node.process.as_ref()) else { return };
         let counted = |op: &crate::clients::Op| process.stream.count(op.id);
         let wrong = self.book.ops.iter().filter(|op| op.call.is_write()).find(|op| {
             let times = counted(op);

@@ -174,8 +174,9 @@ impl World {
                     self.resume_node(node);
                 }
             }
+            // Not once everything heals: that ended it, too.
             Fault::CrashInARow => {
-                let Some(primary) = self.primary() else { return };
+                let Some(primary) = self.primary().filter(|_| self.healed_at.is_none()) else { return };
                 self.crash_node(primary);
                 let back = self.plan.fault_lasts;
                 self.plan_in(back, Happening::Ends { fault: Fault::Crash(primary) });

