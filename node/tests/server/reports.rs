@@ -41,6 +41,16 @@ const ABSENT: &[&str] = &[
     "slave_read_only",
     "slave_read_repl_offset",
     "slave_repl_offset",
+    // Of proxies, and of members of a shard.
+    "slotway_topology_version",
+    "slotway_pulse_port",
+    "slotway_incarnation",
+    "slotway_held_requests",
+    "slotway_part",
+    "slotway_epoch",
+    "slotway_epoch_seen",
+    "slotway_position",
+    "slotway_lease_ms_left",
 ];
 
 fn field<'t>(info: &'t str, name: &str) -> &'t str {
