@@ -24,7 +24,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     control::{Cluster, Entry, ShardState},
-    health::{Backoff, Cause, Verdict},
+    health::{Backoff, Cause, SILENCE, Verdict},
     ids::{Epoch, NodeId, ShardId},
     pulse::{
         GRANT,
@@ -198,6 +198,7 @@ struct Opening {
 #[derive(Debug)]
 struct Seen {
     status: Box<Status>,
+    at: Duration,
     ordered: Option<Duration>,
 }
 
@@ -243,7 +244,7 @@ impl Failover {
             Event::Leads => self.lead(now, &mut out),
             Event::Rests => (self.leads, self.phase, self.demand) = (false, Phase::Quiet, None),
             Event::Applied(cluster) => self.applied(cluster, now, &mut out),
-            Event::Verdict { node, verdict } => self.judged(node, verdict),
+            Event::Verdict { node, verdict } => self.judged(node, verdict, now),
             Event::Word { node, word } => self.heard(node, word, now, &mut out),
             Event::Switchover { to } => self.switch(to, now, &mut out),
             Event::Failover { loss } => {
@@ -354,10 +355,20 @@ impl Failover {
         }
     }
 
-    fn judged(&mut self, node: &NodeId, verdict: &Verdict) {
-        if self.state().is_some_and(|state| state.rule.primary.node == *node) {
-            self.verdict = Some((node.clone(), verdict.clone()));
+    /// That the primary lives another life may be an opinion from before the log had its present one (after a loss was accepted, say):
+    /// it counts for nothing while this leader hears the life that leads.
+    fn judged(&mut self, node: &NodeId, verdict: &Verdict, now: Duration) {
+        let Some(primary) = self.state().map(|state| &state.rule.primary) else { return };
+        if primary.node != *node {
+            return;
         }
+        let is_heard = self.seen.get(node).is_some_and(|seen| {
+            seen.status.incarnation == primary.incarnation && now.saturating_sub(seen.at) < SILENCE
+        });
+        let is_outdated =
+            is_heard && matches!(verdict, Verdict::Down(down) if down.cause == Cause::Restarted);
+        let verdict = if is_outdated { Verdict::Suspected } else { verdict.clone() };
+        self.verdict = Some((node.clone(), verdict));
     }
 
     fn heard(&mut self, node: &NodeId, word: &FromNode, now: Duration, out: &mut Vec<Effect>) {
@@ -387,7 +398,7 @@ impl Failover {
         }
         let known = fact.incarnation;
         let ordered = self.seen.get(node).and_then(|seen| seen.ordered);
-        self.seen.insert(node.clone(), Seen { status: Box::new(status.clone()), ordered });
+        self.seen.insert(node.clone(), Seen { status: Box::new(status.clone()), at: now, ordered });
         self.came_back(node, status, now);
         if !self.leads {
             return;

@@ -32,9 +32,14 @@ enum Stage {
 }
 
 impl Switch {
-    /// Whether the log did what this switchover wants.
+    /// Whether the log did what this switchover wants, of a primary that was seen to stand stopped: only then is no grant waited for. The
+    /// version would have moved on by more had the primary been let go on since, or had another leader changed the rule before it promoted.
     pub(super) fn led_to(&self, was: &ShardState, is: &ShardState) -> bool {
-        was.epoch == self.epoch && is.rule.primary == self.to
+        matches!(self.stage, Stage::Stopped(_))
+            && was.epoch == self.epoch
+            && is.epoch == self.epoch.next()
+            && is.version == self.version + 1
+            && is.rule.primary == self.to
     }
 
     /// The rule's version moved on. It ends with the abort; of anything else a new stop must be asked for, since the old one counts no more.

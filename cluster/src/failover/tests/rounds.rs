@@ -1,6 +1,7 @@
 //! Repeating, changing leaders, false alarms, switchovers, and what is carried between log and nodes.
 
 use super::*;
+use crate::control::entry::How;
 
 #[test]
 fn fences_are_repeated_until_they_are_complete_and_a_refusal_is_told_when_it_changes() {
@@ -145,6 +146,50 @@ fn a_switchover_stops_the_primary_and_promotes_who_holds_where_it_stopped() {
     rig.pong(2, Status { position: at(1, 120), ..status(2) });
     assert_eq!(rig.led(), (2, vec![member(1), member(3)], member(2)));
     assert_eq!(rig.activations(), [("n2".to_owned(), 0)], "the stop was the promise");
+}
+
+/// What another leader decided about shard 1, as one step of the log.
+fn decided_elsewhere(rig: &mut Rig, entries: &[Entry]) {
+    for entry in entries {
+        rig.index += 1;
+        assert_eq!(rig.cluster.apply(rig.index, entry), Outcome::Done, "{entry:?}");
+    }
+    rig.tell_log();
+}
+
+#[test]
+fn a_promotion_by_another_leader_waits_for_the_grants_of_a_primary_that_was_not_seen_to_stop() {
+    let (shard, epoch, winner, sync) = (SHARD, Epoch(1), member(2), vec![member(1), member(3)]);
+    let began = Entry::BeginFailover { shard, epoch, why: "as another leader sees it".into() };
+    let promoted = |epoch, version, how| {
+        let (winner, sync) = (winner.clone(), sync.clone());
+        Entry::Promote { shard, epoch, version, winner, sync, how }
+    };
+    let mut rig = Rig::new(2);
+    rig.pong(2, Status { position: at(1, 90), ..status(2) });
+    rig.on(Event::Switchover { to: Some(id(2)) });
+    decided_elsewhere(&mut rig, &[began, promoted(Epoch(2), 2, How::Failover)]);
+    assert_eq!(rig.activations().last(), Some(&("n2".to_owned(), 350)), "it may serve still");
+
+    let mut rig = Rig::new(2);
+    rig.pong(2, Status { position: at(1, 90), ..status(2) });
+    rig.on(Event::Switchover { to: Some(id(2)) });
+    rig.pong(1, stopped(at(1, 120), 2));
+    let abort = Entry::SwitchAbort { shard, epoch, version: 2 };
+    decided_elsewhere(&mut rig, &[abort, promoted(Epoch(2), 3, How::Switchover)]);
+    assert_eq!(rig.activations().last(), Some(&("n2".to_owned(), 350)), "it was let go on in between");
+}
+
+#[test]
+fn a_life_that_others_miss_is_not_over_while_the_leader_hears_it() {
+    let mut rig = Rig::new(2);
+    rig.serves(1);
+    rig.down(1, Cause::Restarted);
+    rig.pass(ms(300));
+    assert_eq!(rig.state().pending, None, "what others knew before the log had this life");
+    rig.pass(ms(1000));
+    rig.down(1, Cause::Restarted);
+    assert_eq!(rig.state().pending, Some(Epoch(2)), "the leader itself hears nothing any more");
 }
 
 #[test]
