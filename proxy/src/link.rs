@@ -360,7 +360,11 @@ impl Link {
         let writer = self.writer.borrow();
         let Some(writer) = writer.as_ref() else { return self.wake() };
         let mut flight = self.flight.borrow_mut();
-        let holds = matches!(self.state.get(), State::Quiet { .. });
+        let holds = match self.state.get() {
+            State::Quiet { .. } => true,
+            State::Silent { .. } => self.is_to_member(),
+            State::Opening { .. } | State::Up { .. } | State::Down { .. } => false,
+        };
         loop {
             // A node that has half a request would wait for the rest as we wait for it.
             let unsent = if holds { flight.unsent_of_begun() } else { flight.unsent() };
@@ -455,6 +459,17 @@ impl Link {
         }
     }
 
+    /// On a client's own link: what is waited for is a member's reply that takes no time of its own. What blocks may come
+    /// at any time, and what streams when its client sends the rest.
+    fn owes_promptly(&self) -> bool {
+        let flight = self.flight.borrow();
+        let is_prompt = |waiter: &Waiter| {
+            let streams = matches!(waiter.unit(), Some(Unit::Upload(_)));
+            !waiter.command.is_blocking() && waiter.within_us(0) == 0 && !streams
+        };
+        self.is_to_member() && flight.owes_whole() && flight.waiters().next().is_some_and(is_prompt)
+    }
+
     /// Looks whether the node still answers. True: it has just stopped.
     pub(crate) fn fell_silent(self: &Rc<Self>, thread: &Thread) -> bool {
         let state = self.state.get();
@@ -465,13 +480,14 @@ impl Link {
         let mut silence = self.silence.get();
         let silent = silence.look(sight, thread.limits().hold_us_max);
         self.silence.set(silence);
-        if self.tenancy == Tenancy::Leased {
-            // What is asked there may take its time.
-            return false;
-        }
         let quiet_us = silence.quiet_us(sight);
-        let is_quiet = quiet_us > silence::QUIET_US && self.flight.borrow().owes_whole();
-        let next = match silent {
+        // What is asked on a client's own link may take its time.
+        let owes = match self.tenancy {
+            Tenancy::Shared => self.flight.borrow().owes_whole(),
+            Tenancy::Leased => self.owes_promptly(),
+        };
+        let is_quiet = quiet_us > silence::QUIET_US && owes;
+        let next = match silent.filter(|_| owes || self.tenancy == Tenancy::Shared) {
             Some(since_us) => State::Silent { since_us },
             None if self.is_to_member() && is_quiet => State::Quiet { since_us: sight.now_us - quiet_us },
             None => State::Up { since_us: self.up_us.get() },
@@ -480,7 +496,7 @@ impl Link {
         if let State::Up { .. } = next {
             thread.turn.mark_link(self);
         }
-        silent.is_some() && !matches!(state, State::Silent { .. })
+        matches!(next, State::Silent { .. }) && !matches!(state, State::Silent { .. })
     }
 
     /// Bytes have come: whatever it was, it answers.

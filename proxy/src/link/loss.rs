@@ -96,13 +96,17 @@ impl Link {
     }
 
     /// Past its deadline a request that was sent is answered here and its reply dropped when it comes. The time counts
-    /// from when this connection could have sent it.
+    /// from when this connection could have sent it. At a member that hangs it is no longer than what was not sent is held:
+    /// with no successor it may be parked for ever, and nobody tells.
     fn give_up_on_replies(&self, thread: &Thread, told: &mut Vec<(Waiter, Cow<'static, [u8]>)>) -> bool {
         if !self.state.get().is_open() {
             return false;
         }
         let up_us = self.up_us.get();
-        let (now_us, request_us_max) = (thread.now_us(), thread.limits().request_us_max);
+        let (now_us, limits) = (thread.now_us(), thread.limits());
+        let hangs = self.is_to_member() && matches!(self.state.get(), State::Silent { .. });
+        let reply_us_max =
+            if hangs { limits.request_us_max.min(limits.hold_us_max) } else { limits.request_us_max };
         let mut stuck = false;
         // While a large reply arrives the connection is alive. Its own time counts from its last bytes.
         let mut arriving_us = self.arriving.get().map(|arriving| arriving.last_us);
@@ -110,7 +114,7 @@ impl Link {
         let mut flight = self.flight.borrow_mut();
         let all_sent = flight.unsent().is_empty();
         for (sent, waiter) in flight.iter_mut() {
-            let within_us = waiter.within_us(request_us_max);
+            let within_us = waiter.within_us(reply_us_max);
             let arriving = arriving_us.take().is_some();
             let mut waited_us = now_us.saturating_sub(waiter.asked_us().max(up_us));
             if arriving && silent_us < waited_us {
@@ -123,7 +127,7 @@ impl Link {
                 break;
             }
             // Of what belongs to a connection nothing may follow once a reply was not waited for.
-            stuck |= waited_us.min(silent_us) > within_us.saturating_mul(2)
+            stuck |= waited_us.min(silent_us) > waiter.within_us(limits.request_us_max).saturating_mul(2)
                 || waiter.is_bound() && waiter.client.is_some();
             if arriving {
                 waiter.interrupted(thread);
@@ -132,6 +136,8 @@ impl Link {
             let text = if waiter.may_write() {
                 thread.counters.indeterminate.add(1);
                 INDETERMINATE.into()
+            } else if reply_us_max < limits.request_us_max {
+                errors::no_primary(self.shard.get(), waited_us / 1000).into()
             } else {
                 thread.counters.timeouts.add(1);
                 errors::no_reply(self.shard.get(), within_us / 1000).into()

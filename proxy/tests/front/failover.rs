@@ -363,6 +363,59 @@ fn a_member_that_answers_on_a_new_connection_only_gets_one() {
 }
 
 #[test]
+fn a_parked_primary_without_a_successor_delays_nobody_for_longer_than_requests_are_held() {
+    let parked = Member::start(Part::Parked);
+    let settings = [("threads", "1"), ("hold-ms-max", "1000"), ("request-timeout-ms", "60000")];
+    let front = Front::of_group(shard(1, 1, &[parked.port()]), &settings);
+    let (mut reader, mut writer, mut late) = (front.client(), front.client(), front.client());
+    let since = Instant::now();
+    reader.send(&["GET a"]);
+    writer.send(&["SET b 1"]);
+    until("it is quiet", || links(&front, "quiet") == 1.0);
+    late.send(&["SET c 1"]);
+    check_no_primary(&reader.read(), 1000);
+    assert_eq!(writer.read(), INDETERMINATE);
+    check_no_primary(&late.read(), 1000);
+    assert!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
+    check_no_primary(&late.ask("GET a"), 1000);
+    parked.turns(Part::Serves);
+    until("it is up", || links(&front, "up") == 1.0);
+    late.check("GET c", "GET c");
+    assert_eq!(parked.count("SET c 1"), 0, "what was given back is not sent");
+}
+
+#[test]
+fn a_transaction_at_a_parked_primary_ends_with_the_time_that_requests_are_held() {
+    let parked = Member::serving();
+    let settings = [("threads", "1"), ("hold-ms-max", "1000"), ("request-timeout-ms", "60000")];
+    let front = Front::of_group(shard(1, 1, &[parked.port()]), &settings);
+    let mut client = front.client();
+    client.check("WATCH k", "+OK");
+    client.check("MULTI", "+OK");
+    client.check("SET k 1", "+QUEUED");
+    parked.turns(Part::Parked);
+    let since = Instant::now();
+    assert_eq!(client.ask("EXEC"), INDETERMINATE);
+    assert!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
+}
+
+#[test]
+fn what_blocks_at_a_member_is_not_taken_for_its_silence() {
+    let member = Member::start(Part::Parked);
+    let settings = [("threads", "1"), ("hold-ms-max", "200"), ("request-timeout-ms", "60000")];
+    let front = Front::of_group(shard(1, 1, &[member.port()]), &settings);
+    let mut client = front.client();
+    client.send(&["WAIT 1 0"]);
+    let since = Instant::now();
+    until("it has waited for longer than a member may be silent", || {
+        assert_eq!(links(&front, "quiet") + links(&front, "silent"), 0.0);
+        since.elapsed() > Duration::from_millis(1600)
+    });
+    member.turns(Part::Serves);
+    assert!(!client.read().is_empty());
+}
+
+#[test]
 fn a_killed_machine_that_answers_nobody_does_not_delay_its_successor() {
     // Nobody takes connections: the system does, and no LINK is ever answered.
     let hole = Fake::start_raw(|conn| conn.stay_silent());
