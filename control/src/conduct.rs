@@ -165,6 +165,7 @@ impl Conductor {
         let reachable = cluster.nodes.iter();
         self.links.lead_to(reachable.filter_map(|(node, fact)| Some((node, fact.pulse_addr.as_deref()?))));
         self.served.retain(|shard, _| cluster.shards.contains_key(shard));
+        self.introductions.retain(|node, said| cluster.nodes.get(node).is_none_or(|fact| !said.is_in(fact)));
         let effects = self.failovers.applied(&cluster, now);
         self.perform(effects);
         self.found(now);
@@ -174,6 +175,10 @@ impl Conductor {
     fn heed(&mut self, leadership: &mut watch::Receiver<Leadership>) {
         let Leadership { leader, am_i, .. } = leadership.borrow_and_update().clone();
         self.shared.led_by(leader, am_i);
+        // What nodes said in an earlier term of this leader may be older than what the log has by now.
+        if am_i && !self.failovers.leads() {
+            self.introductions.clear();
+        }
         let effects = self.failovers.set_leads(am_i, boottime());
         self.perform(effects);
         self.found(boottime());

@@ -32,6 +32,15 @@ pub(crate) struct Introduction {
     pub(crate) pulse_addr: Option<String>,
 }
 
+impl Introduction {
+    /// Whether the log has all of it. From then on the log knows better: another leader may log what the node says later.
+    pub(crate) fn is_in(&self, fact: &NodeFact) -> bool {
+        fact.addr == self.addr
+            && fact.incarnation.is_some()
+            && self.pulse_addr.as_ref().is_none_or(|said| fact.pulse_addr.as_ref() == Some(said))
+    }
+}
+
 /// What to log next. None of it depends on the rest: whatever is refused is tried again with what the log says then.
 pub(crate) fn entries(plan: &Plan, cluster: &Cluster, said: &BTreeMap<NodeId, Introduction>) -> Vec<Entry> {
     if cluster.cluster_id.is_empty() {
@@ -220,6 +229,21 @@ mod tests {
         assert!(entries(&none, &Cluster::default(), &known).is_empty());
         let asynchronous = Plan { durability: Durability::Async, ..none };
         assert_eq!(settle(&asynchronous, &mut cluster, &elsewhere), 1);
+    }
+
+    #[test]
+    fn what_a_node_said_is_used_until_the_log_has_it_and_never_again() {
+        let (plan, mut cluster) = (plan(&["a:1", "b:1"]), Cluster::default());
+        let known = BTreeMap::from([said("n1", "a:1", 1), said("n2", "b:1", 2)]);
+        let (name, old) = said("n2", "b:1", 2);
+        settle(&plan, &mut cluster, &BTreeMap::new());
+        assert!(!old.is_in(&cluster.nodes[&name]));
+        settle(&plan, &mut cluster, &known);
+        assert!(old.is_in(&cluster.nodes[&name]));
+        let elsewhere = Introduction { pulse_addr: Some("b:99".into()), ..old.clone() };
+        assert!(!elsewhere.is_in(&cluster.nodes[&name]));
+        let moved = Introduction { addr: "b:2".into(), ..old };
+        assert!(!moved.is_in(&cluster.nodes[&name]));
     }
 
     #[test]

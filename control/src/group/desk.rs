@@ -3,7 +3,11 @@
 //! openraft's own messages go to openraft. What only the leader can do ([`Desk::act`]) it does, whoever asks; [`Desk::lead`] finds it, also
 //! while it changes, within a deadline. What is asked of the leader may be done twice: entries of the log are as good twice as once.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use openraft::{
     ChangeMembers, ServerState, Snapshot,
@@ -250,10 +254,13 @@ impl Desk {
         if cluster.proxies.len() >= PROXIES_MAX {
             return Err(Sorry::Refused { why: format!("a cluster has at most {PROXIES_MAX} proxies") });
         }
-        let numbers = cluster.proxies.keys().filter_map(|id| id.0.strip_prefix('p')?.parse::<u64>().ok());
+        // A seat whose proxy was just removed keeps its name until the steward has taken it away: whoever got that name would keep it there.
+        let membership = self.raft.server_metrics().borrow().membership_config.clone();
+        let seated = membership.membership().nodes().map(|(_, seat)| seat.proxy.clone());
+        let taken: BTreeSet<ProxyId> = self.cluster.borrow().proxies.keys().cloned().chain(seated).collect();
+        let numbers = taken.iter().filter_map(|id| id.0.strip_prefix('p')?.parse::<u64>().ok());
         let next = ProxyId(format!("p{}", numbers.max().unwrap_or(0).saturating_add(1)));
-        let is_free = |wish: &&ProxyId| !self.cluster.borrow().proxies.contains_key(*wish);
-        let proxy = wish.filter(is_free).cloned().unwrap_or(next);
+        let proxy = wish.filter(|wish| !taken.contains(*wish)).cloned().unwrap_or(next);
         expect_done(self.write(Entry::AddProxy { proxy: proxy.clone(), fact: fact.clone() }).await?)?;
         Ok(Welcome { group: self.own.group.clone(), proxy })
     }

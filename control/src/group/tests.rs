@@ -248,17 +248,21 @@ async fn the_leader_itself_may_leave() {
 async fn a_proxy_that_lost_its_disk_joins_as_another() {
     let mut proxies = three().await;
     let follower = proxies.iter().position(|proxy| !proxy.leads()).unwrap();
-    let (dir, address) = proxies.remove(follower).kill().await;
+    let lost = proxies.remove(follower);
+    let name = ProxyId(lost.name().to_owned());
+    let (dir, address) = lost.kill().await;
     drop(dir);
     let others = proxies.iter().map(|proxy| proxy.fact.control_addr.clone()).collect();
     let again = Proxy::start_in(
         tempfile::tempdir().unwrap(),
         &address,
-        Begin::Join { addresses: others, wish: None },
+        Begin::Join { addresses: others, wish: Some(name.clone()) },
     )
     .await;
+    assert_ne!(again.name(), name.0, "its old seat has that name still");
     until("it votes", || *again.group.standing().borrow() == Standing::Voter).await;
     until("three vote", || proxies[0].group.voters().len() == 3).await;
+    assert!(!proxies[0].group.voters().contains(&name), "no dead voter is left");
     assert_eq!(proxies[0].cluster().proxies.len(), 3);
 }
 
