@@ -7,10 +7,17 @@ use std::{io::Write, path::PathBuf, time::Duration};
 use anyhow::{Context, anyhow, bail};
 use serde::de::DeserializeOwned;
 use slotway_admin_api::client::{Answer, Client, ClientError};
-use slotway_cluster::view::{ClusterView, ErrorBody, NodesView, ProxiesView, ShardsView, SlotsView};
+use slotway_cluster::{
+    jobs::JobsView,
+    view::{ClusterView, ErrorBody, NodesView, ProxiesView, ShardsView, SlotsView},
+};
 use slotway_config::Secret;
 
 use crate::table::Colour;
+
+mod operate;
+
+mod events;
 
 mod recover;
 
@@ -38,6 +45,12 @@ pub(crate) struct CtlArgs {
 enum Order {
     #[command(flatten)]
     Ask(Question),
+    /// Another primary for a shard, in order: nothing is lost
+    Switchover(operate::SwitchoverArgs),
+    /// Another primary for a shard whose present one does not answer
+    Failover(operate::FailoverArgs),
+    /// What happened lately
+    Events(events::EventsArgs),
     /// Make a new control group of one proxy's directory, when most proxies are gone for good
     Recover(recover::RecoverArgs),
 }
@@ -54,6 +67,8 @@ enum Question {
     Slots,
     /// Proxies and their clients
     Proxies,
+    /// Orders and what became of them
+    Jobs,
 }
 
 impl Question {
@@ -64,6 +79,7 @@ impl Question {
             Question::Nodes => "/v1/nodes",
             Question::Slots => "/v1/slots",
             Question::Proxies => "/v1/proxies",
+            Question::Jobs => "/v1/jobs",
         }
     }
 
@@ -74,6 +90,7 @@ impl Question {
             Question::Nodes => show::nodes(&read::<NodesView>(body)?, colour),
             Question::Slots => show::slots(&read::<SlotsView>(body)?, colour),
             Question::Proxies => show::proxies(&read::<ProxiesView>(body)?, colour),
+            Question::Jobs => show::jobs(&read::<JobsView>(body)?, colour),
         })
     }
 }
@@ -81,6 +98,15 @@ impl Question {
 pub(crate) fn run(args: &CtlArgs) -> anyhow::Result<()> {
     let mut text = match &args.order {
         Order::Ask(question) => ask(args, *question)?,
+        Order::Switchover(of) => {
+            with_client(args, async |client| operate::switchover(client, of, args.json).await)?
+        }
+        Order::Failover(of) => {
+            with_client(args, async |client| operate::failover(client, of, args.json).await)?
+        }
+        Order::Events(of) => {
+            return with_client(args, async |client| events::show(client, of, args.json).await);
+        }
         Order::Recover(of) => recover::run(of, args.json)?,
     };
     if !text.ends_with('\n') {
@@ -89,7 +115,8 @@ pub(crate) fn run(args: &CtlArgs) -> anyhow::Result<()> {
     print(&text)
 }
 
-fn ask(args: &CtlArgs, question: Question) -> anyhow::Result<String> {
+/// Runs what needs the admin API to its end.
+fn with_client<T>(args: &CtlArgs, deed: impl AsyncFnOnce(&Client) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let token = args
         .token_file
         .as_deref()
@@ -99,7 +126,11 @@ fn ask(args: &CtlArgs, question: Question) -> anyhow::Result<String> {
     let client = Client::new(&args.admin, token.map(|token| token.reveal().trim().to_owned()), PATIENCE)
         .context("--admin cannot be used")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let answer = runtime.block_on(client.get(question.path())).map_err(advise)?;
+    runtime.block_on(deed(&client))
+}
+
+fn ask(args: &CtlArgs, question: Question) -> anyhow::Result<String> {
+    let answer = with_client(args, async |client| client.get(question.path()).await.map_err(advise))?;
     if !answer.is_success() {
         bail!(refusal(&answer));
     }
@@ -164,10 +195,10 @@ mod tests {
             br#"{"error":{"code":"unauthorized","message":"a token is needed","hint":"use --token-file",
             "field":null,"job":null}}"#;
         assert_eq!(
-            refusal(&Answer { status: 401, body: body.to_vec() }),
+            refusal(&Answer { status: 401, location: None, body: body.to_vec() }),
             "a token is needed\nuse --token-file"
         );
-        let strange = refusal(&Answer { status: 502, body: b"<html>".to_vec() });
+        let strange = refusal(&Answer { status: 502, location: None, body: b"<html>".to_vec() });
         assert!(strange.starts_with("HTTP status 502 and no reason"), "{strange}");
     }
 

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use prometheus::Registry;
-use slotway_admin_api::{Access, Api, Server, Sources, Token};
+use slotway_admin_api::{Access, Api, Operations, Server, Sources, Token};
 use slotway_config::{Address, Bind, Key, Program, ProxyConfig};
 use slotway_control::{Control, OwnAddresses, View};
 use slotway_proxy::{Proxy, Topologies};
@@ -123,6 +123,7 @@ fn start_admin(config: &ProxyConfig, view: View, registry: Registry) -> anyhow::
 }
 
 fn sources(view: View, registry: Registry) -> Sources {
+    let operations = operations(&view);
     let (topology, observations, count) = (view.clone(), view.clone(), view);
     Sources {
         topology: Arc::new(move || topology.topology()),
@@ -131,7 +132,23 @@ fn sources(view: View, registry: Registry) -> Sources {
             let view = count.clone();
             Box::pin(async move { view.count_slot(slot).await })
         }),
+        operations,
         registry,
+    }
+}
+
+fn operations(view: &View) -> Operations {
+    let (job_changes, last_event) = (view.job_changes(), view.last_event());
+    let (order, jobs, job, cancel, events) =
+        (view.clone(), view.clone(), view.clone(), view.clone(), view.clone());
+    Operations {
+        order: Arc::new(move |wanted, key| order.order(wanted, key)),
+        jobs: Arc::new(move || jobs.jobs()),
+        job: Arc::new(move |id| job.job(id)),
+        cancel: Arc::new(move |id| cancel.cancel(id)),
+        job_changes,
+        events: Arc::new(move |since, limit| events.events(since, limit)),
+        last_event,
     }
 }
 

@@ -1,10 +1,10 @@
-//! A small HTTP client: one GET, one answer, a deadline. For `slotway ctl`, `slotway up` and tests.
+//! A small HTTP client: one request, one answer, a deadline. For `slotway ctl`, `slotway up` and tests.
 
 use std::{fmt, io, time::Duration};
 
 use axum::body::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{Request, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::header;
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::JoinSet, time::Instant};
 
@@ -24,7 +24,19 @@ pub struct Client {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
+    /// Where what was begun is found.
+    pub location: Option<String>,
     pub body: Vec<u8>,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'r> {
+    pub method: &'r str,
+    /// With its query, percent-encoded.
+    pub path: &'r str,
+    pub headers: &'r [(&'r str, String)],
+    pub body: &'r [u8],
 }
 
 impl Answer {
@@ -96,8 +108,12 @@ impl Client {
 
     /// `path` with its query, percent-encoded.
     pub async fn get(&self, path: &str) -> Result<Answer, ClientError> {
+        self.send(&Request { method: "GET", path, headers: &[], body: &[] }).await
+    }
+
+    pub async fn send(&self, request: &Request<'_>) -> Result<Answer, ClientError> {
         let deadline = Instant::now() + self.patience;
-        match tokio::time::timeout_at(deadline, self.get_with_patience(path)).await {
+        match tokio::time::timeout_at(deadline, self.send_with_patience(request)).await {
             Ok(answer) => answer,
             Err(_) => {
                 Err(ClientError::Timeout { authority: self.authority.clone(), patience: self.patience })
@@ -105,7 +121,7 @@ impl Client {
         }
     }
 
-    async fn get_with_patience(&self, path: &str) -> Result<Answer, ClientError> {
+    async fn send_with_patience(&self, asked: &Request<'_>) -> Result<Answer, ClientError> {
         let broken = |why: &dyn fmt::Display| ClientError::Broken {
             authority: self.authority.clone(),
             why: why.to_string(),
@@ -119,17 +135,26 @@ impl Client {
         // The connection does its reading and writing in a task that ends with this call.
         let mut tasks = JoinSet::new();
         tasks.spawn(connection);
-        let mut request =
-            Request::get(path).header(header::HOST, &self.authority).header(header::CONNECTION, "close");
+        let mut request = hyper::Request::builder()
+            .method(asked.method)
+            .uri(asked.path)
+            .header(header::HOST, &self.authority)
+            .header(header::CONNECTION, "close");
+        for (name, value) in asked.headers {
+            request = request.header(*name, value);
+        }
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        let request = request.body(Empty::<Bytes>::new()).map_err(|error| broken(&error))?;
+        let body = Full::new(Bytes::copy_from_slice(asked.body));
+        let request = request.body(body).map_err(|error| broken(&error))?;
         let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
         let status = response.status().as_u16();
+        let location = response.headers().get(header::LOCATION);
+        let location = location.and_then(|place| place.to_str().ok()).map(str::to_owned);
         let body =
             Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|e| broken(&e))?;
-        Ok(Answer { status, body: body.to_bytes().to_vec() })
+        Ok(Answer { status, location, body: body.to_bytes().to_vec() })
     }
 }
 

@@ -14,6 +14,10 @@ mod routes;
 
 mod answers;
 
+mod orders;
+
+mod events;
+
 mod path;
 
 mod metrics;
@@ -25,9 +29,9 @@ mod server;
 pub mod client;
 
 pub use access::{Access, Token};
-pub use routes::{Api, ROUTES, Route};
+pub use routes::{ACTIONS, Action, Api, ROUTES, Route};
 pub use server::Server;
-pub use sources::{NodeSources, SlotCounter, Sources};
+pub use sources::{NodeSources, Operations, SlotCounter, Sources};
 
 #[cfg(test)]
 mod tests;

@@ -8,13 +8,13 @@ use axum::{
     http::Uri,
     middleware,
     response::Response,
-    routing::{MethodRouter, get},
+    routing::{MethodRouter, delete, get, post},
 };
 use slotway_cluster::view::{ErrorCode, ErrorView};
 
 use crate::{
     access::{self, Access},
-    answers, metrics,
+    answers, events, metrics, orders,
     sources::{NodeSources, Sources},
 };
 
@@ -28,7 +28,7 @@ pub struct Route {
     pub open: bool,
 }
 
-/// Every path that a proxy answers, all by GET.
+/// Every path that a proxy answers by GET.
 pub const ROUTES: &[Route] = &[
     Route { path: "/", meaning: "a page that shows the cluster", open: true },
     Route { path: "/healthz", meaning: "200 while the process answers", open: true },
@@ -37,12 +37,35 @@ pub const ROUTES: &[Route] = &[
     Route { path: "/page.js", meaning: "of the page", open: true },
     Route { path: "/readyz", meaning: "200 once every slot is served, else 503", open: true },
     Route { path: "/v1/cluster", meaning: "the cluster in one object", open: false },
+    Route { path: "/v1/events", meaning: "what happened, as a stream; ?format=json for a list", open: false },
+    Route { path: "/v1/jobs", meaning: "orders of operators and what became of them", open: false },
+    Route { path: "/v1/jobs/{id}", meaning: "one of them", open: false },
     Route { path: "/v1/keys/{key}/slot", meaning: "where a key lives; ?db=0", open: false },
     Route { path: "/v1/nodes", meaning: "storage nodes", open: false },
     Route { path: "/v1/proxies", meaning: "proxies", open: false },
     Route { path: "/v1/shards", meaning: "shards", open: false },
     Route { path: "/v1/slots", meaning: "who holds which slots", open: false },
     Route { path: "/v1/slots/{n}", meaning: "one slot, counted by its node", open: false },
+];
+
+/// Something that a request may have done.
+#[derive(Debug, Clone, Copy)]
+pub struct Action {
+    pub method: &'static str,
+    pub path: &'static str,
+    /// One line for people.
+    pub meaning: &'static str,
+}
+
+/// Every order that a proxy takes, or passes on to the leader. None without the token.
+pub const ACTIONS: &[Action] = &[
+    Action { method: "DELETE", path: "/v1/jobs/{id}", meaning: "call a job off" },
+    Action {
+        method: "POST",
+        path: "/v1/shards/{id}/failover",
+        meaning: "replace a primary that does not answer",
+    },
+    Action { method: "POST", path: "/v1/shards/{id}/switchover", meaning: "another primary, without a loss" },
 ];
 
 /// The paths of [`ROUTES`] that a node answers too.
@@ -59,6 +82,9 @@ impl Api {
         let mut router = Router::new();
         for route in ROUTES {
             router = router.route(route.path, proxy_route(route.path));
+        }
+        for action in ACTIONS {
+            router = router.route(action.path, proxy_action(action.method));
         }
         // An empty key is a key, but an empty path segment matches no `{key}`.
         router = router.route("/v1/keys//slot", get(answers::key_slot));
@@ -100,7 +126,18 @@ fn proxy_route(path: &str) -> MethodRouter<Arc<Sources>> {
         "/v1/slots/{n}" => get(answers::slot),
         "/v1/keys/{key}/slot" => get(answers::key_slot),
         "/v1/proxies" => get(answers::proxies),
+        "/v1/events" => get(events::events),
+        "/v1/jobs" => get(orders::jobs),
+        "/v1/jobs/{id}" => get(orders::job),
         other => unreachable!("{other} is in ROUTES without an answer"),
+    }
+}
+
+fn proxy_action(method: &str) -> MethodRouter<Arc<Sources>> {
+    match method {
+        "DELETE" => delete(orders::job),
+        "POST" => post(orders::order),
+        other => unreachable!("{other} is in ACTIONS without an answer"),
     }
 }
 
@@ -123,5 +160,5 @@ async fn not_found(uri: Uri) -> Response {
 }
 
 async fn method_not_allowed() -> Response {
-    answers::refuse(ErrorView::new(ErrorCode::MethodNotAllowed, "this path answers GET only"))
+    answers::refuse(ErrorView::new(ErrorCode::MethodNotAllowed, "this path does not answer this method"))
 }

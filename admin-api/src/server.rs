@@ -5,6 +5,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use axum::Extension;
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -17,7 +18,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::routes::Api;
+use crate::{events::Following, routes::Api};
 
 /// Connections served at once; further ones wait in the listener's backlog.
 const CONNECTIONS_MAX: usize = 256;
@@ -41,6 +42,7 @@ impl Server {
     /// tokio runtime.
     pub fn start(sockets: Vec<std::net::TcpListener>, api: Api) -> io::Result<Server> {
         let (stop, stopped) = watch::channel(false);
+        let api = Api(api.0.layer(Extension(Following::new(stopped.clone()))));
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let (mut tasks, mut addresses) = (JoinSet::new(), Vec::new());
         for socket in sockets {

@@ -7,8 +7,11 @@ use std::{fmt, pin::Pin, sync::Arc};
 use prometheus::Registry;
 use slotway_cluster::{
     Slot, Topology,
+    events::{EventId, EventsView},
+    jobs::{Job, JobsView, Order, Refusal},
     view::{Observations, SlotCount},
 };
+use tokio::sync::watch;
 
 /// Asks the node that holds a slot how many keys it has there; None: it did not answer, or cannot count.
 pub type SlotCounter =
@@ -20,7 +23,29 @@ pub struct Sources {
     pub topology: Arc<dyn Fn() -> Arc<Topology> + Send + Sync>,
     pub observations: Arc<dyn Fn() -> Observations + Send + Sync>,
     pub count_slot: SlotCounter,
+    pub operations: Operations,
     pub registry: Registry,
+}
+
+/// What operators see and order. Only the leader has jobs; others say where it is.
+#[derive(Clone)]
+pub struct Operations {
+    /// With the `Idempotency-Key`.
+    pub order: Arc<dyn Fn(Order, Option<String>) -> Result<Job, Refusal> + Send + Sync>,
+    pub jobs: Arc<dyn Fn() -> Result<JobsView, Refusal> + Send + Sync>,
+    pub job: Arc<dyn Fn(&str) -> Result<Job, Refusal> + Send + Sync>,
+    pub cancel: Arc<dyn Fn(&str) -> Result<Job, Refusal> + Send + Sync>,
+    /// Changes whenever a job does.
+    pub job_changes: watch::Receiver<u64>,
+    /// Behind the one that is named, or the last ones; so many at most.
+    pub events: Arc<dyn Fn(Option<EventId>, usize) -> EventsView + Send + Sync>,
+    pub last_event: watch::Receiver<EventId>,
+}
+
+impl fmt::Debug for Operations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operations").finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Sources {

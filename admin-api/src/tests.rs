@@ -3,20 +3,27 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use prometheus::Registry;
 use serde_json::Value;
 use slotway_cluster::{
-    Database, Epoch, NodeId, ShardId, SlotRange, Topology,
+    Database, Epoch, NodeId, ProxyId, ShardId, SlotRange, Topology,
+    events::{EventId, Events, of_leader},
+    jobs::{Job, JobsView, Order, Refusal},
     slot::Placement,
     topology::{Kind, Node, Shard},
-    view::{Health, NodeObservation, Observations, SlotCount},
+    view::{ErrorCode, ErrorView, Health, NodeObservation, Observations, SlotCount},
 };
 
-use super::{Access, Api, NodeSources, ROUTES, Server, Sources, Token, client::Client};
+use super::{
+    ACTIONS, Access, Api, NodeSources, Operations, ROUTES, Server, Sources, Token,
+    client::{Client, Request},
+};
+
+use tokio::sync::watch;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -59,7 +66,39 @@ fn sources(up: u32) -> Sources {
             let databases = [(Database(0), u64::from(slot.number()))].into();
             Box::pin(async move { Some(SlotCount { databases, bytes: None }) })
         }),
+        operations: operations(),
         registry: Registry::new(),
+    }
+}
+
+const JOB: &str = r#"{"id":"j1","kind":"switchover","shard":1,"state":"running","from":"n1","to":null,"epoch":null,
+    "pause_ms":null,"migrations":[],"created_ms":1,"ended_ms":null,"error":null}"#;
+
+/// A leader with one job, which never ends; shard 9 is led elsewhere, where nobody answers.
+fn operations() -> Operations {
+    let job = || serde_json::from_str::<Job>(JOB).unwrap();
+    let found = move |id: &str| match id {
+        "j1" => Ok(job()),
+        _ => Err(ErrorView::new(ErrorCode::NotFound, "there is no such job").into()),
+    };
+    let events = Arc::new(Mutex::new(Events::default()));
+    let (changes, job_changes) = watch::channel(0);
+    let (last, last_event) = watch::channel(EventId(1000));
+    events.lock().unwrap().tell(of_leader(&ProxyId("p1".into())), 1);
+    Operations {
+        // It keeps the senders: a list that lives on may change yet.
+        order: Arc::new(move |order, _| match (order, &changes, &last) {
+            (Order::Failover { shard: ShardId(9), .. }, ..) => {
+                Err(Refusal::Elsewhere { admin_addr: "127.0.0.1:1".into() })
+            }
+            _ => Ok(job()),
+        }),
+        jobs: Arc::new(move || Ok(JobsView { jobs: vec![job()] })),
+        job: Arc::new(found),
+        cancel: Arc::new(found),
+        job_changes,
+        events: Arc::new(move |since, limit| events.lock().unwrap().view(since, limit)),
+        last_event,
     }
 }
 
@@ -74,6 +113,13 @@ impl Fixture {
         let server = Server::start(vec![socket], api).unwrap();
         let url = format!("http://{}", server.addresses()[0]);
         Fixture { server, url }
+    }
+
+    async fn post(&self, headers: &[(&str, String)], path: &str, body: &str) -> (u16, Option<String>, Value) {
+        let client = Client::new(&self.url, None, PATIENCE).unwrap();
+        let request = Request { method: "POST", path, headers, body: body.as_bytes() };
+        let answer = client.send(&request).await.unwrap();
+        (answer.status, answer.location, serde_json::from_slice(&answer.body).unwrap())
     }
 
     async fn get(&self, path: &str) -> (u16, String) {
@@ -112,11 +158,17 @@ impl Fixture {
     }
 }
 
+/// A path of the table with something in each of its parts.
+fn concrete(path: &str) -> String {
+    let path = path.replace("{key}", "foo").replace("{n}", "7").replace("{id}", "j1");
+    if path == "/v1/events" { "/v1/events?format=json".into() } else { path }
+}
+
 #[tokio::test]
 async fn every_route_of_the_table_is_answered() {
     let fixture = Fixture::start(Api::of_proxy(sources(2), open()));
     for route in ROUTES {
-        let path = route.path.replace("{key}", "foo").replace("{n}", "7");
+        let path = concrete(route.path);
         let (status, body) = fixture.get(&path).await;
         assert_eq!(status, 200, "{path}: {body}");
         if path.starts_with("/v1/") {
@@ -200,7 +252,7 @@ async fn a_token_guards_all_but_the_open_routes() {
     let fixture =
         Fixture::start(Api::of_proxy(sources(2), Access { token: Token::new(" s3cret\n"), ..open() }));
     for route in ROUTES {
-        let path = route.path.replace("{key}", "foo").replace("{n}", "7");
+        let path = concrete(route.path);
         let expected = if route.open { 200 } else { 401 };
         assert_eq!(fixture.get(&path).await.0, expected, "{path}");
         assert_eq!(fixture.get_as(Some("wrong!"), &path).await.0, expected, "{path}");
@@ -239,6 +291,95 @@ async fn metrics_are_of_the_registry_and_of_the_process() {
     assert!(value("process_max_fds") >= value("process_open_fds"));
     assert!(value("process_threads") >= 1.0);
     assert!(value("process_cpu_seconds_total") >= 0.0);
+}
+
+#[tokio::test]
+async fn an_order_becomes_a_job_that_can_be_found() {
+    let fixture = Fixture::start(Api::of_proxy(sources(2), open()));
+    let (status, location, job) = fixture.post(&[], "/v1/shards/1/switchover", "").await;
+    assert_eq!((status, location.as_deref(), &job["id"]), (202, Some("/v1/jobs/j1"), &Value::from("j1")));
+    assert_eq!(job["pause_ms"], Value::Null, "unknown is null, never absent");
+    let began = std::time::Instant::now();
+    let (status, ..) =
+        fixture.post(&[], "/v1/shards/1/failover?wait=1", r#"{"accept_data_loss":true}"#).await;
+    assert_eq!(status, 202);
+    assert!(began.elapsed() >= Duration::from_secs(1), "its end was waited for");
+    fixture.check_error("/v1/jobs/j2", 404, "not_found", Value::Null).await;
+    for (path, body, status, field) in [
+        ("/v1/shards/x/failover", "", 400, Value::from("shard")),
+        ("/v1/shards/1/failover", "{", 400, Value::Null),
+        ("/v1/shards/1/failover", r#"{"to":"n2"}"#, 422, Value::from("to")),
+        ("/v1/shards/1/failover?wait=x", "", 400, Value::from("wait")),
+    ] {
+        let (found, _, error) = fixture.post(&[], path, body).await;
+        assert_eq!((found, &error["error"]["field"]), (status, &field), "{path} {body}");
+    }
+    let (status, _, error) =
+        fixture.post(&[("idempotency-key", "k".repeat(1000))], "/v1/shards/1/failover", "").await;
+    assert_eq!((status, &error["error"]["field"]), (400, &Value::from("Idempotency-Key")));
+}
+
+#[tokio::test]
+async fn who_does_not_lead_passes_an_order_on_once() {
+    let fixture = Fixture::start(Api::of_proxy(sources(2), open()));
+    let (status, _, error) = fixture.post(&[], "/v1/shards/9/failover", "").await;
+    let message = error["error"]["message"].as_str().unwrap();
+    assert_eq!(status, 503);
+    assert!(message.contains("cannot reach 127.0.0.1:1"), "{message}");
+    let passed_on = [("slotway-forwarded", "1".to_owned())];
+    let (status, _, error) = fixture.post(&passed_on, "/v1/shards/9/failover", "").await;
+    assert_eq!((status, &error["error"]["message"]), (503, &Value::from("the leader is changing")));
+
+    // A proxy in front of one that leads hands back what that one says.
+    let leader = fixture.server.addresses()[0].to_string();
+    let mut follower = sources(2);
+    follower.operations.order = Arc::new(move |_, _| Err(Refusal::Elsewhere { admin_addr: leader.clone() }));
+    let follower = Fixture::start(Api::of_proxy(follower, open()));
+    let (status, location, job) = follower.post(&[], "/v1/shards/1/switchover", "").await;
+    assert_eq!((status, location.as_deref(), &job["id"]), (202, Some("/v1/jobs/j1"), &Value::from("j1")));
+}
+
+#[tokio::test]
+async fn orders_want_the_token() {
+    let fixture = Fixture::start(Api::of_proxy(sources(2), Access { token: Token::new("s3cret"), ..open() }));
+    for action in ACTIONS {
+        let path = concrete(action.path);
+        let request = Request { method: action.method, path: &path, headers: &[], body: &[] };
+        let client = |token: Option<&str>| Client::new(&fixture.url, token.map(str::to_owned), PATIENCE);
+        assert_eq!(client(None).unwrap().send(&request).await.unwrap().status, 401, "{path}");
+        assert_ne!(client(Some("s3cret")).unwrap().send(&request).await.unwrap().status, 401, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn events_are_a_list_or_a_stream_that_ends_with_the_server() {
+    let fixture = Fixture::start(Api::of_proxy(sources(2), open()));
+    let list: Value = serde_json::from_str(&fixture.get("/v1/events?format=json").await.1).unwrap();
+    assert_eq!((&list["last_id"], &list["events"][0]["type"]), (&"1000".into(), &"leader.changed".into()));
+    fixture.check_error("/v1/events?format=xml", 422, "invalid", "format".into()).await;
+    fixture.check_error("/v1/events?since=x", 400, "bad_request", "since".into()).await;
+    fixture.check_error("/v1/events?format=json&limit=x", 400, "bad_request", "limit".into()).await;
+
+    let mut stream = TcpStream::connect(fixture.server.addresses()[0]).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"GET /v1/events HTTP/1.1\r\nHost: a\r\nLast-Event-ID: 0\r\n\r\n").unwrap();
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut text = String::new();
+        let mut chunk = [0; 4096];
+        while !text.contains("data: ") {
+            let len = stream.read(&mut chunk).unwrap();
+            text.push_str(std::str::from_utf8(&chunk[..len]).unwrap());
+        }
+        (stream, text)
+    });
+    let (mut stream, text) = reading.await.unwrap();
+    assert!(text.contains("content-type: text/event-stream"), "{text}");
+    assert!(text.contains("id: 1000\nevent: leader.changed\ndata: {\"id\":\"1000\""), "{text}");
+    let began = std::time::Instant::now();
+    fixture.server.stop(PATIENCE).await;
+    assert!(began.elapsed() < PATIENCE, "a stream holds nobody up");
+    let rest = tokio::task::spawn_blocking(move || stream.read_to_end(&mut Vec::new()));
+    assert!(rest.await.unwrap().is_ok());
 }
 
 #[tokio::test]

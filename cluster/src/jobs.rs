@@ -37,14 +37,6 @@ pub enum Order {
         shard: ShardId,
         accept_data_loss: bool,
     },
-    /// `addr`: the client port of a node that runs and belongs to nobody.
-    AddNode {
-        shard: ShardId,
-        addr: String,
-    },
-    RemoveNode {
-        node: NodeId,
-    },
 }
 
 /// `J` of `GET /v1/jobs`.
@@ -54,9 +46,9 @@ pub struct Job {
     pub kind: JobKind,
     pub shard: Option<ShardId>,
     pub state: JobState,
-    /// The old primary, or the node that goes.
+    /// The old primary.
     pub from: Option<NodeId>,
-    /// The new primary, or the node that comes.
+    /// The new primary.
     pub to: Option<NodeId>,
     /// The one that began.
     pub epoch: Option<Epoch>,
@@ -73,8 +65,6 @@ pub struct Job {
 pub enum JobKind {
     Switchover,
     Failover,
-    AddNode,
-    RemoveNode,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,7 +73,6 @@ pub enum JobState {
     Running,
     Done,
     Failed,
-    Cancelled,
 }
 
 /// `GET /v1/jobs`
@@ -158,10 +147,7 @@ impl Jobs {
             };
         }
         let (mut job, was) = judge(&order, topology, now_ms)?;
-        let in_the_way = self.held.iter().find(|held| {
-            let same_shard = job.shard.is_some() && held.job.shard == job.shard;
-            same_shard && !held.job.has_ended() && (is_reign(held.job.kind) == is_reign(job.kind))
-        });
+        let in_the_way = self.held.iter().find(|held| held.job.shard == job.shard && !held.job.has_ended());
         if let Some(held) = in_the_way {
             let mut error = ErrorView::new(ErrorCode::Conflict, "another job changes this shard")
                 .hint(format!("wait for it: slotway ctl jobs shows {}", held.job.id));
@@ -189,18 +175,14 @@ impl Jobs {
         found.map(|held| held.job.clone()).ok_or_else(|| unknown(id))
     }
 
-    /// An operator wants it no more.
-    pub fn cancel(&mut self, id: &str, now_ms: u64) -> Result<Job, ErrorView> {
-        let held = self.held.iter_mut().find(|held| held.job.id == id).ok_or_else(|| unknown(id))?;
+    /// An operator wants it no more. So far no job can be called off.
+    pub fn cancel(&self, id: &str) -> Result<Job, ErrorView> {
+        let held = self.held.iter().find(|held| held.job.id == id).ok_or_else(|| unknown(id))?;
         if held.job.has_ended() {
             return Err(ErrorView::new(ErrorCode::Conflict, format!("job {id} has ended")));
         }
-        if is_reign(held.job.kind) {
-            let message = "a change of primary is not called off: it ends by itself";
-            return Err(ErrorView::new(ErrorCode::Conflict, message));
-        }
-        held.end(JobState::Cancelled, None, now_ms);
-        Ok(held.job.clone())
+        let message = "a change of primary is not called off: it ends by itself";
+        Err(ErrorView::new(ErrorCode::Conflict, message))
     }
 
     // --- how they go -----------------------------------------------------------------------------------------------
@@ -245,41 +227,12 @@ impl Jobs {
         let mut changed = false;
         for held in self.held.iter_mut().filter(|held| !held.job.has_ended()) {
             let state = held.job.shard.and_then(|shard| cluster.shards.get(&shard));
-            match &held.order {
-                Order::Switchover { .. } | Order::Failover { .. } => {
-                    let Some(state) = state.filter(|state| state.epoch > held.was) else { continue };
-                    changed |= held.job.epoch != Some(state.epoch);
-                    held.job.epoch = Some(state.epoch);
-                    held.leads(&state.rule.primary.node, now_ms);
-                }
-                Order::AddNode { .. } => {
-                    let Some((node, state)) = held.job.to.clone().zip(state) else { continue };
-                    if state.rule.sync.iter().any(|member| member.node == node) {
-                        held.end(JobState::Done, None, now_ms);
-                        changed = true;
-                    } else if !cluster.nodes.contains_key(&node) && held.job.epoch.is_some() {
-                        held.fail(format!("{node} was removed"), now_ms);
-                        changed = true;
-                    } else if cluster.nodes.contains_key(&node) {
-                        held.job.epoch = Some(state.epoch);
-                    }
-                }
-                Order::RemoveNode { node } => {
-                    if !cluster.nodes.contains_key(node) {
-                        held.end(JobState::Done, None, now_ms);
-                        changed = true;
-                    }
-                }
-            }
+            let Some(state) = state.filter(|state| state.epoch > held.was) else { continue };
+            changed |= held.job.epoch != Some(state.epoch);
+            held.job.epoch = Some(state.epoch);
+            held.leads(&state.rule.primary.node, now_ms);
         }
         changed
-    }
-
-    /// The name that a node got.
-    pub fn named(&mut self, id: &str, node: NodeId) {
-        if let Some(held) = self.running(id) {
-            held.job.to = Some(node);
-        }
     }
 
     /// It cannot be done.
@@ -293,7 +246,7 @@ impl Jobs {
     pub fn tick(&mut self, now_ms: u64) -> bool {
         let late = self.held.iter_mut().filter(|held| {
             let age = now_ms.saturating_sub(held.job.created_ms);
-            is_reign(held.job.kind) && !held.job.has_ended() && age >= REPLACED_WITHIN_MS
+            !held.job.has_ended() && age >= REPLACED_WITHIN_MS
         });
         let mut changed = false;
         for held in late {
@@ -319,9 +272,7 @@ impl Jobs {
 
     /// The job that replaces this shard's primary.
     fn reign_of(&mut self, shard: ShardId) -> Option<&mut Held> {
-        self.held
-            .iter_mut()
-            .find(|held| held.job.shard == Some(shard) && is_reign(held.job.kind) && !held.job.has_ended())
+        self.held.iter_mut().find(|held| held.job.shard == Some(shard) && !held.job.has_ended())
     }
 }
 
@@ -351,11 +302,6 @@ impl Held {
     }
 }
 
-/// Whether it replaces a primary.
-fn is_reign(kind: JobKind) -> bool {
-    matches!(kind, JobKind::Switchover | JobKind::Failover)
-}
-
 fn unknown(id: &str) -> ErrorView {
     ErrorView::new(ErrorCode::NotFound, format!("there is no job {id}"))
         .hint("jobs are forgotten when another proxy leads; slotway ctl events tells what happened")
@@ -363,27 +309,35 @@ fn unknown(id: &str) -> ErrorView {
 
 /// The job that an order makes, without its name, and the epoch it finds.
 fn judge(order: &Order, topology: &Topology, now_ms: u64) -> Result<(Job, Epoch), ErrorView> {
-    let (kind, shard) = match order {
-        Order::Switchover { shard, .. } => (JobKind::Switchover, Some(*shard)),
-        Order::Failover { shard, .. } => (JobKind::Failover, Some(*shard)),
-        Order::AddNode { shard, .. } => (JobKind::AddNode, Some(*shard)),
-        Order::RemoveNode { node } => (JobKind::RemoveNode, topology.shard_of(node).map(|shard| shard.id)),
+    let (kind, id, to) = match order {
+        Order::Switchover { shard, to } => (JobKind::Switchover, *shard, to.as_ref()),
+        Order::Failover { shard, .. } => (JobKind::Failover, *shard, None),
     };
-    let known = match shard {
-        None => None,
-        Some(id) => {
-            let found = topology.shards.iter().find(|shard| shard.id == id);
-            let message = || ErrorView::new(ErrorCode::NotFound, format!("there is no shard {id}"));
-            Some(found.ok_or_else(|| message().field("shard"))?)
+    let Some(shard) = topology.shard(id) else {
+        return Err(ErrorView::new(ErrorCode::NotFound, format!("there is no shard {id}")).field("shard"));
+    };
+    if shard.replicas.is_empty() {
+        let message = format!("shard {id} has no replica that could take over");
+        return Err(ErrorView::new(ErrorCode::Conflict, message));
+    }
+    match to {
+        Some(to) if *to == shard.primary => {
+            let message = format!("{to} is the primary already");
+            return Err(ErrorView::new(ErrorCode::Conflict, message).field("to"));
         }
-    };
-    let mut job = Job {
+        Some(to) if !shard.replicas.contains(to) => {
+            let message = format!("{to} is no replica of shard {id}");
+            return Err(ErrorView::new(ErrorCode::Invalid, message).field("to"));
+        }
+        Some(_) | None => {}
+    }
+    let job = Job {
         id: String::new(),
         kind,
-        shard,
+        shard: Some(id),
         state: JobState::Running,
-        from: known.map(|shard| shard.primary.clone()),
-        to: None,
+        from: Some(shard.primary.clone()),
+        to: to.cloned(),
         epoch: None,
         pause_ms: None,
         migrations: Vec::new(),
@@ -391,47 +345,7 @@ fn judge(order: &Order, topology: &Topology, now_ms: u64) -> Result<(Job, Epoch)
         ended_ms: None,
         error: None,
     };
-    let conflict = |message: String| ErrorView::new(ErrorCode::Conflict, message);
-    match (order, known) {
-        (Order::Switchover { to, .. }, Some(shard)) => {
-            if shard.replicas.is_empty() {
-                return Err(conflict(format!("shard {} has no replica that could take over", shard.id)));
-            }
-            if let Some(to) = to {
-                if *to == shard.primary {
-                    return Err(conflict(format!("{to} is the primary already")).field("to"));
-                }
-                if !shard.replicas.contains(to) {
-                    let message = format!("{to} is no replica of shard {}", shard.id);
-                    return Err(ErrorView::new(ErrorCode::Invalid, message).field("to"));
-                }
-            }
-            job.to.clone_from(to);
-        }
-        (Order::Failover { .. }, Some(shard)) => {
-            if shard.replicas.is_empty() {
-                return Err(conflict(format!("shard {} has no replica that could take over", shard.id)));
-            }
-        }
-        (Order::AddNode { addr, .. }, _) => {
-            job.from = None;
-            if let Some(node) = topology.nodes.iter().find(|node| node.addr == *addr) {
-                return Err(conflict(format!("{addr} is {} already", node.id)).field("addr"));
-            }
-        }
-        (Order::RemoveNode { node }, _) => {
-            if topology.node(node).is_none() {
-                return Err(ErrorView::new(ErrorCode::NotFound, format!("there is no node {node}")));
-            }
-            if known.is_some_and(|shard| shard.primary == *node) {
-                return Err(conflict(format!("{node} is a primary"))
-                    .hint("another one leads first: slotway ctl switchover SHARD"));
-            }
-            job.from = Some(node.clone());
-        }
-        (Order::Switchover { .. } | Order::Failover { .. }, None) => {}
-    }
-    Ok((job, known.map_or(Epoch(0), |shard| shard.epoch)))
+    Ok((job, shard.epoch))
 }
 
 #[cfg(test)]
@@ -524,10 +438,6 @@ mod tests {
         assert_eq!(refused(Order::Switchover { shard: ShardId(9), to: None }), ErrorCode::NotFound);
         assert_eq!(refused(switchover(Some(1))), ErrorCode::Conflict);
         assert_eq!(refused(switchover(Some(77))), ErrorCode::Invalid);
-        assert_eq!(refused(Order::RemoveNode { node: node(1) }), ErrorCode::Conflict);
-        assert_eq!(refused(Order::RemoveNode { node: node(77) }), ErrorCode::NotFound);
-        let addr = cluster(2).nodes[&node(2)].addr.clone();
-        assert_eq!(refused(Order::AddNode { shard: SHARD, addr }), ErrorCode::Conflict);
         let alone = Order::Failover { shard: SHARD, accept_data_loss: true };
         let error = Jobs::default().take(alone, None, &cluster(0).topology(), 1).unwrap_err();
         assert!(error.message.contains("no replica"), "{}", error.message);
@@ -542,26 +452,8 @@ mod tests {
         assert_eq!(take(switchover(None), "a"), Ok(Taken::Known(job.clone())));
         assert_eq!(take(switchover(Some(2)), "a").unwrap_err().field.as_deref(), Some("Idempotency-Key"));
         assert_eq!(take(switchover(None), "b").unwrap_err().job, Some(job.id.clone()));
-        assert_eq!(jobs.cancel(&job.id, 6).unwrap_err().code, ErrorCode::Conflict);
-        assert_eq!(jobs.cancel("j0", 6).unwrap_err().code, ErrorCode::NotFound);
-    }
-
-    #[test]
-    fn a_node_comes_when_it_counts_and_goes_when_the_log_lets_it() {
-        let mut jobs = Jobs::default();
-        let job = taken(&mut jobs, Order::AddNode { shard: SHARD, addr: "h:1".into() }, 1);
-        assert!(!jobs.applied(&cluster(2), 2), "it has no name yet");
-        jobs.named(&job.id, node(3));
-        assert!(jobs.applied(&cluster(2), 3));
-        assert_eq!(jobs.get(&job.id).unwrap().state, JobState::Done);
-        let job = taken(&mut jobs, Order::RemoveNode { node: node(3) }, 4);
-        assert!(!jobs.applied(&cluster(2), 5));
-        let mut without = cluster(2);
-        without.nodes.remove(&node(3));
-        assert!(jobs.applied(&without, 6));
-        assert_eq!(jobs.get(&job.id).unwrap().state, JobState::Done);
-        let job = taken(&mut jobs, Order::RemoveNode { node: node(2) }, 7);
-        assert_eq!(jobs.cancel(&job.id, 8).unwrap().state, JobState::Cancelled);
+        assert_eq!(jobs.cancel(&job.id).unwrap_err().code, ErrorCode::Conflict);
+        assert_eq!(jobs.cancel("j0").unwrap_err().code, ErrorCode::NotFound);
     }
 
     #[test]

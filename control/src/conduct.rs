@@ -14,6 +14,7 @@ use std::{
 use slotway_cluster::{
     Cluster, Entry, NodeId, ProxyId, ShardId,
     control::{Durability, Outcome, ShardState},
+    events::{self, News},
     failover::{Effect, Event, Loss},
     health::PING_EVERY,
     pulse::wire::Part,
@@ -64,6 +65,7 @@ pub(crate) struct Parts {
     pub(crate) shared: Arc<Shared>,
     pub(crate) group: Group,
     pub(crate) told: mpsc::Receiver<Told>,
+    pub(crate) news: mpsc::Receiver<News>,
     pub(crate) wishes: mpsc::Receiver<Wish>,
     pub(crate) plan: Plan,
 }
@@ -97,7 +99,7 @@ enum Errand {
 
 /// Runs until it is dropped.
 pub(crate) async fn run(parts: Parts) {
-    let Parts { shared, group, mut told, mut wishes, plan } = parts;
+    let Parts { shared, group, mut told, mut news, mut wishes, plan } = parts;
     let (reports, mut seen) = mpsc::channel(REPORTS_MAX);
     let me = group.own().clone();
     let (mut log, mut leadership) = (group.watch(), group.leadership());
@@ -127,6 +129,7 @@ pub(crate) async fn run(parts: Parts) {
             Ok(()) = log.changed() => conductor.follow(&mut log),
             Ok(()) = leadership.changed() => conductor.heed(&mut leadership),
             Some(told) = told.recv() => conductor.hear(&told),
+            Some(news) = news.recv() => conductor.shared.operations().tell(news),
             Some(wish) = wishes.recv() => conductor.heed_wish(wish),
             Some(done) = conductor.errands.join_next() => conductor.done(done.ok()),
             () = sleep(wake.saturating_sub(now)) => {}
@@ -166,6 +169,7 @@ impl Conductor {
         self.links.lead_to(reachable.filter_map(|(node, fact)| Some((node, fact.pulse_addr.as_deref()?))));
         self.served.retain(|shard, _| cluster.shards.contains_key(shard));
         self.introductions.retain(|node, said| cluster.nodes.get(node).is_none_or(|fact| !said.is_in(fact)));
+        self.shared.operations().applied(&cluster);
         let effects = self.failovers.applied(&cluster, now);
         self.perform(effects);
         self.found(now);
@@ -174,7 +178,14 @@ impl Conductor {
 
     fn heed(&mut self, leadership: &mut watch::Receiver<Leadership>) {
         let Leadership { leader, am_i, .. } = leadership.borrow_and_update().clone();
-        self.shared.led_by(leader, am_i);
+        if self.shared.led_by(leader.clone(), am_i)
+            && let Some(leader) = &leader
+        {
+            self.shared.operations().tell(events::of_leader(leader));
+        }
+        if !am_i {
+            self.shared.operations().rest();
+        }
         // What nodes said in an earlier term of this leader may be older than what the log has by now.
         if am_i && !self.failovers.leads() {
             self.introductions.clear();
@@ -218,6 +229,7 @@ impl Conductor {
             self.show(node, now);
         }
         self.show_shards(now);
+        self.shared.operations().tick();
         if now >= self.asked + ASK_EVERY {
             self.asked = now;
             self.ask_who_they_are();
@@ -230,7 +242,10 @@ impl Conductor {
         if self.failovers.leads() {
             let voters: Vec<ProxyId> = self.group.voters();
             let verdict = self.health.verdict(node, &self.cluster, &voters, now);
-            let effects = self.failovers.verdict(node, verdict, now);
+            let (effects, news) = self.failovers.verdict(node, verdict, now);
+            if let Some(news) = news {
+                self.shared.operations().tell(news);
+            }
             self.perform(effects);
         }
     }
@@ -239,7 +254,10 @@ impl Conductor {
         for effect in effects {
             match effect {
                 Effect::Send { node, word } => self.links.say(&node, &word),
-                Effect::Note(note) => failover::tell(&note, self.shared.metrics()),
+                Effect::Note(note) => {
+                    failover::tell(&note, self.shared.metrics());
+                    self.shared.operations().heard(&note);
+                }
                 Effect::Propose(entry) => {
                     let group = self.group.clone();
                     self.errands.spawn(async move {
@@ -320,7 +338,13 @@ impl Conductor {
 
     fn show(&self, node: &NodeId, now: Duration) {
         if let Some(seen) = self.health.shown(node, now) {
-            self.shared.observe(node, seen);
+            let is_busy = seen.health == view::Health::Busy;
+            let before = self.shared.observe(node, seen);
+            let was_busy = before.is_some_and(|before| before.health == view::Health::Busy);
+            if self.failovers.leads() && is_busy && !was_busy {
+                let shard = self.cluster.nodes.get(node).map(|fact| fact.shard);
+                self.shared.operations().tell(events::of_busy(node, shard));
+            }
         }
     }
 

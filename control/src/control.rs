@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
 use prometheus::Registry;
-use slotway_cluster::{NodeId, ShardId, Topology, failover::Loss, slot::Placement, topology::Kind};
+use slotway_cluster::{Topology, slot::Placement, topology::Kind};
 use slotway_config::{Address, BackendKind, ProxyConfig, Upstream};
 use slotway_link::{BindError, Credentials};
 use tokio::{
@@ -184,22 +184,9 @@ impl Control {
     }
 }
 
-impl View {
-    /// Another primary for a shard, in order: the present one stops, and none of its writes is lost. None: whoever holds most. The
-    /// leader's to do; what becomes of it shows in the shard.
-    pub fn switchover(&self, shard: ShardId, to: Option<NodeId>) -> Result<(), WishError> {
-        self.0.wish(Wish::Switchover { shard, to })
-    }
-
-    /// Another primary for a shard whose present one does not answer.
-    pub fn failover(&self, shard: ShardId, loss: Loss) -> Result<(), WishError> {
-        self.0.wish(Wish::Failover { shard, loss })
-    }
-}
-
 /// Why an operator's wish is not taken on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WishError {
+pub(crate) enum WishError {
     #[error("there is no control group here: the nodes decide themselves who leads")]
     NoGroup,
     #[error("proxy {} leads the control group: ask there", .0.as_deref().unwrap_or("(none)"))]

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use slotway_cluster::{
     Cluster, NodeId, ShardId,
+    events::{self, News},
     failover::{Effect, Event, Failover, Note},
     health::Verdict,
     pulse::FromNode,
@@ -64,12 +65,19 @@ impl Failovers {
         self.of_node(node).map_or_else(Vec::new, |machine| machine.on(Event::Word { node, word }, now))
     }
 
-    /// What is concluded of a node.
-    pub(crate) fn verdict(&mut self, node: &NodeId, verdict: Verdict, now: Duration) -> Vec<Effect> {
+    /// What is concluded of a node, and whether that is news.
+    pub(crate) fn verdict(
+        &mut self,
+        node: &NodeId,
+        verdict: Verdict,
+        now: Duration,
+    ) -> (Vec<Effect>, Option<News>) {
         let effects = self
             .of_node(node)
             .map_or_else(Vec::new, |machine| machine.on(Event::Verdict { node, verdict: &verdict }, now));
         let before = self.verdicts.insert(node.clone(), verdict.clone());
+        let shard = self.cluster.nodes.get(node).map(|fact| fact.shard);
+        let news = events::of_verdict(node, shard, &verdict, before.as_ref());
         if before.as_ref() != Some(&verdict) {
             match (&verdict, before) {
                 (Verdict::Down(down), _) => tracing::warn!(%node, why = %down, "the node is down"),
@@ -78,7 +86,7 @@ impl Failovers {
                 (Verdict::Up, None) => {}
             }
         }
-        effects
+        (effects, news)
     }
 
     /// An operator's wish.

@@ -70,6 +70,9 @@ const TELL_PATIENCE: Duration = Duration::from_secs(1);
 /// Messages to the leader's driver that it has not taken yet.
 const TOLD_MAX: usize = 1024;
 
+/// Events of applied entries that the driver has not taken yet; more are lost.
+const NEWS_MAX: usize = 1024;
+
 /// A handle to the group; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Group {

@@ -26,6 +26,8 @@ mod health;
 
 mod failover;
 
+mod operations;
+
 mod shared;
 
 mod watch;
@@ -42,7 +44,7 @@ mod metrics;
 
 pub mod topology_file;
 
-pub use control::{Control, StartError, WishError};
+pub use control::{Control, StartError};
 pub use shared::{OwnAddresses, View};
 
 #[cfg(test)]

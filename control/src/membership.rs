@@ -80,12 +80,12 @@ impl Membership {
         let (dir, secret, listening) = (self.dir, self.secret, self.listening);
         let mut stop = stop;
         let starting = group::start(Start { dir, secret, listening, fact, begin });
-        let Started { group, running, told } = tokio::select! {
+        let Started { group, running, told, news } = tokio::select! {
             started = starting => started?,
             _ = &mut stop => return Ok(()),
         };
         shared.introduce_as(group.own().clone(), clients);
-        let parts = Parts { shared, group, told, wishes, plan: self.plan };
+        let parts = Parts { shared, group, told, news, wishes, plan: self.plan };
         tokio::select! {
             () = conduct::run(parts) => {}
             _ = stop => {}

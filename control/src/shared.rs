@@ -21,7 +21,7 @@ use slotway_link::{Credentials, Target};
 use slotway_resp::Version;
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::{conduct::Wish, control::WishError, count, metrics::Metrics};
+use crate::{conduct::Wish, control::WishError, count, metrics::Metrics, operations::Operations};
 
 /// Where others reach this proxy, `host:port` each.
 #[derive(Debug, Clone)]
@@ -48,6 +48,7 @@ pub(crate) struct Shared {
     wishes: Option<mpsc::Sender<Wish>>,
     pub(crate) access: Access,
     metrics: Metrics,
+    operations: Operations,
 }
 
 /// What there is to see of a control group, if there is one.
@@ -111,6 +112,7 @@ impl Shared {
             wishes: None,
             access,
             metrics,
+            operations: Operations::default(),
         }
     }
 
@@ -119,13 +121,22 @@ impl Shared {
     }
 
     pub(crate) fn wish(&self, wish: Wish) -> Result<(), WishError> {
+        self.may_wish()?;
         let wishes = self.wishes.as_ref().ok_or(WishError::NoGroup)?;
+        wishes.try_send(wish).map_err(|_| WishError::TooMany)
+    }
+
+    /// Wishes are the leader's to fulfil.
+    pub(crate) fn may_wish(&self) -> Result<(), WishError> {
+        if self.wishes.is_none() {
+            return Err(WishError::NoGroup);
+        }
         let leader = lock(&self.group).leader.clone();
         let own = lock(&self.own).as_ref().map(|(id, _)| id.clone());
-        if leader.is_none() || leader != own {
-            return Err(WishError::NotLeader(leader.map(|leader| leader.0)));
+        match leader.is_none() || leader != own {
+            true => Err(WishError::NotLeader(leader.map(|leader| leader.0))),
+            false => Ok(()),
         }
-        wishes.try_send(wish).map_err(|_| WishError::TooMany)
     }
 
     pub(crate) fn topology(&self) -> Arc<Topology> {
@@ -165,6 +176,10 @@ impl Shared {
         &self.metrics
     }
 
+    pub(crate) fn operations(&self) -> &Operations {
+        &self.operations
+    }
+
     /// The control group has decided this. Nothing of what is known here only is kept.
     pub(crate) fn decided(&self, decided: Decided) {
         let Decided { topology, durability } = decided;
@@ -182,9 +197,11 @@ impl Shared {
         });
     }
 
-    pub(crate) fn led_by(&self, leader: Option<ProxyId>, am_i: bool) {
+    /// Returns whether that is news.
+    pub(crate) fn led_by(&self, leader: Option<ProxyId>, am_i: bool) -> bool {
         self.metrics.set_leads(am_i);
-        lock(&self.group).leader = leader;
+        let before = std::mem::replace(&mut lock(&self.group).leader, leader.clone());
+        before != leader
     }
 
     pub(crate) fn observe_shards(

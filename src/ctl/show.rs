@@ -3,6 +3,7 @@
 
 use slotway_cluster::{
     SlotRange,
+    jobs::{JobState, JobsView},
     topology::Kind,
     view::{
         ClusterState, ClusterView, Health, NodeView, NodesView, ProxiesView, Role, ShardState, ShardsView,
@@ -120,6 +121,33 @@ pub(super) fn proxies(view: &ProxiesView, colour: Colour) -> String {
         })
         .collect();
     render(&["PROXY", "ADDRESS", "ADMIN", "SENTINEL", "RAFT", "TOPOLOGY", "CLIENTS"], &rows, colour)
+}
+
+pub(super) fn jobs(view: &JobsView, colour: Colour) -> String {
+    let rows: Vec<Vec<Cell>> = view
+        .jobs
+        .iter()
+        .map(|job| {
+            let state = match job.state {
+                JobState::Running => Cell::text("running").tone(Tone::Warning),
+                JobState::Done => Cell::text("done").tone(Tone::Good),
+                JobState::Failed => Cell::text("failed").tone(Tone::Bad),
+            };
+            let kind = format!("{:?}", job.kind).to_lowercase();
+            vec![
+                Cell::text(&job.id),
+                Cell::text(kind),
+                Cell::text(known(job.shard, |shard| shard.to_string())),
+                state,
+                Cell::text(known(job.from.as_ref(), ToString::to_string)),
+                Cell::text(known(job.to.as_ref(), ToString::to_string)),
+                Cell::number(known(job.epoch, |epoch| epoch.to_string())),
+                Cell::number(known(job.pause_ms, |pause| format!("{pause} ms"))),
+                Cell::text(job.error.as_deref().unwrap_or(UNKNOWN)),
+            ]
+        })
+        .collect();
+    render(&["JOB", "KIND", "SHARD", "STATE", "FROM", "TO", "EPOCH", "PAUSE", "ERROR"], &rows, colour)
 }
 
 fn shard_state(state: ShardState) -> Cell {

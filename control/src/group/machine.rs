@@ -6,8 +6,12 @@ use openraft::{
     AnyError, EntryPayload, OptionalSend, RaftSnapshotBuilder, Snapshot, StorageIOError,
     storage::RaftStateMachine,
 };
-use slotway_cluster::{Cluster, control::Outcome};
-use tokio::sync::watch;
+use slotway_cluster::{
+    Cluster,
+    control::Outcome,
+    events::{self, News},
+};
+use tokio::sync::{mpsc, watch};
 
 use super::{
     kind::{Kind, LogEntry, LogId, Membership, SnapshotMeta, StorageError},
@@ -25,6 +29,15 @@ pub(super) struct Machine {
     /// The one in the file.
     snapshot: Arc<std::sync::Mutex<Option<Stored>>>,
     told: watch::Sender<Arc<Cluster>>,
+    news: Teller,
+}
+
+/// What entries tell when they are applied for the first time.
+#[derive(Debug)]
+pub(super) struct Teller {
+    /// Entries up to here were in the log when this proxy started: old stories.
+    pub(super) behind: u64,
+    pub(super) to: mpsc::Sender<News>,
 }
 
 /// Writes down the state as it was when it was asked for.
@@ -41,6 +54,7 @@ impl Machine {
     pub(super) fn open(
         dir: PathBuf,
         disk: Disk,
+        news: Teller,
     ) -> Result<(Machine, watch::Receiver<Arc<Cluster>>), SnapshotError> {
         let stored = snapshot::load(&dir)?;
         let (cluster, applied, membership) = match &stored {
@@ -51,7 +65,7 @@ impl Machine {
         };
         let (told, hears) = watch::channel(Arc::new(cluster.clone()));
         let snapshot = Arc::new(std::sync::Mutex::new(stored));
-        Ok((Machine { dir, disk, cluster, applied, membership, snapshot, told }, hears))
+        Ok((Machine { dir, disk, cluster, applied, membership, snapshot, told, news }, hears))
     }
 
     fn apply_one(&mut self, entry: LogEntry) -> Option<Outcome> {
@@ -59,9 +73,14 @@ impl Machine {
         match entry.payload {
             EntryPayload::Blank => None,
             EntryPayload::Normal(decided) => {
+                let is_new = entry.log_id.index > self.news.behind;
+                let news = if is_new { events::of_entry(&self.cluster, &decided) } else { Vec::new() };
                 let outcome = self.cluster.apply(entry.log_id.index, &decided);
                 match &outcome {
-                    Outcome::Done => tracing::debug!(index = entry.log_id.index, ?decided, "decided"),
+                    Outcome::Done => {
+                        tracing::debug!(index = entry.log_id.index, ?decided, "decided");
+                        self.pass_on(news);
+                    }
                     Outcome::Again => {}
                     Outcome::Refused(why) => {
                         tracing::debug!(index = entry.log_id.index, ?decided, %why, "refused");
@@ -72,6 +91,15 @@ impl Machine {
             EntryPayload::Membership(membership) => {
                 self.membership = Membership::new(Some(entry.log_id), membership);
                 None
+            }
+        }
+    }
+
+    /// The log waits for nobody who listens.
+    fn pass_on(&self, news: Vec<News>) {
+        for one in news {
+            if let Err(error) = self.news.to.try_send(one) {
+                tracing::debug!(%error, "an event is told to nobody");
             }
         }
     }

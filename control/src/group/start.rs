@@ -12,6 +12,7 @@ use openraft::{Config, SnapshotPolicy};
 use slotway_cluster::{
     Entry, ProxyId,
     control::{Outcome, ProxyFact},
+    events::News,
 };
 use slotway_config::Secret;
 use slotway_link::{Acceptor, Listening};
@@ -22,13 +23,13 @@ use tokio::{
 };
 
 use super::{
-    Group, Leadership, ProposeError, Standing, TOLD_MAX, Told,
+    Group, Leadership, NEWS_MAX, ProposeError, Standing, TOLD_MAX, Told,
     calls::Calls,
     desk::{Desk, follow},
     identity::{self, GroupName, Identity, IdentityError, draw},
     journal::JournalError,
     kind::{Raft, Seat},
-    machine::Machine,
+    machine::{Machine, Teller},
     network::Network,
     server,
     snapshot::SnapshotError,
@@ -89,6 +90,8 @@ pub struct Started {
     pub running: Running,
     /// What proxies tell the leader; comes to whoever leads.
     pub told: mpsc::Receiver<Told>,
+    /// What entries told as they were applied.
+    pub news: mpsc::Receiver<News>,
 }
 
 /// The owner of the group's tasks. Dropping it ends them; [`Running::stop`] also waits for them.
@@ -143,7 +146,9 @@ pub async fn start(start: Start) -> Result<Started, StartError> {
     let Some(own) = identity::load(&dir)? else { return Err(StartError::NoCreate) };
     let disk = Disk::new();
     let store = LogStore::open(&dir, disk.clone())?;
-    let (machine, cluster) = Machine::open(dir, disk.clone())?;
+    let (news_tx, news) = mpsc::channel(NEWS_MAX);
+    let teller = Teller { behind: store.last_index(), to: news_tx };
+    let (machine, cluster) = Machine::open(dir, disk.clone(), teller)?;
     let (addresses, known) = watch::channel(BTreeMap::new());
     #[cfg(test)]
     let store_for_tests = store.clone();
@@ -175,7 +180,7 @@ pub async fn start(start: Start) -> Result<Started, StartError> {
     tasks.spawn(steward::tell(Arc::clone(&desk), leadership_tx, addresses));
     let running = Running { group: group.clone(), tasks };
     let running = open(running, first, &fact).await?;
-    Ok(running.keeping(fact, standing_tx, told))
+    Ok(running.keeping(fact, standing_tx, (told, news)))
 }
 
 /// A founder alone names the cluster and itself; that is decided before anybody else can be asked.
@@ -202,10 +207,10 @@ impl Running {
         mut self,
         fact: ProxyFact,
         standing: watch::Sender<Standing>,
-        told: mpsc::Receiver<Told>,
+        (told, news): (mpsc::Receiver<Told>, mpsc::Receiver<News>),
     ) -> Started {
         self.tasks.spawn(steward::keep(Arc::clone(&self.group.desk), fact, standing));
-        Started { group: self.group.clone(), running: self, told }
+        Started { group: self.group.clone(), running: self, told, news }
     }
 
     /// Ends the tasks, waits for them, and for what is being written.

@@ -120,6 +120,11 @@ impl LogStore {
         what(&self.log.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Of the last entry that is there.
+    pub(super) fn last_index(&self) -> u64 {
+        self.read(|log| log.last()).map_or(0, |last| last.index)
+    }
+
     #[cfg(test)]
     pub(super) fn leave_room(&self, bytes: u64) {
         lock(&self.journal).leave_room(bytes);

@@ -59,7 +59,8 @@ async fn try_start(dir: &Path, address: &str, begin: Begin) -> Result<(Started, 
 
 impl Proxy {
     async fn start_in(dir: TempDir, address: &str, begin: Begin) -> Proxy {
-        let (Started { group, running, told }, fact) = try_start(dir.path(), address, begin).await.unwrap();
+        let (Started { group, running, told, .. }, fact) =
+            try_start(dir.path(), address, begin).await.unwrap();
         Proxy { dir, fact, group, running, told }
     }
 

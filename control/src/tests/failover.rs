@@ -11,6 +11,8 @@ use std::{
 
 use slotway_cluster::{
     Entry, Epoch, Incarnation, Member, Position, ShardId,
+    events::{EventId, Kind as EventKind},
+    jobs::{Job, JobState, Order},
     pulse::{
         FromNode, Orders, Status, ToNode,
         wire::{Part, Upstream, UpstreamState},
@@ -268,13 +270,46 @@ async fn a_group_begins_from_its_plan_replaces_a_dead_primary_and_goes_on_after_
     wait_for("all see it", || (shown(&control).state == Shown::Degraded).then_some(())).await;
     let topology = control.view().topology();
     assert_eq!((topology.shards[0].primary.0.as_str(), topology.shards[0].epoch), ("n3", Epoch(2)));
+    the_story_is_told(&control).await;
     control.stop().await;
 
     let control = start(dir.path());
     wait_for("the log is read again", || (shown(&control).epoch == Epoch(2)).then_some(())).await;
     wait_for("it serves", || (shown(&control).state == Shown::Degraded).then_some(())).await;
-    assert_eq!(control.view().switchover(ShardId(1), None), Ok(()));
+    // n3 is asked to stop and does not.
+    let order = Order::Switchover { shard: ShardId(1), to: Some(NodeId("n2".into())) };
+    let view = control.view();
+    let job = view.order(order.clone(), Some("key".into())).unwrap();
+    assert_eq!(view.order(order, Some("key".into())).unwrap().id, job.id);
+    let ended = || view.job(&job.id).ok().filter(Job::has_ended);
+    let job = wait_for("the switchover is given up", ended).await;
+    assert_eq!((job.state, job.error.is_some()), (JobState::Failed, true), "{job:?}");
+    assert!(
+        view.events(Some(EventId(0)), 1000).events.iter().all(|event| event.kind != EventKind::NodeAdded)
+    );
     control.stop().await;
+}
+
+/// In the order in which it went, and nothing twice.
+async fn the_story_is_told(control: &Control) {
+    let kinds = || -> Vec<&'static str> {
+        control.view().events(Some(EventId(0)), 1000).events.iter().map(|event| event.kind.name()).collect()
+    };
+    let expected = [
+        "node.added",
+        "shard.added",
+        "replica.joined",
+        "failover.started",
+        "failover.fenced",
+        "failover.promoted",
+    ];
+    let in_order = || {
+        let kinds = kinds();
+        let mut rest = kinds.iter();
+        expected.iter().all(|kind| rest.any(|told| told == kind)).then_some(())
+    };
+    wait_for("the story of the failover is told", in_order).await;
+    assert_eq!(kinds().iter().filter(|kind| **kind == "failover.promoted").count(), 1);
 }
 
 #[tokio::test]
