@@ -126,10 +126,16 @@ impl Stream {
                 let text: String = view.events.iter().map(written).collect();
                 return Some((self, text.into()));
             }
-            tokio::select! {
-                changed = self.last.changed() => changed.ok()?,
+            let is_quiet = tokio::select! {
+                changed = self.last.changed() => {
+                    changed.ok()?;
+                    false
+                }
                 _ = self.stopped.wait_for(|&stopped| stopped) => return None,
-                () = tokio::time::sleep(COMMENT_EVERY) => return Some((self, Bytes::from_static(b":\n\n"))),
+                () = tokio::time::sleep(COMMENT_EVERY) => true,
+            };
+            if is_quiet {
+                return Some((self, Bytes::from_static(b":\n\n")));
             }
         }
     }
