@@ -147,9 +147,11 @@ fn written(event: &Event) -> String {
     format!("id: {}\nevent: {}\ndata: {json}\n\n", event.id.0, event.kind.name())
 }
 
+type NextChunk = Pin<Box<dyn Future<Output = Option<(Stream, Bytes)>> + Send>>;
+
 /// A body made of one future after the other.
 struct Chunks {
-    next: Pin<Box<dyn Future<Output = Option<(Stream, Bytes)>> + Send>>,
+    next: NextChunk,
 }
 
 impl hyper::body::Body for Chunks {

@@ -31,7 +31,7 @@ pub mod client;
 pub use access::{Access, Token};
 pub use routes::{ACTIONS, Action, Api, ROUTES, Route};
 pub use server::Server;
-pub use sources::{NodeSources, Operations, SlotCounter, Sources};
+pub use sources::{FindJob, NodeSources, Operations, ReadEvents, SlotCounter, Sources, TakeOrder};
 
 #[cfg(test)]
 mod tests;

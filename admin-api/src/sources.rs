@@ -27,18 +27,25 @@ pub struct Sources {
     pub registry: Registry,
 }
 
+/// Makes a job of an order, which may have an `Idempotency-Key`.
+pub type TakeOrder = Arc<dyn Fn(Order, Option<String>) -> Result<Job, Refusal> + Send + Sync>;
+
+/// A job by its name.
+pub type FindJob = Arc<dyn Fn(&str) -> Result<Job, Refusal> + Send + Sync>;
+
+/// Events behind the one that is named, or the last ones; so many at most.
+pub type ReadEvents = Arc<dyn Fn(Option<EventId>, usize) -> EventsView + Send + Sync>;
+
 /// What operators see and order. Only the leader has jobs; others say where it is.
 #[derive(Clone)]
 pub struct Operations {
-    /// With the `Idempotency-Key`.
-    pub order: Arc<dyn Fn(Order, Option<String>) -> Result<Job, Refusal> + Send + Sync>,
+    pub order: TakeOrder,
     pub jobs: Arc<dyn Fn() -> Result<JobsView, Refusal> + Send + Sync>,
-    pub job: Arc<dyn Fn(&str) -> Result<Job, Refusal> + Send + Sync>,
-    pub cancel: Arc<dyn Fn(&str) -> Result<Job, Refusal> + Send + Sync>,
+    pub job: FindJob,
+    pub cancel: FindJob,
     /// Changes whenever a job does.
     pub job_changes: watch::Receiver<u64>,
-    /// Behind the one that is named, or the last ones; so many at most.
-    pub events: Arc<dyn Fn(Option<EventId>, usize) -> EventsView + Send + Sync>,
+    pub events: ReadEvents,
     pub last_event: watch::Receiver<EventId>,
 }
 
