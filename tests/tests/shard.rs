@@ -12,7 +12,10 @@ use std::{
 use slotway_cluster::{
     Cluster, Epoch, Incarnation, Member, NodeId, Position, ProxyId, ShardId,
     control::{Durability, Entry, NodeFact, Outcome, ShardState, entry::How},
-    pulse::wire::{FromNode, Orders, Part, Status, ToNode},
+    pulse::{
+        GRANT,
+        wire::{self, FromNode, Orders, Part, Status, ToNode},
+    },
 };
 use slotway_resp::{Frame, Limits, write};
 use slotway_tests::{
@@ -149,7 +152,7 @@ impl Control {
         let primary = control.nodes[0].member();
         control.log(&Entry::AddShard { shard: SHARD, primary, slots: vec!["0-16383".parse().unwrap()] });
         control.order_all();
-        control.activate(0);
+        control.activate(0, Duration::ZERO);
         control.until("the shard is open", |control| {
             control.state().rule.sync.len() + 1 == control.nodes.len() && control.serves(0)
         });
@@ -182,9 +185,11 @@ impl Control {
         }
     }
 
-    fn activate(&mut self, node: usize) {
+    /// `wait`: until all that earlier primaries were granted is over.
+    fn activate(&mut self, node: usize, wait: Duration) {
         let epoch = self.state().epoch;
-        self.nodes[node].pulse.say(&ToNode::Activate { shard: SHARD, epoch, wait_ms: 0 });
+        let wait_ms = wire::millis(wait);
+        self.nodes[node].pulse.say(&ToNode::Activate { shard: SHARD, epoch, wait_ms });
     }
 
     fn serves(&self, node: usize) -> bool {
@@ -303,7 +308,7 @@ fn a_primary_that_stood_still_and_was_replaced_tells_nothing_and_comes_back_as_a
     let how = How::Failover;
     control.log(&Entry::Promote { shard: SHARD, epoch: next, version, winner: winner_member, sync, how });
     control.order_all();
-    control.activate(winner);
+    control.activate(winner, GRANT);
     control.until("the promoted one serves", |control| control.serves(winner));
     assert_eq!(control.ask(winner, "GET before").as_str(), Some("1"));
     assert_eq!(control.ask(winner, "SET after 1").as_str(), Some("OK"));
