@@ -524,6 +524,12 @@ impl Link {
         self.wake();
     }
 
+    /// The node answers, only not here: a new connection is made, and what is asked meanwhile waits for it.
+    pub(crate) fn begin_anew(&self, thread: &Thread) {
+        self.state.set(State::Quiet { since_us: thread.now_us() });
+        self.close();
+    }
+
     /// Changes when what the node's connection knew (watched keys, queued commands) is lost.
     pub(crate) fn losses(&self) -> u32 {
         self.losses.get()

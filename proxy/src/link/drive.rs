@@ -94,7 +94,7 @@ pub(crate) async fn probe(thread: Rc<Thread>, link: Rc<Link>) {
         let connect_max = Duration::from_micros(thread.limits().connect_us_max);
         let answer = tokio::time::timeout(connect_max, ask(&thread, &link)).await;
         if matches!(answer, Ok(Ok(()))) && matches!(link.state(), State::Silent { .. }) {
-            return link.close();
+            return link.begin_anew(&thread);
         }
         tokio::time::sleep(backoff.failed(thread.random())).await;
     }
