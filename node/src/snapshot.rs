@@ -24,6 +24,7 @@ use std::{
 
 use slotway_commands::info::REDIS_VERSION;
 use slotway_config::Key;
+use slotway_link::clock;
 use tokio::sync::mpsc;
 
 use crate::{
@@ -76,6 +77,8 @@ pub(crate) struct Snapshots {
     pub(crate) set_aside_bytes_max: usize,
     /// The longest that others had to wait for a piece, since none was running.
     pub(crate) longest_piece: Duration,
+    /// The most of the processor that a piece took: what the others would wait for on a core of their own.
+    pub(crate) longest_piece_cpu: Duration,
 }
 
 /// A snapshot of what there was when it began. It must be run: from its beginning on the keyspace keeps old values for it.
@@ -126,6 +129,7 @@ impl Snapshot {
         let walk = node.keyspace.begin_walk(Scope::All, wording)?;
         if node.snapshots.running == 0 {
             node.snapshots.longest_piece = Duration::ZERO;
+            node.snapshots.longest_piece_cpu = Duration::ZERO;
         }
         node.snapshots.running += 1;
         let (head, taken) = (Vec::new(), Taken::default());
@@ -252,12 +256,14 @@ impl Running<'_> {
             Duration::from_micros(u64::try_from(node.settings.integer(Key::RdbKeySaveDelay)).unwrap_or(0));
         // What is delayed is each key: so few bytes are few keys.
         let bytes = if delay.is_zero() { duty.piece_bytes() } else { 1 };
-        let (commands, began) = (node.statistics.commands, node::instant());
+        let (commands, began, cpu) = (node.statistics.commands, node::instant(), clock::thread_cpu());
         let keys = node.keyspace.walked_keys(self.snapshot.walk);
         let bytes = self.snapshot.next_piece(node, bytes);
         let ended = node::instant();
-        let longest = &mut node.snapshots.longest_piece;
-        *longest = ended.duration_since(began).max(*longest);
+        let cpu = clock::thread_cpu() - cpu;
+        let snapshots = &mut node.snapshots;
+        snapshots.longest_piece = ended.duration_since(began).max(snapshots.longest_piece);
+        snapshots.longest_piece_cpu = cpu.max(snapshots.longest_piece_cpu);
         let keys = node.keyspace.walked_keys(self.snapshot.walk) - keys;
         let delay = delay.saturating_mul(u32::try_from(keys).unwrap_or(u32::MAX));
         let pressure = self.weigh(node)?;

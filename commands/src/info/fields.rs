@@ -131,6 +131,7 @@ pub static SECTIONS: &[Section] = &[
         field("loading", Max),
         field("async_loading", Max),
         field("snapshot_longest_piece_usec", Max),
+        field("snapshot_longest_piece_cpu_usec", Max),
         field("current_cow_peak", Sum),
         field("current_cow_size", Sum),
         field("current_cow_size_age", Max),

@@ -21,6 +21,7 @@ pub(crate) fn field(node: &Node, name: &str, now: Millis) -> Option<String> {
     Some(match name {
         "current_cow_size" => walk.map_or(0, |walk| node.keyspace.set_aside_bytes(walk)).to_string(),
         "current_cow_peak" => node.snapshots.set_aside_bytes_max.to_string(),
+        "snapshot_longest_piece_cpu_usec" => node.snapshots.longest_piece_cpu.as_micros().to_string(),
         "snapshot_longest_piece_usec" => node.snapshots.longest_piece.as_micros().to_string(),
         "current_cow_size_age" => "0".to_owned(),
         "current_fork_perc" => percent(keys_saved, present.map_or(0, |present| present.keys_total)),

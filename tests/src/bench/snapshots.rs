@@ -54,6 +54,7 @@ struct Beside {
     longest_turn: f64,
     /// What the node says; none of redis-server.
     longest_piece: f64,
+    longest_piece_cpu: f64,
     extra_percent: f64,
     seconds: f64,
 }
@@ -132,6 +133,9 @@ fn table(found: &[Vec<Found>; 2]) -> Table {
         let of = |what: &str| format!("{whither}: {what}");
         row(of("longest answer to PING, ms"), &|found| found.beside[sink].longest_turn);
         row(of("longest piece as the node measures it, ms"), &|found| found.beside[sink].longest_piece);
+        row(of("the most of the processor that a piece took, ms"), &|found| {
+            found.beside[sink].longest_piece_cpu
+        });
         row(of("extra memory, % of used_memory"), &|found| found.beside[sink].extra_percent);
         row(of("duration, s"), &|found| found.beside[sink].seconds);
     }
@@ -190,11 +194,12 @@ fn beside(process: &Process, writing: &Settings, per_second: u64, sink: Sink) ->
     let Taken { elapsed, extra_bytes } = taken?;
     // Redis has no such field.
     let info = ask(process.port(), &["INFO", "persistence"]).during("asking for INFO")?;
-    let piece_us = info_field(&info, "snapshot_longest_piece_usec").map_or(f64::NAN, |us| us as f64);
+    let piece = |field: &str| info_field(&info, field).map_or(f64::NAN, |us| us as f64 / 1000.0);
     Ok(Beside {
         during: quantiles(&during),
         longest_turn: micros(probed.latency.max()) / 1000.0,
-        longest_piece: piece_us / 1000.0,
+        longest_piece: piece("snapshot_longest_piece_usec"),
+        longest_piece_cpu: piece("snapshot_longest_piece_cpu_usec"),
         extra_percent: extra_bytes as f64 * 100.0 / used as f64,
         seconds: elapsed.as_secs_f64(),
     })
