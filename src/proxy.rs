@@ -80,6 +80,7 @@ async fn serve(args: &ProxyArgs, config: &ProxyConfig) -> anyhow::Result<()> {
         newest: control.topology(),
         versions: control.versions(),
         stale: control.stale_topology(),
+        at_work: control.at_work(),
     };
     let proxy = Arc::new(Proxy::start(config, topologies, &registry)?);
     let admin = start_admin(config, control.view(), registry)?;

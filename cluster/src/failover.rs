@@ -94,6 +94,8 @@ pub enum Effect {
     Propose(Entry),
     /// On the pulse link to the node.
     Send { node: NodeId, word: ToNode },
+    /// How it is, without waiting for its next ping.
+    Ask { node: NodeId },
     /// What happened, for events, metrics and logs.
     Note(Note),
 }
@@ -265,7 +267,11 @@ impl Failover {
     pub fn wake_at(&self) -> Option<Duration> {
         let is_still =
             matches!(self.phase, Phase::Quiet) && self.reason().is_none() && self.proposed.is_empty();
-        (self.leads && !is_still).then_some(self.acted + AGAIN)
+        let again = match &self.phase {
+            Phase::Switching(switch) if switch.waits_for_target() => switch::ASK_AGAIN,
+            Phase::Quiet | Phase::Fencing(_) | Phase::Opening(_) | Phase::Switching(_) => AGAIN,
+        };
+        (self.leads && !is_still).then_some(self.acted + again)
     }
 
     /// Whether a primary is being replaced, for who shows the shard's state.

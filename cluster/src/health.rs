@@ -15,10 +15,13 @@ mod jury;
 
 mod backoff;
 
+mod at_work;
+
 use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub use at_work::{AtWork, works_in};
 pub use backoff::Backoff;
 pub use jury::{Jury, RENEW_EVERY, STALE_AFTER};
 pub use watch::{Sight, Watch};
@@ -89,5 +92,32 @@ impl Cause {
 impl fmt::Display for Down {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        pulse::wire::{Part, Status},
+        shard::{Incarnation, Position},
+    };
+
+    /// Of a node that does nothing, in this life.
+    pub(super) fn status(incarnation: u64) -> Status {
+        Status {
+            cluster_id: None,
+            node: None,
+            incarnation: Incarnation(incarnation),
+            index: 0,
+            seen: crate::Epoch(0),
+            position: Position::default(),
+            part: Part::None,
+            proposal: None,
+            busy: None,
+            upstream: None,
+            keys: None,
+            memory_bytes: None,
+            software: String::new(),
+        }
     }
 }

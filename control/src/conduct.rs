@@ -229,6 +229,7 @@ impl Conductor {
             self.show(node, now);
         }
         self.show_shards(now);
+        self.shared.are_at_work(self.health.at_work(&cluster));
         self.shared.operations().tick();
         if now >= self.asked + ASK_EVERY {
             self.asked = now;
@@ -254,6 +255,7 @@ impl Conductor {
         for effect in effects {
             match effect {
                 Effect::Send { node, word } => self.links.say(&node, &word),
+                Effect::Ask { node } => self.links.ask(&node),
                 Effect::Note(note) => {
                     failover::tell(&note, self.shared.metrics());
                     self.shared.operations().heard(&note);

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
 use prometheus::Registry;
-use slotway_cluster::{Topology, slot::Placement, topology::Kind};
+use slotway_cluster::{Topology, health::AtWork, slot::Placement, topology::Kind};
 use slotway_config::{Address, BackendKind, ProxyConfig, Upstream};
 use slotway_link::{BindError, Credentials};
 use tokio::{
@@ -128,6 +128,11 @@ impl Control {
     /// Remembered until somebody listens, never waited for.
     pub fn stale_topology(&self) -> Arc<Notify> {
         self.shared.stale()
+    }
+
+    /// The cell that always says which primaries are at one long command. Without a control group nobody knows.
+    pub fn at_work(&self) -> Arc<ArcSwap<AtWork>> {
+        self.shared.at_work()
     }
 
     /// The version of the newest topology, for whoever wants to wait for a change.

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use slotway_cluster::{
     Cluster, NodeId, ProxyId,
-    health::{Jury, Opinion, RENEW_EVERY, Sight, Verdict, Watch},
+    health::{AtWork, Jury, Opinion, RENEW_EVERY, Sight, Verdict, Watch, works_in},
     pulse::{FromNode, Status, wire::Part},
     view::{Health as Shown, NodeObservation, ReportedRole},
 };
@@ -125,6 +125,15 @@ impl Health {
 
     pub(crate) fn status(&self, node: &NodeId) -> Option<&Status> {
         self.statuses.get(node)
+    }
+
+    /// The primaries that are at one long command and will answer. What was heard too long ago says nothing.
+    pub(crate) fn at_work(&self, cluster: &Cluster) -> AtWork {
+        let works = |(node, status): (&NodeId, &Status)| {
+            let epoch = works_in(status).filter(|_| !self.is_unreachable(node))?;
+            Some((cluster.nodes.get(node)?.addr.clone(), epoch))
+        };
+        self.statuses.iter().filter_map(works).collect()
     }
 
     /// Whether the link to a node has long brought nothing.

@@ -120,6 +120,11 @@ impl PulseLinks {
         while self.tasks.try_join_next().is_some() {}
     }
 
+    /// Pings out of turn.
+    pub(crate) fn ask(&self, node: &NodeId) {
+        self.say(node, &ToNode::Ping { seq: 0, proxy: self.me.clone() });
+    }
+
     /// Says it, if there is a link with room.
     pub(crate) fn say(&self, node: &NodeId, word: &ToNode) {
         if let Some(link) = self.links.get(node) {

@@ -11,6 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 use slotway_cluster::{
     NodeId, ProxyId, ShardId, Slot, Topology,
+    health::AtWork,
     topology::Proxy,
     view::{
         Durability, NodeObservation, Observations, ProxyObservation, RaftRole, ShardObservation, SlotCount,
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     changing: Mutex<()>,
     version: watch::Sender<u64>,
     stale: Arc<Notify>,
+    at_work: Arc<ArcSwap<AtWork>>,
     nodes: Mutex<BTreeMap<NodeId, NodeObservation>>,
     group: Mutex<GroupObservation>,
     own: Mutex<Option<(ProxyId, ClientCount)>>,
@@ -106,6 +108,7 @@ impl Shared {
             changing: Mutex::default(),
             version,
             stale: Arc::default(),
+            at_work: Arc::default(),
             nodes: Mutex::default(),
             group: Mutex::default(),
             own: Mutex::default(),
@@ -154,6 +157,17 @@ impl Shared {
     /// Told by the data path when a node's behaviour says that the topology may be out of date.
     pub(crate) fn stale(&self) -> Arc<Notify> {
         Arc::clone(&self.stale)
+    }
+
+    /// The primaries that are at one long command: always the newest.
+    pub(crate) fn at_work(&self) -> Arc<ArcSwap<AtWork>> {
+        Arc::clone(&self.at_work)
+    }
+
+    pub(crate) fn are_at_work(&self, nodes: AtWork) {
+        if **self.at_work.load() != nodes {
+            self.at_work.store(Arc::new(nodes));
+        }
     }
 
     /// Replaces the topology by what `next` makes of it; None changes nothing.

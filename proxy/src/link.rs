@@ -2,34 +2,36 @@
 //!
 //! A link belongs to (data thread, node address, epoch, RESP version, database, NO-TOUCH or not, reads of a replica or not, lane): a shared one never sees a
 //! command that would change its state, because another client's request may be next. Requests go out in the order they
-//! were taken on, replies come back in that order. The decisions stand in [`flight`] and [`unit`]; [`drive`] connects, reads and
-//! connects again; [`answer`] and [`loss`] say what becomes of a request whose reply comes, or does not; [`arrival`]
-//! passes large replies on as they come.
+//! were taken on, replies come back in that order.
+//!
+//! What is decided, each without a socket and with tests of its own: [`flight`], the bytes and who waits for them; [`state`], how the link stands
+//! and what it does with requests meanwhile; [`silence`] and [`primacy`], whether its node answers, and whether it is still to be believed;
+//! [`fates`], what survives a broken connection; [`unit`], what is more than one request. What is done: [`drive`] connects, reads and connects
+//! again; [`look`] is the sweep's; [`answer`] and [`loss`] tell clients when a reply comes, or does not; [`arrival`] passes large replies on as they
+//! come; [`handover`] moves what was not sent to another link.
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashSet,
     io,
     rc::Rc,
-    sync::Arc,
     task::Waker,
 };
 
-use slotway_cluster::{Database, Epoch, ShardId};
+use slotway_cluster::{Epoch, ShardId};
 use slotway_commands::Command;
-use slotway_resp::{Request, Version};
+use slotway_resp::Request;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::{
-    client::{Client, Fate},
+    client::Client,
     errors::{self, Speaker},
     follow::order::LinkId,
-    lane::Lane,
     link::{
         arrival::Arriving,
         flight::Flight,
         primacy::Primacy,
-        silence::{Owed, Sight, Silence},
+        silence::Silence,
+        state::{Holds, Peer, Sends},
         unit::Unit,
         waiter::{Special, Waiter},
     },
@@ -40,81 +42,22 @@ use crate::{
 mod answer;
 mod arrival;
 pub(crate) mod drive;
+pub(crate) mod fates;
 pub(crate) mod flight;
+mod handover;
+mod key;
+mod look;
 mod loss;
 pub(crate) mod primacy;
+mod room;
 mod silence;
+mod state;
 pub(crate) mod unit;
 mod upload;
 pub(crate) mod waiter;
 
-/// What a link is for: requests with the same key may share one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct LinkKey {
-    /// `host:port` of the node.
-    pub(crate) address: Arc<str>,
-    /// The reign of its shard that the node is held to: in the next one nothing is sent on this link. 0: its shard has none.
-    pub(crate) epoch: Epoch,
-    pub(crate) version: Version,
-    pub(crate) database: Database,
-    pub(crate) trace: Trace,
-    pub(crate) reach: Reach,
-    pub(crate) lane: Lane,
-}
-
-/// What the node is to its shard, as far as this link is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Reach {
-    Primary,
-    /// Asked for reads only ([`crate::read_from`]).
-    Replica,
-}
-
-/// Whether commands count as uses of their keys: eviction and OBJECT IDLETIME ask (CLIENT NO-TOUCH).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Trace {
-    Left,
-    None,
-}
-
-/// Is there a connection? Each with the time since when (thread clock, microseconds).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    /// The first attempt to connect is under way: nobody knows whether the node is there.
-    Opening {
-        since_us: u64,
-    },
-    Up {
-        since_us: u64,
-    },
-    Down {
-        since_us: u64,
-    },
-    /// Up, but a member of a control group's shard owes replies and has brought nothing for a while: what comes is held.
-    Quiet {
-        since_us: u64,
-    },
-    /// Up, but it owes replies and has brought nothing for too long ([`silence`]).
-    Silent {
-        since_us: u64,
-    },
-}
-
-impl State {
-    /// There is a connection.
-    pub(crate) fn is_open(self) -> bool {
-        matches!(self, State::Up { .. } | State::Quiet { .. } | State::Silent { .. })
-    }
-}
-
-/// Who uses a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tenancy {
-    /// Every client of the thread.
-    Shared,
-    /// One client at a time ([`crate::lease`]).
-    Leased,
-}
+pub(crate) use key::{LinkKey, Reach, Tenancy, Trace};
+pub(crate) use state::State;
 
 pub(crate) struct Link {
     pub(crate) key: LinkKey,
@@ -243,51 +186,6 @@ impl Link {
         self.push(thread, Waiter { client: None, ticket, part: None, command, since_us, special }, write)
     }
 
-    /// Takes on a request that has been under way before.
-    pub(crate) fn push_again(
-        self: &Rc<Self>,
-        thread: &Thread,
-        waiter: Waiter,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) {
-        self.flight.borrow_mut().push(waiter, write);
-        self.used_us.set(thread.now_us());
-        thread.turn.mark_link(self);
-    }
-
-    /// Whether there is room for a request that has been under way before.
-    pub(crate) fn takes_on(&self, thread: &Thread) -> bool {
-        let (requests, bytes) = {
-            let flight = self.flight.borrow();
-            (flight.len(), flight.bytes_held())
-        };
-        self.room(thread, thread.now_us())
-            .is_ok_and(|room| requests < room.requests_max && bytes < room.bytes_max)
-    }
-
-    /// Takes out what no socket has seen any of, as far as `chosen`.
-    pub(crate) fn take_unsent(&self, chosen: impl FnMut(&Waiter, &[u8]) -> bool) -> Vec<(Waiter, Vec<u8>)> {
-        self.flight.borrow_mut().take_unsent(chosen)
-    }
-
-    /// Hands what no socket has seen any of over to the link of the next reign, which leads to the same keys. Not that of
-    /// clients who have something under way here, or that looks for its way: what may leave then is a question of order.
-    pub(crate) fn hand_over(&self, thread: &Thread, to: &Rc<Link>) {
-        let mut flight = self.flight.borrow_mut();
-        let client = |waiter: &Waiter| waiter.client.as_ref().map(Rc::clone);
-        let under_way = flight.iter_mut().filter(|(sent, _)| *sent);
-        let busy: HashSet<u64> = under_way.filter_map(|(_, waiter)| Some(client(waiter)?.id)).collect();
-        let moved = flight.hand_over(&mut to.flight.borrow_mut(), |waiter| {
-            let Some(client) = &waiter.client else { return false };
-            let is_free = !busy.contains(&client.id) && client.order.borrow().is_idle();
-            is_free && !waiter.is_bound() && client.fate.get() != Fate::CloseNow
-        });
-        if moved {
-            to.used_us.set(thread.now_us());
-            thread.turn.mark_link(to);
-        }
-    }
-
     /// All that waits for a reply or for being sent, with its bytes.
     pub(crate) fn for_each_waiter(&self, look: impl FnMut(&mut Waiter, &[u8])) {
         self.flight.borrow_mut().for_each(look);
@@ -304,52 +202,21 @@ impl Link {
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), Vec<u8>> {
         let now_us = thread.now_us();
-        let Room { requests_max, bytes_max, full } = self.room(thread, now_us)?;
+        let room = self.room(thread, now_us)?;
         let mut flight = self.flight.borrow_mut();
-        if flight.len() >= requests_max {
+        if flight.len() >= room.requests_max {
             thread.counters.refused_busy.add(1);
             return Err(errors::busy("requests-in-flight-per-link"));
         }
         flight.push(waiter, write);
-        if flight.bytes_held() > bytes_max && flight.take_back().is_some() {
+        if flight.bytes_held() > room.bytes_max && flight.take_back().is_some() {
             thread.counters.refused_busy.add(1);
-            return Err(match full {
-                Full::InFlight => errors::busy("bytes-in-flight-max"),
-                Full::Held { since_us } => {
-                    errors::no_primary(self.shard.get(), now_us.saturating_sub(since_us) / 1000)
-                }
-            });
+            return Err(self.refusal(&room, now_us));
         }
         drop(flight);
         self.used_us.set(now_us);
         thread.turn.mark_link(self);
         Ok(())
-    }
-
-    /// How much more it may take on at present, or what a client is told instead.
-    fn room(&self, thread: &Thread, now_us: u64) -> Result<Room, Vec<u8>> {
-        let limits = thread.limits();
-        let requests_max = limits.link_requests_max;
-        let since_us = match self.state.get() {
-            State::Opening { .. } | State::Up { .. } => {
-                // A request that finds the link empty is taken on whatever its size: the client's own limits bound it.
-                let is_empty = self.flight.borrow().is_empty();
-                let bytes_max = if is_empty { usize::MAX } else { limits.link_bytes_max };
-                return Ok(Room { requests_max, bytes_max, full: Full::InFlight });
-            }
-            State::Quiet { since_us } | State::Down { since_us } | State::Silent { since_us } => since_us,
-        };
-        let away_us = now_us.saturating_sub(since_us);
-        if away_us > limits.hold_us_max || matches!(self.state.get(), State::Silent { .. }) {
-            return Err(errors::no_primary(self.shard.get(), away_us / 1000));
-        }
-        // What the node has been sent is not held.
-        let flight = self.flight.borrow();
-        let sent_bytes = flight.bytes_held() - flight.unsent().len();
-        drop(flight);
-        let held_bytes_max = limits.hold_bytes_max.saturating_sub(thread.held_beside(self));
-        let bytes_max = held_bytes_max.saturating_add(sent_bytes);
-        Ok(Room { requests_max, bytes_max, full: Full::Held { since_us } })
     }
 
     /// Writes what the socket takes.
@@ -360,14 +227,12 @@ impl Link {
         let writer = self.writer.borrow();
         let Some(writer) = writer.as_ref() else { return self.wake() };
         let mut flight = self.flight.borrow_mut();
-        let holds = match self.state.get() {
-            State::Quiet { .. } => true,
-            State::Silent { .. } => self.is_to_member(),
-            State::Opening { .. } | State::Up { .. } | State::Down { .. } => false,
-        };
+        let sends = self.state.get().sends(self.peer());
         loop {
-            // A node that has half a request would wait for the rest as we wait for it.
-            let unsent = if holds { flight.unsent_of_begun() } else { flight.unsent() };
+            let unsent = match sends {
+                Sends::All => flight.unsent(),
+                Sends::RestOfBegun => flight.unsent_of_begun(),
+            };
             if unsent.is_empty() {
                 return;
             }
@@ -393,50 +258,9 @@ impl Link {
         }
     }
 
-    /// There is a connection, and it is in the state that requests expect.
-    fn opened(self: &Rc<Self>, thread: &Thread, writer: OwnedWriteHalf) {
-        thread.tick();
-        *self.writer.borrow_mut() = Some(writer);
-        self.state.set(State::Up { since_us: thread.now_us() });
-        self.up_us.set(thread.now_us());
-        self.heard_us.set(thread.now_us());
-        self.closing.set(false);
-        self.answered.set(false);
-        thread.turn.mark_link(self);
-        self.mark_feeder(thread);
-    }
-
-    /// An attempt to connect failed.
-    fn stayed_down(&self, thread: &Thread) {
-        thread.tick();
-        if let State::Opening { .. } = self.state.get() {
-            self.state.set(State::Down { since_us: thread.now_us() });
-        }
-        if !self.is_settled() {
-            // What a redirection sent here may have an owner that is there.
-            thread.follow.look_at_links();
-        }
-    }
-
-    /// Its node was replaced while it hung. Looked at by every sweep, which is how it knows.
-    pub(crate) fn is_beyond_belief(&self, thread: &Thread) -> bool {
-        let now_us = thread.now_us();
-        let (is_present, patience) = match self.is_to_member() {
-            true => (!thread.has_outlived(self), primacy::MEMBERS),
-            false => {
-                let is_primary = self.key.reach == Reach::Primary && thread.is_primary(&self.key.address);
-                (is_primary, primacy::OTHERS)
-            }
-        };
-        let primacy = self.primacy.get().look(is_present, now_us);
-        self.primacy.set(primacy);
-        let quiet_us = self.silence.get().quiet_us(self.sight(thread));
-        self.state.get().is_open() && primacy.is_beyond_belief(now_us, quiet_us, patience)
-    }
-
     /// Its node answers, as far as this link knows.
     pub(crate) fn is_up(&self) -> bool {
-        matches!(self.state.get(), State::Up { .. })
+        self.state.get() == State::Up
     }
 
     /// Its node belongs to a shard whose epochs a control group gives.
@@ -444,68 +268,13 @@ impl Link {
         self.key.epoch != Epoch(0)
     }
 
+    fn peer(&self) -> Peer {
+        if self.is_to_member() { Peer::Member } else { Peer::Other }
+    }
+
     /// Whose words its replies are.
     pub(crate) fn speaker(&self) -> Speaker {
         if self.is_to_member() { Speaker::Member } else { Speaker::Other }
-    }
-
-    fn sight(&self, thread: &Thread) -> Sight {
-        let flight = self.flight.borrow();
-        Sight {
-            now_us: thread.now_us(),
-            answered: flight.answered_until(),
-            owed: if flight.owes_replies() { Owed::Replies } else { Owed::Nothing },
-            heard_us: self.heard_us.get(),
-        }
-    }
-
-    /// On a client's own link: what is waited for is a member's reply that takes no time of its own. What blocks may come
-    /// at any time, and what streams when its client sends the rest.
-    fn owes_promptly(&self) -> bool {
-        let flight = self.flight.borrow();
-        let is_prompt = |waiter: &Waiter| {
-            let streams = matches!(waiter.unit(), Some(Unit::Upload(_)));
-            !waiter.command.is_blocking() && waiter.within_us(0) == 0 && !streams
-        };
-        self.is_to_member() && flight.owes_whole() && flight.waiters().next().is_some_and(is_prompt)
-    }
-
-    /// Looks whether the node still answers. True: it has just stopped.
-    pub(crate) fn fell_silent(self: &Rc<Self>, thread: &Thread) -> bool {
-        let state = self.state.get();
-        if !state.is_open() {
-            return false;
-        }
-        let sight = self.sight(thread);
-        let mut silence = self.silence.get();
-        let silent = silence.look(sight, thread.limits().hold_us_max);
-        self.silence.set(silence);
-        let quiet_us = silence.quiet_us(sight);
-        // What is asked on a client's own link may take its time.
-        let owes = match self.tenancy {
-            Tenancy::Shared => self.flight.borrow().owes_whole(),
-            Tenancy::Leased => self.owes_promptly(),
-        };
-        let is_quiet = quiet_us > silence::QUIET_US && owes;
-        let next = match silent.filter(|_| owes || self.tenancy == Tenancy::Shared) {
-            Some(since_us) => State::Silent { since_us },
-            None if self.is_to_member() && is_quiet => State::Quiet { since_us: sight.now_us - quiet_us },
-            None => State::Up { since_us: self.up_us.get() },
-        };
-        self.state.set(next);
-        if let State::Up { .. } = next {
-            thread.turn.mark_link(self);
-        }
-        matches!(next, State::Silent { .. }) && !matches!(state, State::Silent { .. })
-    }
-
-    /// Bytes have come: whatever it was, it answers.
-    fn heard(self: &Rc<Self>, thread: &Thread) {
-        self.heard_us.set(thread.now_us());
-        if let State::Quiet { .. } = self.state.get() {
-            self.state.set(State::Up { since_us: self.up_us.get() });
-            thread.turn.mark_link(self);
-        }
     }
 
     /// Nobody waits, and nobody has used it for `idle_us`.
@@ -516,18 +285,6 @@ impl Link {
     /// Nobody waits for anything.
     pub(crate) fn is_settled(&self) -> bool {
         self.flight.borrow().is_empty()
-    }
-
-    /// Gives up the present connection for a new one.
-    pub(crate) fn close(&self) {
-        self.closing.set(true);
-        self.wake();
-    }
-
-    /// The node answers, only not here: a new connection is made, and what is asked meanwhile waits for it.
-    pub(crate) fn begin_anew(&self, thread: &Thread) {
-        self.state.set(State::Quiet { since_us: thread.now_us() });
-        self.close();
     }
 
     /// Changes when what the node's connection knew (watched keys, queued commands) is lost.
@@ -552,29 +309,15 @@ impl Link {
 
     /// What waits because there is no connection.
     pub(crate) fn held(&self) -> Load {
-        match self.state.get() {
-            State::Up { .. } | State::Silent { .. } => Load::default(),
-            State::Quiet { .. } => {
+        match self.state.get().holds() {
+            Holds::Nothing => Load::default(),
+            Holds::Unsent => {
                 let flight = self.flight.borrow();
                 Load { requests: flight.unsent_requests() as u64, bytes: flight.unsent().len() as u64 }
             }
-            State::Opening { .. } | State::Down { .. } => self.load(),
+            Holds::All => self.load(),
         }
     }
-}
-
-/// What a link may still take on, and what it means if its bytes are too many.
-struct Room {
-    requests_max: usize,
-    bytes_max: usize,
-    full: Full,
-}
-
-enum Full {
-    /// `bytes-in-flight-max`
-    InFlight,
-    /// `hold-bytes-max`: nothing more is held for a shard without a primary since then. Thread clock, microseconds.
-    Held { since_us: u64 },
 }
 
 impl Errand<'_> {

@@ -18,11 +18,7 @@ use prometheus::{
 use slotway_cluster::ShardId;
 use slotway_commands::{Id, table::COMMANDS};
 
-use crate::{
-    errors::INNER,
-    link::{Load, State},
-    shared::Shared,
-};
+use crate::{errors::INNER, link::Load, shared::Shared};
 
 /// Upper bounds of the buckets of backend latency, microseconds.
 const BUCKETS_US: [u64; 17] = [
@@ -163,18 +159,6 @@ impl Counters {
     /// Requests taken on since the start.
     pub(crate) fn total_requests(&self) -> u64 {
         self.requests.iter().map(Counter::get).sum()
-    }
-}
-
-impl State {
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            State::Opening { .. } => "opening",
-            State::Up { .. } => "up",
-            State::Down { .. } => "down",
-            State::Quiet { .. } => "quiet",
-            State::Silent { .. } => "silent",
-        }
     }
 }
 

@@ -14,7 +14,10 @@ use slotway_commands::row::MergeRule;
 
 use crate::{
     gather::{Gather, Merge},
-    link::flight::{Broken, Flight, fates_after_break},
+    link::{
+        fates::{Broken, fates_after_break},
+        flight::Flight,
+    },
     replies::{Heard, Replies, Ticket},
 };
 

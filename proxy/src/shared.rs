@@ -9,7 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use slotway_cluster::Topology;
+use slotway_cluster::{Topology, health::AtWork};
 use slotway_config::{Key, Settings};
 use slotway_link::Credentials;
 use tokio::sync::{Notify, mpsc, watch};
@@ -23,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) epochs: Epochs,
     /// Told when a node redirected a request or a link to it broke: the topology may be out of date.
     pub(crate) stale: Arc<Notify>,
+    /// Primaries at one long command.
+    pub(crate) at_work: Arc<ArcSwap<AtWork>>,
     pub(crate) settings: Arc<ArcSwap<Settings>>,
     /// How many databases a client may select: a Redis Cluster has one.
     pub(crate) databases: u8,

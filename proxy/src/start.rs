@@ -12,7 +12,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use slotway_cluster::{Topology, slot::DATABASES};
+use slotway_cluster::{Topology, health::AtWork, slot::DATABASES};
 use slotway_config::{ProxyConfig, Settings, Upstream};
 use slotway_link::{Acceptor, BindError, Credentials};
 use tokio::{
@@ -30,7 +30,7 @@ use crate::{
     thread,
 };
 
-/// How the data path hears of the topology, and says what it hears from nodes.
+/// How the data path hears of the topology and of nodes, and says what it hears from nodes.
 #[derive(Debug)]
 pub struct Topologies {
     /// Always holds the newest.
@@ -39,6 +39,8 @@ pub struct Topologies {
     pub versions: watch::Receiver<u64>,
     /// Told whenever a node's behaviour says that the newest may be out of date.
     pub stale: Arc<Notify>,
+    /// Always says which primaries are at one long command, and will answer.
+    pub at_work: Arc<ArcSwap<AtWork>>,
 }
 
 /// A running data path.
@@ -174,6 +176,7 @@ fn shared(config: &ProxyConfig, topologies: Topologies, port: u16) -> io::Result
             Upstream::Backends(_) | Upstream::Cluster(_) => Epochs::None,
         },
         stale: topologies.stale,
+        at_work: topologies.at_work,
         settings: Arc::new(ArcSwap::from_pointee(settings)),
         databases: match config.upstream {
             Upstream::Cluster(_) => 1,

@@ -238,6 +238,11 @@ impl Thread {
         self.routes.borrow().shards[shard].epoch
     }
 
+    /// Whether the primary at this address is at one long command, and serves in this epoch. For the sweep.
+    pub(crate) fn is_at_work(&self, address: &str, epoch: Epoch) -> bool {
+        self.shared.at_work.load().has(address, epoch)
+    }
+
     /// That of the shard that the node at this address belongs to. 0: it has none.
     pub(crate) fn epoch_at(&self, address: &Arc<str>) -> Epoch {
         self.routes.borrow().epoch_at(address)

@@ -27,8 +27,12 @@ impl Front {
     /// Starts a proxy with these flags and waits until it answers PING, which needs no backend.
     #[must_use]
     pub fn start(flags: &[&str]) -> Front {
+        Front::start_with(flags, None)
+    }
+
+    fn start_with(flags: &[&str], topology: Option<&[u8]>) -> Front {
         for _ in 0..STARTS_MAX {
-            let mut front = Front::launch(flags);
+            let mut front = Front::launch(flags, topology);
             let mut answers = false;
             wait_until("the proxy answers or ends", || {
                 answers = Client::connect(front.port, Version::Resp2)
@@ -58,6 +62,12 @@ impl Front {
         Front::start(&[&["--backends", backends, "--kind", "redis"], flags].concat())
     }
 
+    /// With this `topology.json`, and nobody who would tell it of another.
+    #[must_use]
+    pub fn of_topology(topology: &[u8], flags: &[&str]) -> Front {
+        Front::start_with(flags, Some(topology))
+    }
+
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -83,8 +93,11 @@ impl Front {
         http_get(self.admin_port, path)
     }
 
-    fn launch(flags: &[&str]) -> Front {
+    fn launch(flags: &[&str], topology: Option<&[u8]>) -> Front {
         let dir = tempfile::tempdir().expect("a directory for the proxy");
+        if let Some(topology) = topology {
+            fs::write(dir.path().join("topology.json"), topology).expect("a topology");
+        }
         let log = File::create(dir.path().join("log")).expect("a log");
         let (port, admin_port) = (free_port(), free_port());
         let mut command = slotway();

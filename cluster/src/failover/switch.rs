@@ -13,6 +13,9 @@ use crate::{
     shard::{Member, Position},
 };
 
+/// The shard stands still while its target catches up, so the target is asked where it is more often than it is pinged.
+pub(super) const ASK_AGAIN: Duration = Duration::from_millis(2);
+
 #[derive(Debug)]
 pub(super) struct Switch {
     to: Member,
@@ -20,6 +23,8 @@ pub(super) struct Switch {
     pub(super) version: u64,
     pub(super) since: Duration,
     sent: Option<Duration>,
+    /// When the target was asked last where it is.
+    asked: Option<Duration>,
     stage: Stage,
 }
 
@@ -32,6 +37,11 @@ enum Stage {
 }
 
 impl Switch {
+    /// The primary has stopped: all that is waited for is its successor.
+    pub(super) fn waits_for_target(&self) -> bool {
+        matches!(self.stage, Stage::Stopped(_))
+    }
+
     /// Whether the log did what this switchover wants, of a primary that was seen to stand stopped: only then is no grant waited for. The
     /// version would have moved on by more had the primary been let go on since, or had another leader changed the rule before it promoted.
     pub(super) fn led_to(&self, was: &ShardState, is: &ShardState) -> bool {
@@ -63,7 +73,15 @@ impl Failover {
             Ok((to, epoch, version)) => {
                 out.push(Effect::Note(Note::SwitchStarted { shard, to: to.node.clone() }));
                 let stage = Stage::Stopping;
-                self.phase = Phase::Switching(Switch { to, epoch, version, since: now, sent: None, stage });
+                self.phase = Phase::Switching(Switch {
+                    to,
+                    epoch,
+                    version,
+                    since: now,
+                    sent: None,
+                    asked: None,
+                    stage,
+                });
             }
             Err(why) => out.push(Effect::Note(Note::SwitchAborted { shard, why })),
         }
@@ -134,6 +152,10 @@ impl Failover {
                 sync.sort();
                 let epoch = epoch.next();
                 self.propose(Entry::Promote { shard, epoch, version, winner, sync, how }, now, out);
+            }
+            Stage::Stopped(_) if switch.asked.is_none_or(|asked| now >= asked + ASK_AGAIN) => {
+                switch.asked = Some(now);
+                out.push(Effect::Ask { node: switch.to.node.clone() });
             }
             Stage::Stopped(_) => {}
             // Also when it never stopped: the word may still be on its way.

@@ -86,6 +86,7 @@ struct Rig {
     log_is_stuck: bool,
     outcomes: Vec<(Entry, Outcome)>,
     sent: Vec<(NodeId, ToNode)>,
+    asked: Vec<NodeId>,
     notes: Vec<Note>,
 }
 
@@ -100,6 +101,7 @@ impl Rig {
             log_is_stuck: false,
             outcomes: Vec::new(),
             sent: Vec::new(),
+            asked: Vec::new(),
             notes: Vec::new(),
         };
         rig.tell_log();
@@ -124,6 +126,7 @@ impl Rig {
         for effect in effects {
             match effect {
                 Effect::Send { node, word } => self.sent.push((node, word)),
+                Effect::Ask { node } => self.asked.push(node),
                 Effect::Note(note) => self.notes.push(note),
                 Effect::Propose(entry) if self.log_is_stuck => {
                     self.outcomes.push((entry, Outcome::Again));

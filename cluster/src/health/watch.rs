@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{BUSY_DOWN_AFTER, Opinion, PING_EVERY, SILENCE};
+use super::{BUSY_DOWN_AFTER, Opinion, PING_EVERY, SILENCE, at_work::BUSY_AFTER};
 use crate::{
     ids::NodeId,
     pulse::wire::{Part, Status},
@@ -14,9 +14,6 @@ const LATE: Duration = Duration::from_millis(300);
 
 const _: () =
     assert!(LATE.as_millis() >= 2 * PING_EVERY.as_millis() && LATE.as_millis() < SILENCE.as_millis());
-
-/// Shorter tasks of a keyspace are nobody's business.
-const BUSY_AFTER: Duration = Duration::from_millis(500);
 
 /// What was seen on the link to a node.
 #[derive(Debug, Clone, Copy)]
@@ -168,8 +165,8 @@ impl Watched {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{ids::Epoch, pulse::wire::Busy, shard::Position};
+    use super::{super::tests::status, *};
+    use crate::pulse::wire::Busy;
 
     fn n1() -> NodeId {
         NodeId("n1".into())
@@ -177,24 +174,6 @@ mod tests {
 
     fn at(ms: u64) -> Duration {
         Duration::from_millis(ms)
-    }
-
-    fn status(incarnation: u64) -> Status {
-        Status {
-            cluster_id: None,
-            node: None,
-            incarnation: Incarnation(incarnation),
-            index: 0,
-            seen: Epoch(0),
-            position: Position::default(),
-            part: Part::None,
-            proposal: None,
-            busy: None,
-            upstream: None,
-            keys: None,
-            memory_bytes: None,
-            software: String::new(),
-        }
     }
 
     /// Watches from 0 on, ticking each 50 ms.
@@ -275,7 +254,10 @@ mod tests {
     #[test]
     fn busy_is_not_down_before_its_time() {
         let mut observer = Observer::new();
-        let busy = |ms| Status { busy: Some(Busy { for_ms: ms, command: "KEYS".into() }), ..status(1) };
+        let busy = |ms| Status {
+            busy: Some(Busy { for_ms: ms, command: "KEYS".into(), under_lease: true }),
+            ..status(1)
+        };
         assert_eq!(observer.until(1000, Some(&busy(100))), Opinion::Up);
         assert_eq!(observer.until(2000, Some(&busy(14_999))), Opinion::Busy);
         assert_eq!(observer.until(3000, Some(&busy(15_000))), Opinion::Stuck);

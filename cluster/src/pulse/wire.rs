@@ -155,6 +155,9 @@ pub enum Part {
 pub struct Busy {
     pub for_ms: u64,
     pub command: String,
+    /// It serves under a lease as it says this: what it is at will be answered.
+    #[serde(default)]
+    pub under_lease: bool,
 }
 
 /// How a replica sees its primary.

@@ -29,10 +29,12 @@ use line::{Answer, Head, Line};
 const WORD_EVERY: Duration = Duration::from_secs(1);
 /// The first attempt after a break waits at most so long, each further one at most twice as long.
 const RETRY: Duration = Duration::from_millis(100);
+/// As [`RETRY`], at the primary of a member: it may learn only now that it is one, and the shard stands still until it is followed.
+const RETRY_MEMBER: Duration = Duration::from_millis(4);
 /// No attempt waits longer.
 const RETRY_MAX: Duration = Duration::from_secs(1);
 /// After so many failures in a row the wait is the longest.
-const FAILURES_FOR_LONGEST: u32 = 4;
+const FAILURES_FOR_LONGEST: u32 = 8;
 
 /// A place in a history: everything up to `offset` is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -364,7 +366,8 @@ impl Replica {
             self.held = None;
             self.failures = self.failures.max(FAILURES_FOR_LONGEST);
         }
-        let bound = RETRY.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(RETRY_MAX);
+        let first = if self.introduction.member.is_some() { RETRY_MEMBER } else { RETRY };
+        let bound = first.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(RETRY_MAX);
         self.failures = self.failures.saturating_add(1);
         let half = bound / 2;
         let span = u64::try_from(half.as_millis()).unwrap_or(u64::MAX).saturating_add(1);

@@ -15,8 +15,8 @@ use std::{
 use slotway_cluster::{
     Epoch, Incarnation, NodeId,
     pulse::{
-        Boot, Effect, Event, FromNode, GRANT, Order, Orders, Peer, Pulse, Status, ToNode,
-        wire::{Upstream, UpstreamState, millis},
+        Boot, Effect, Event, FromNode, GRANT, Lease, Order, Orders, Peer, Pulse, Status, ToNode,
+        wire::{Busy, Part, Upstream, UpstreamState, millis},
     },
 };
 use slotway_config::Secret;
@@ -212,12 +212,20 @@ impl Core {
             position: self.vitals.position(),
             part: told.part,
             proposal: told.proposal.clone(),
-            busy: look.again(&self.vitals.progress, now),
+            busy: look
+                .again(&self.vitals.progress, now)
+                .map(|busy| Busy { under_lease: self.serves_under_lease(told.part, now), ..busy }),
             upstream,
             keys: Some(keys),
             memory_bytes: Some(memory_bytes),
             software: crate::identity::SOFTWARE.into(),
         }
+    }
+
+    /// What the keyspace thread would find if it looked now.
+    fn serves_under_lease(&self, part: Part, now: Duration) -> bool {
+        let (of, until) = self.vitals.lease();
+        matches!(part, Part::Serving { epoch } if Lease { epoch: of, until }.allows(epoch, self.vitals.seen(), now))
     }
 
     fn on(&self, event: Event<'_>, now: Duration) {

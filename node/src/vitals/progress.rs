@@ -58,7 +58,7 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    /// Since when the thread is at one task, if it was at the same one at the last look.
+    /// Since when the thread is at one task, if it was at the same one at the last look. Whether it may serve is for others to say.
     pub(crate) fn again(&mut self, progress: &Progress, now: Duration) -> Option<Busy> {
         let turn = progress.turn.load(Relaxed);
         if turn != self.turn {
@@ -69,6 +69,7 @@ impl Look {
         is_awake.then(|| Busy {
             for_ms: millis(now.saturating_sub(self.since)),
             command: progress.command().unwrap_or_default().to_owned(),
+            under_lease: false,
         })
     }
 }
@@ -85,7 +86,7 @@ mod tests {
         progress.wakes();
         assert_eq!(at(100), None, "it may have just begun");
         progress.runs(Id::Keys);
-        assert_eq!(at(350), Some(Busy { for_ms: 250, command: "keys".into() }));
+        assert_eq!(at(350), Some(Busy { for_ms: 250, command: "keys".into(), under_lease: false }));
         progress.goes_on();
         assert_eq!(at(400), None);
         assert_eq!(at(450).unwrap().for_ms, 50);

@@ -20,7 +20,7 @@ use tokio::{
 use crate::{
     errors::STALE,
     inbox::Inbox,
-    link::{Link, Reach, State, Trace},
+    link::{Link, Reach, Trace},
     thread::Thread,
 };
 
@@ -90,10 +90,10 @@ pub(crate) async fn probe(thread: Rc<Thread>, link: Rc<Link>) {
         Backoff::new(limits.backoff_min, limits.backoff_max)
     };
     tracing::warn!(address = %link.key.address, shard = %link.shard.get(), "a node has stopped answering");
-    while matches!(link.state(), State::Silent { .. }) {
+    while link.state().is_silent() {
         let connect_max = Duration::from_micros(thread.limits().connect_us_max);
         let answer = tokio::time::timeout(connect_max, ask(&thread, &link)).await;
-        if matches!(answer, Ok(Ok(()))) && matches!(link.state(), State::Silent { .. }) {
+        if matches!(answer, Ok(Ok(()))) && link.state().is_silent() {
             return link.begin_anew(&thread);
         }
         tokio::time::sleep(backoff.failed(thread.random())).await;

@@ -11,7 +11,9 @@
 //! Promise of the hot path: [`Flight::push`], [`Flight::unsent`], [`Flight::wrote`] and [`Flight::answered`] allocate
 //! nothing once the buffer has grown to what the link usually holds.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
+
+use super::fates::Fate;
 
 /// Answered bytes are moved out of the buffer's front when they are more than this and more than half of it.
 const COMPACT_BYTES_MIN: usize = 16 * 1024;
@@ -36,15 +38,6 @@ pub(crate) struct Flight<W> {
 struct Waiting<W> {
     end: u64,
     waiter: W,
-}
-
-/// What becomes of a request whose connection broke.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// Send it again (or for the first time) over the next connection.
-    Keep,
-    /// Take it out; the caller answers its waiter.
-    Fail,
 }
 
 impl<W> Default for Flight<W> {
@@ -328,77 +321,9 @@ impl<W> Flight<W> {
     }
 }
 
-/// One request as [`fates_after_break`] sees it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Broken {
-    pub(crate) sent: bool,
-    /// None: nobody waits for it any more.
-    pub(crate) client: Option<u64>,
-    /// May change something, so that running it twice is not running it once.
-    pub(crate) write: bool,
-    /// Means nothing on another connection: what is watched or queued there is gone.
-    pub(crate) bound: bool,
-    /// It was in flight at an earlier failover of its shard. At two of them it may be what brings nodes down.
-    pub(crate) worn: bool,
-}
-
-/// What may be sent again after the connection broke: requests that were never sent, and reads, unless a later write
-/// of the same client was sent too: it may have run, and a read must not see what came after it. Nothing is sent a third
-/// time that two failovers have met.
-pub(crate) fn fates_after_break(requests: &[Broken]) -> Vec<Fate> {
-    let mut writers: HashSet<u64> = HashSet::new();
-    let mut fates: Vec<Fate> = requests
-        .iter()
-        .rev()
-        .map(|request| {
-            let Some(client) = request.client else { return Fate::Fail };
-            if request.sent && request.write {
-                writers.insert(client);
-            }
-            let lost = request.bound || request.sent && (request.worn || writers.contains(&client));
-            if lost { Fate::Fail } else { Fate::Keep }
-        })
-        .collect();
-    fates.reverse();
-    fates
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reads_and_unsent_writes_survive_a_break() {
-        let request = |sent, client, write| Broken { sent, client, write, bound: false, worn: false };
-        let fates = fates_after_break(&[
-            request(true, Some(1), false),
-            request(true, Some(1), true),
-            request(true, Some(1), false),
-            request(true, Some(2), false),
-            request(true, None, false),
-            request(false, Some(1), true),
-        ]);
-        assert_eq!(fates, [Fate::Fail, Fate::Fail, Fate::Keep, Fate::Keep, Fate::Fail, Fate::Keep]);
-    }
-
-    #[test]
-    fn what_is_bound_to_a_connection_does_not_survive_it() {
-        let request = |sent, write, bound| Broken { sent, client: Some(1), write, bound, worn: false };
-        let fates = fates_after_break(&[
-            request(true, false, false),
-            request(true, false, true),
-            request(false, true, true),
-            request(false, true, false),
-        ]);
-        assert_eq!(fates, [Fate::Keep, Fate::Fail, Fate::Fail, Fate::Keep]);
-    }
-
-    #[test]
-    fn what_two_failovers_have_met_is_not_sent_a_third_time() {
-        let request = |sent, worn| Broken { sent, client: Some(1), write: false, bound: false, worn };
-        let fates = fates_after_break(&[request(true, false), request(true, true), request(false, true)]);
-        assert_eq!(fates, [Fate::Keep, Fate::Fail, Fate::Keep]);
-    }
 
     #[test]
     fn what_a_socket_has_the_beginning_of_is_told_from_what_it_has_seen_nothing_of() {

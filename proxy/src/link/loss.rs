@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use crate::{
     errors::{self, INDETERMINATE},
     link::{
-        Link, State, Tenancy,
-        flight::{Broken, Fate, fates_after_break},
+        Link, Tenancy,
+        fates::{Broken, Fate, fates_after_break},
+        state::Event,
         unit::Unit,
         waiter::Waiter,
     },
@@ -19,12 +20,7 @@ impl Link {
         thread.tick();
         self.writer.take();
         self.blocked.set(false);
-        // What was silent has been down for so long.
-        let since_us = match self.state.get() {
-            State::Quiet { since_us } | State::Silent { since_us } => since_us,
-            State::Opening { .. } | State::Up { .. } | State::Down { .. } => thread.now_us(),
-        };
-        self.state.set(State::Down { since_us });
+        self.happened(thread, Event::Broke);
         self.losses.set(self.losses.get().wrapping_add(1));
         thread.shared.stale.notify_one();
         let mut flight = self.flight.borrow_mut();
@@ -96,17 +92,14 @@ impl Link {
     }
 
     /// Past its deadline a request that was sent is answered here and its reply dropped when it comes. The time counts
-    /// from when this connection could have sent it. At a member that hangs it is no longer than what was not sent is held:
-    /// with no successor it may be parked for ever, and nobody tells.
+    /// from when this connection could have sent it.
     fn give_up_on_replies(&self, thread: &Thread, told: &mut Vec<(Waiter, Cow<'static, [u8]>)>) -> bool {
         if !self.state.get().is_open() {
             return false;
         }
         let up_us = self.up_us.get();
         let (now_us, limits) = (thread.now_us(), thread.limits());
-        let hangs = self.is_to_member() && matches!(self.state.get(), State::Silent { .. });
-        let reply_us_max =
-            if hangs { limits.request_us_max.min(limits.hold_us_max) } else { limits.request_us_max };
+        let reply_us_max = self.state.get().sent_within_us(self.peer(), &limits);
         let mut stuck = false;
         // While a large reply arrives the connection is alive. Its own time counts from its last bytes.
         let mut arriving_us = self.arriving.get().map(|arriving| arriving.last_us);
@@ -152,12 +145,7 @@ impl Link {
     fn give_up_holding(&self, thread: &Thread, told: &mut Vec<(Waiter, Cow<'static, [u8]>)>) -> bool {
         let now_us = thread.now_us();
         let limits = thread.limits();
-        let within_us = match self.state.get() {
-            State::Opening { .. } => limits.hold_us_max.max(limits.connect_us_max),
-            State::Up { .. } | State::Down { .. } | State::Quiet { .. } | State::Silent { .. } => {
-                limits.hold_us_max
-            }
-        };
+        let within_us = self.state.get().unsent_within_us(&limits);
         let expired = |waiter: &Waiter| now_us.saturating_sub(waiter.since_us) > within_us;
         let withdrawn = self.flight.borrow_mut().withdraw(expired);
         let lost = self.tenancy == Tenancy::Leased && !withdrawn.is_empty();

@@ -12,7 +12,10 @@ use proptest::prelude::*;
 
 use crate::{
     follow::order::{End, Leave, LinkId, Order, Place, TrailId, Uses},
-    link::flight::{Broken, Fate, Flight, fates_after_break},
+    link::{
+        fates::{Broken, Fate, fates_after_break},
+        flight::Flight,
+    },
     replies::{Heard, Replies, Ticket},
 };
 

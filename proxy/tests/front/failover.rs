@@ -329,22 +329,6 @@ fn past_the_bound_what_was_never_sent_and_reads_may_be_repeated_and_writes_in_fl
 }
 
 #[test]
-fn a_primary_that_parks_is_no_error_before_a_request_is_due() {
-    let node = Member::start(Part::Parked);
-    let settings = [("hold-ms-max", "200"), ("request-timeout-ms", "4000"), ("connect-timeout-ms", "200")];
-    let front = Front::of_group(shard(1, 1, &[node.port()]), &settings);
-    let (mut one, mut other) = (front.client(), front.client());
-    one.send(&["SET a 1"]);
-    until("nothing is held any more", || links(&front, "silent") == 1.0);
-    check_no_primary(&other.ask("GET a"), 200);
-    node.turns(Part::Serves);
-    assert_eq!(one.read(), "SET a 1", "on the same connection");
-    assert_eq!(node.links().iter().filter(|link| link.contains(" LINK ")).count(), node.links().len());
-    until("it is up", || links(&front, "up") == 1.0);
-    other.check("GET a", "GET a");
-}
-
-#[test]
 fn a_member_that_answers_on_a_new_connection_only_gets_one() {
     let node = Fake::start(|conn| {
         while let Some(line) = conn.next() {
@@ -360,59 +344,6 @@ fn a_member_that_answers_on_a_new_connection_only_gets_one() {
     let told = front.client().ask("SET a 1");
     assert_eq!(told, INDETERMINATE, "what was sent on the first is lost with it");
     until("it answers", || front.client().ask("GET b") == "GET b");
-}
-
-#[test]
-fn a_parked_primary_without_a_successor_delays_nobody_for_longer_than_requests_are_held() {
-    let parked = Member::start(Part::Parked);
-    let settings = [("threads", "1"), ("hold-ms-max", "1000"), ("request-timeout-ms", "60000")];
-    let front = Front::of_group(shard(1, 1, &[parked.port()]), &settings);
-    let (mut reader, mut writer, mut late) = (front.client(), front.client(), front.client());
-    let since = Instant::now();
-    reader.send(&["GET a"]);
-    writer.send(&["SET b 1"]);
-    until("it is quiet", || links(&front, "quiet") == 1.0);
-    late.send(&["SET c 1"]);
-    check_no_primary(&reader.read(), 1000);
-    assert_eq!(writer.read(), INDETERMINATE);
-    check_no_primary(&late.read(), 1000);
-    assert!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
-    check_no_primary(&late.ask("GET a"), 1000);
-    parked.turns(Part::Serves);
-    until("it is up", || links(&front, "up") == 1.0);
-    late.check("GET c", "GET c");
-    assert_eq!(parked.count("SET c 1"), 0, "what was given back is not sent");
-}
-
-#[test]
-fn a_transaction_at_a_parked_primary_ends_with_the_time_that_requests_are_held() {
-    let parked = Member::serving();
-    let settings = [("threads", "1"), ("hold-ms-max", "1000"), ("request-timeout-ms", "60000")];
-    let front = Front::of_group(shard(1, 1, &[parked.port()]), &settings);
-    let mut client = front.client();
-    client.check("WATCH k", "+OK");
-    client.check("MULTI", "+OK");
-    client.check("SET k 1", "+QUEUED");
-    parked.turns(Part::Parked);
-    let since = Instant::now();
-    assert_eq!(client.ask("EXEC"), INDETERMINATE);
-    assert!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
-}
-
-#[test]
-fn what_blocks_at_a_member_is_not_taken_for_its_silence() {
-    let member = Member::start(Part::Parked);
-    let settings = [("threads", "1"), ("hold-ms-max", "200"), ("request-timeout-ms", "60000")];
-    let front = Front::of_group(shard(1, 1, &[member.port()]), &settings);
-    let mut client = front.client();
-    client.send(&["WAIT 1 0"]);
-    let since = Instant::now();
-    until("it has waited for longer than a member may be silent", || {
-        assert_eq!(links(&front, "quiet") + links(&front, "silent"), 0.0);
-        since.elapsed() > Duration::from_millis(1600)
-    });
-    member.turns(Part::Serves);
-    assert!(!client.read().is_empty());
 }
 
 #[test]

@@ -112,8 +112,9 @@ fn a_part_of_a_split_request_is_split_again_by_the_new_topology() {
     until("it was refused", || !first.log().is_empty());
     let addresses: Vec<String> =
         [first.port, third.port, second.port].iter().map(|port| format!("127.0.0.1:{port}")).collect();
-    refused.store(false, Ordering::SeqCst);
+    // In this order: the next look finds another topology, whenever it comes.
     front.topology.store(Arc::new(topology(2, &addresses)));
+    refused.store(false, Ordering::SeqCst);
     assert_eq!(client.read(), "[:1 :3 :2 :1]");
     assert_eq!(third.count(&format!("MGET {b}")), 1);
 }

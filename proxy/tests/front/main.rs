@@ -49,6 +49,8 @@ mod following;
 mod following_units;
 mod holding;
 mod life;
+mod overflow;
+mod parked;
 mod silence;
 mod waiting;
 mod wandering;

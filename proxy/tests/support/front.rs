@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use slotway_cluster::{
     Epoch, NodeId, Placement, ShardId, SlotRange, Topology,
+    health::AtWork,
     topology::{Kind, Node, Shard},
 };
 use slotway_config::ProxyConfig;
@@ -17,6 +18,7 @@ pub(crate) struct Front {
     pub(crate) port: u16,
     pub(crate) topology: Arc<ArcSwap<Topology>>,
     versions: watch::Sender<u64>,
+    at_work: Arc<ArcSwap<AtWork>>,
     pub(crate) registry: prometheus::Registry,
     proxy: Option<Proxy>,
     runtime: tokio::runtime::Runtime,
@@ -61,12 +63,14 @@ impl Front {
             newest: Arc::clone(&topology),
             versions: versions.subscribe(),
             stale: Arc::default(),
+            at_work: Arc::default(),
         };
+        let at_work = Arc::clone(&topologies.at_work);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let registry = prometheus::Registry::new();
         let proxy = runtime.block_on(async { Proxy::start(config, topologies, &registry).unwrap() });
-        Front { port: proxy.port(), topology, versions, registry, proxy: Some(proxy), runtime }
+        Front { port: proxy.port(), topology, versions, at_work, registry, proxy: Some(proxy), runtime }
     }
 
     /// The control group has decided this.
@@ -74,6 +78,12 @@ impl Front {
         let version = topology.version;
         self.topology.store(Arc::new(topology));
         self.versions.send_replace(version);
+    }
+
+    /// Pulses say that these primaries are at one long command, each in its epoch; of the others, that they are not.
+    pub(crate) fn hears_of_work(&self, nodes: &[(u16, u64)]) {
+        let node = |(port, epoch): &(u16, u64)| (format!("127.0.0.1:{port}"), Epoch(*epoch));
+        self.at_work.store(Arc::new(nodes.iter().map(node).collect()));
     }
 
     /// A new client.

@@ -136,6 +136,11 @@ impl World {
                         self.say_to_pulse(End::Proxy(proxy), node, word);
                     }
                 }
+                Effect::Ask { node } => {
+                    if let Some(node) = self.nodes.iter().position(|one| one.id == node) {
+                        self.ping(proxy, node);
+                    }
+                }
                 Effect::Note(note) => {
                     tell!(self, "p{}: {note:?}", proxy + 1);
                 }

@@ -129,10 +129,8 @@ impl World {
         }
         if clock >= proxy.pinged + PING_EVERY {
             proxy.pinged = clock;
-            proxy.seq += 1;
-            let (seq, id) = (proxy.seq, proxy.id.clone());
             for node in 0..self.nodes.len() {
-                self.say_to_pulse(End::Proxy(number), node, ToNode::Ping { seq, proxy: id.clone() });
+                self.ping(number, node);
             }
         }
         self.tell_opinions(number, opinions);
@@ -141,6 +139,13 @@ impl World {
         }
         self.judge_primary(number);
         self.pump(number, life);
+    }
+
+    pub fn ping(&mut self, number: usize, node: usize) {
+        let proxy = &mut self.proxies[number];
+        proxy.seq += 1;
+        let (seq, id) = (proxy.seq, proxy.id.clone());
+        self.say_to_pulse(End::Proxy(number), node, ToNode::Ping { seq, proxy: id });
     }
 
     /// As the leader: what the jury thinks of the primary.

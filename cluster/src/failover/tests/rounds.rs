@@ -193,6 +193,24 @@ fn a_life_that_others_miss_is_not_over_while_the_leader_hears_it() {
 }
 
 #[test]
+fn while_a_shard_stands_still_for_a_switchover_its_target_is_asked_where_it_is() {
+    let mut rig = Rig::new(2);
+    rig.pong(2, Status { position: at(1, 90), ..status(2) });
+    rig.on(Event::Switchover { to: Some(id(2)) });
+    rig.pass(ms(50));
+    assert!(rig.asked.is_empty(), "clients are served still");
+    rig.pong(1, stopped(at(1, 120), 2));
+    assert_eq!(rig.asked, [id(2)], "at once");
+    rig.pong(2, Status { position: at(1, 110), ..status(2) });
+    assert_eq!(rig.asked.len(), 1, "an answer is no reason to ask faster");
+    rig.pass(ms(20));
+    assert_eq!(rig.asked.len(), 11);
+    rig.pong(2, Status { position: at(1, 120), ..status(2) });
+    rig.pass(ms(20));
+    assert_eq!((rig.asked.len(), rig.state().epoch), (11, Epoch(2)));
+}
+
+#[test]
 fn with_no_target_named_the_member_that_holds_most_takes_over() {
     let mut rig = Rig::new(2);
     rig.pong(2, Status { position: at(1, 90), ..status(2) });

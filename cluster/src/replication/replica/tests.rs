@@ -368,6 +368,25 @@ fn attempts_wait_longer_and_longer_up_to_a_second_until_one_streams() {
 }
 
 #[test]
+fn a_member_comes_back_to_a_primary_that_is_just_being_made_within_milliseconds() {
+    let member = MemberWords {
+        cluster_id: "c".into(),
+        shard: ShardId(1),
+        epoch: Epoch(2),
+        member: Member::new(&crate::NodeId("n1".into()), crate::shard::Incarnation(1)),
+        position_epoch: Epoch(1),
+    };
+    let mut rig = Rig::new(Some(point(1, 5)));
+    let mut waits = Vec::new();
+    for _ in 0..10 {
+        rig.connect(Introduction { member: Some(member.clone()), ..Introduction::default() });
+        rig.hear(b"+PONG\r\n+OK\r\n-NOMASTERLINK this node does not lead that epoch\r\n");
+        waits.push((rig.replica.due() - rig.now).as_millis());
+    }
+    assert!(waits.is_sorted() && waits[0] <= 4 && waits[9] >= 500 && waits[9] <= 1000, "{waits:?}");
+}
+
+#[test]
 fn a_stream_that_cannot_be_applied_is_not_asked_for_again_from_the_same_place() {
     let mut rig = Rig::new(Some(point(1, 5)));
     rig.ask();

@@ -247,7 +247,11 @@ impl World {
     fn status(&self, node: usize) -> Option<Status> {
         let process = self.nodes[node].process.as_ref()?;
         let since = |at: Duration| millis(self.now.saturating_sub(at));
-        let busy = process.vitals.busy_since.map(|at| Busy { for_ms: since(at), command: "KEYS".into() });
+        let busy = process.vitals.busy_since.map(|at| Busy {
+            for_ms: since(at),
+            command: "KEYS".into(),
+            under_lease: false,
+        });
         let silent = self.now.saturating_sub(process.primary_heard) >= SILENCE;
         let upstream = process.following.as_ref().map(|(primary, _)| {
             let state = match &process.upstream {

@@ -1,0 +1,142 @@
+//! What a proxy of a control group knows of its nodes beside what they answer it: that one is at a long command, that one may be parked for
+//! ever, and that what it read at its start is old.
+
+#![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
+
+use std::{
+    fmt::Write as _,
+    fs,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use slotway_resp::Frame;
+use slotway_tests::{
+    cluster::{UpCluster, ask, signal, slotway, wait_until},
+    front::Front,
+    replicas::Client,
+};
+
+/// `hold-ms-max`, as it is by default.
+const HOLD: Duration = Duration::from_secs(5);
+
+fn shard(cluster: &UpCluster) -> Value {
+    cluster.get_json("/v1/shards")["shards"][0].clone()
+}
+
+fn whole(replicas: usize) -> UpCluster {
+    let count = replicas.to_string();
+    let cluster = UpCluster::start(&["--shards", "1", "--replicas", &count]);
+    wait_until("the replicas are in the sync set", || {
+        cluster.get_json("/v1/cluster")["state"] == "ok"
+            && shard(&cluster)["sync_set"].as_array().unwrap().len() == replicas
+    });
+    cluster
+}
+
+fn switch_over(cluster: &UpCluster) {
+    let admin = format!("http://127.0.0.1:{}", cluster.admin_port());
+    let output = slotway().args(["ctl", "--admin", &admin, "--json", "switchover", "1"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// A transaction that keeps a node for about so long, whatever the machine.
+fn long_transaction(client: &mut Client, time: Duration) -> Vec<u8> {
+    const SORT: &[&str] = &["SORT", "{t}list", "ALPHA", "LIMIT", "0", "1"];
+    let words = |count: usize| (0..count).map(|n| format!("{:x}", n.wrapping_mul(0x9E37_79B9)));
+    for _ in 0..5 {
+        let push: Vec<String> =
+            ["RPUSH".to_owned(), "{t}list".to_owned()].into_iter().chain(words(10_000)).collect();
+        assert!(matches!(client.ask_words(&push), Frame::Integer(_)));
+    }
+    let since = Instant::now();
+    (0..3).for_each(|_| assert!(matches!(client.ask_words(SORT), Frame::Array(_))));
+    let each = since.elapsed() / 3;
+    let count = usize::try_from(time.as_micros() / each.as_micros().max(1)).unwrap();
+    let mut bytes = Vec::new();
+    slotway_resp::write::request(&mut bytes, &["MULTI"]);
+    (0..count).for_each(|_| slotway_resp::write::request(&mut bytes, SORT));
+    slotway_resp::write::request(&mut bytes, &["EXEC"]);
+    bytes
+}
+
+#[test]
+fn one_command_may_take_longer_than_requests_are_held_and_nobody_is_replaced_or_refused_for_it() {
+    let cluster = whole(1);
+    let before = shard(&cluster);
+    let (mut long, mut other) = (Client::connect(cluster.port()), Client::connect(cluster.port()));
+    let transaction = long_transaction(&mut long, HOLD * 3 / 2);
+    assert_eq!(other.ask("SET a 1").as_str(), Some("OK"));
+    let since = Instant::now();
+    long.send(&transaction);
+    wait_until("the proxy knows that the node is busy", || {
+        let found = cluster.get_json("/v1/nodes");
+        found["nodes"].as_array().unwrap().iter().any(|node| node["health"] == "busy")
+    });
+    // These wait behind it, and so does what comes on a connection of its own.
+    assert_eq!(ask(cluster.port(), "SET b 1").unwrap(), "+OK");
+    assert_eq!(other.ask("INCR a").as_integer(), Some(2));
+    let reply = std::iter::repeat_with(|| long.reply())
+        .find(|reply| matches!(reply, Frame::Array(_) | Frame::Error(_)));
+    assert!(matches!(reply, Some(Frame::Array(_))), "{reply:?}");
+    println!("one command took {:?}", since.elapsed());
+    let after = shard(&cluster);
+    assert_eq!((&after["epoch"], &after["primary"]), (&before["epoch"], &before["primary"]));
+}
+
+#[test]
+fn a_shard_that_stands_still_with_no_successor_keeps_clients_for_a_hold_and_no_longer() {
+    let cluster = whole(1);
+    let mut client = Client::connect(cluster.port());
+    assert_eq!(client.ask("SET a 1").as_str(), Some("OK"));
+    let file = cluster.file().unwrap();
+    let pids: Vec<u32> = ["n1", "n2"]
+        .iter()
+        .map(|id| u32::try_from(UpCluster::row(&file, id).unwrap()["pid"].as_u64().unwrap()).unwrap())
+        .collect();
+    pids.iter().for_each(|pid| signal("STOP", *pid));
+    let since = Instant::now();
+    let told = client.ask("GET a");
+    let told = told.as_error().map(|text| String::from_utf8_lossy(text).into_owned()).unwrap();
+    assert!(told.starts_with("TRYAGAIN shard 1 has no primary"), "{told}");
+    let waited = since.elapsed();
+    assert!((HOLD..2 * HOLD).contains(&waited), "{waited:?}");
+    pids.iter().for_each(|pid| signal("CONT", *pid));
+    wait_until("it is served again", || ask(cluster.port(), "STRLEN a").unwrap() == ":1");
+}
+
+#[test]
+fn a_proxy_that_starts_with_an_old_topology_answers_nothing_wrong() {
+    let mut cluster = whole(1);
+    let mut client = Client::connect(cluster.port());
+    let topology = fs::read(cluster.dir().join("p1/topology.json")).unwrap();
+    let mut expected = String::new();
+    for number in 0..2 {
+        switch_over(&cluster);
+        write!(expected, "{number}").unwrap();
+        assert!(client.ask(&format!("APPEND a {number}")).as_integer().is_some());
+        wait_until("both are in step", || shard(&cluster)["sync_set"].as_array().unwrap().len() == 1);
+    }
+    switch_over(&cluster);
+    assert_eq!(client.ask("APPEND a last").as_integer(), Some(6));
+    expected.push_str("last");
+
+    // In a group it begins from its plan, which is as old as the cluster, until it has read the log.
+    let killed = cluster.kill("p1");
+    cluster.wait_for("the proxy runs again", |file| {
+        let row = UpCluster::row(file, "p1")?;
+        (row["state"] != "exited" && row["pid"].as_u64()? != u64::from(killed)).then_some(())
+    });
+    wait_until("it listens", || std::net::TcpStream::connect(("127.0.0.1", cluster.port())).is_ok());
+    assert_eq!(Client::connect(cluster.port()).ask("GET a").as_str(), Some(&*expected));
+
+    // Alone nobody tells it more: nodes refuse it, and clients are told that nothing was done.
+    let secret = cluster.dir().join("secret");
+    let flags = ["--hold-ms-max", "1000", "--secret-file", secret.to_str().unwrap()];
+    let alone = Front::of_topology(&topology, &flags);
+    for line in ["GET a", "APPEND a wrong", "SET b 1"] {
+        let told = ask(alone.port(), line).unwrap();
+        assert!(told.starts_with("-TRYAGAIN shard 1 has no primary"), "{line}: {told}");
+    }
+    assert_eq!(Client::connect(cluster.port()).ask("GET a").as_str(), Some(&*expected));
+}
