@@ -8,7 +8,8 @@ use slotway_commands::{Command, Id, errors, row::Flag};
 
 use crate::{call::Refusal, client::Client, pause};
 
-const PARKED: &str = "TRYAGAIN this node may not serve its shard at present";
+/// The answer to what nobody lets this node do for its shard.
+pub(crate) const PARKED: &str = "TRYAGAIN this node may not serve its shard at present";
 
 /// Something that keeps a node from doing all it should. In the order in which they are asked about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,14 +18,14 @@ pub(crate) enum Trouble {
     SnapshotFailed,
     /// The append-only file could not be written; the system's words for it.
     LogFailed(String),
-    /// It follows a primary, and `replica-read-only` says that only that may change its keys.
+    /// Nobody lets it serve, and that for long: what would have to wait is refused.
+    Parked,
+    /// Only its primary may change its keys: `replica-read-only` says so, or it is a member of a shard that another node leads.
     ReadOnly,
     /// Fewer replicas than `min-replicas-to-write` were heard of within `min-replicas-max-lag`.
     TooFewReplicas,
-    /// Fewer members of the shard hold what is written than the cluster wants copies, and that for long.
+    /// Fewer members of the shard hold what is written than the cluster wants copies.
     TooFewCopies,
-    /// Nobody lets it serve, and that for long: what would have to wait is refused.
-    Parked,
     /// It follows a primary and has lost it, and `replica-serve-stale-data` says that nobody is to see what it has.
     PrimaryLost,
     /// The data are being read from disk.

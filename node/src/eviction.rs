@@ -74,6 +74,8 @@ fn is_above(node: &Node, now: Millis) -> bool {
         && node.pauses.present().is_over(now)
         && node.persistence.loading.is_none()
         && !(node.keyspace.is_led() && node.bounds.replicas_keep_all)
+        // A member's keys go by its shard's stream, which the primary makes while it serves.
+        && node.seat.as_ref().is_none_or(|seat| seat.expires())
         && counted(node) > limit
 }
 

@@ -19,6 +19,7 @@ use crate::{
     keyspace::{Keyspace, Place},
     membership::MANAGED,
     node::Node,
+    pause,
     server_call::ServerCall,
     timing,
 };
@@ -197,7 +198,7 @@ fn call(node: &mut Node, question: &Question<'_>, out: &mut Vec<u8>) -> Done {
             }
         }
         Handler::Server(act) => {
-            if row.flags.has(Flag::Write) || row.flags.has(Flag::Readonly) {
+            if pause::runs_on_data(row) {
                 node.gate.touch();
             }
             // To CLIENT LIST the last command is the EXEC, not what it runs.

@@ -99,13 +99,12 @@ impl Node {
         if self.settings.flag(Key::Appendonly) { KeptIn::Log } else { KeptIn::Snapshot }
     }
 
-    /// Settings have changed, and nothing was acknowledged since.
-    pub(crate) fn heed_syncing(&self) {
-        if !self.is_synced()
-            && let Err(error) = self.membership.keeper.syncs_no_more()
-        {
-            tracing::error!(%error, "node.json still says that everything is synced");
-        }
+    /// Settings have changed, nothing was acknowledged since, and they are not in effect yet.
+    ///
+    /// # Errors
+    /// The disk's: the log must go on syncing, because a restart would rely on it.
+    pub(crate) fn heed_syncing(&self) -> io::Result<()> {
+        if self.is_synced() { Ok(()) } else { self.membership.keeper.syncs_no_more() }
     }
 
     /// The node has ended, and `kept_in` holds all that it has.

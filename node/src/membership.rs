@@ -18,6 +18,7 @@ use slotway_resp::Request;
 use crate::{
     call::Refusal,
     client::{Client, Standing},
+    condition::PARKED,
     keyspace::Place,
     pause,
 };
@@ -58,6 +59,16 @@ pub(crate) struct Adopted {
     serves: Option<usize>,
     /// Index of the shard whose replica it is.
     copies: Option<usize>,
+    /// Whether that may be read from.
+    shows: Shows,
+}
+
+/// What a replica shows of its copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shows {
+    Copy,
+    /// Nobody tells it how much of that is committed: it is no member of S.
+    Nothing,
 }
 
 /// What a client accepts as an answer to its reads.
@@ -87,6 +98,16 @@ pub(crate) enum Outcome {
     Taken,
     /// The node already has this version or a later one.
     Old,
+}
+
+impl Shows {
+    /// Who takes orders is told when it is a member of S.
+    fn at_first(led_by: LedBy) -> Shows {
+        match led_by {
+            LedBy::Topology => Shows::Copy,
+            LedBy::Orders => Shows::Nothing,
+        }
+    }
 }
 
 impl Membership {
@@ -125,12 +146,19 @@ impl Membership {
                 _ => {}
             }
         }
+        let shown = self.adopted.as_ref().filter(|current| current.led_by == led_by);
+        let shows = shown.map_or(Shows::at_first(led_by), |current| current.shows);
         // Kept before it is answered: a node that restarts must know which cluster it belongs to.
         self.keeper
             .adopt(&me, &topology, led_by)
             .map_err(|error| format!("ERR cannot write node.json: {error}"))?;
-        self.adopted = Some(Adopted::new(topology, me, led_by));
+        self.adopted = Some(Adopted { shows, ..Adopted::new(topology, me, led_by) });
         Ok(Outcome::Taken)
+    }
+
+    /// What it shows from now on, if it is a replica. Returns what it showed before.
+    pub(crate) fn show(&mut self, shows: Shows) -> Option<Shows> {
+        self.adopted.as_mut().map(|adopted| std::mem::replace(&mut adopted.shows, shows))
     }
 }
 
@@ -140,7 +168,8 @@ impl Adopted {
         let serves = topology.shards.iter().position(|shard| shard.primary == me);
         let copies = topology.shards.iter().position(|shard| shard.replicas.contains(&me));
         let epoch = topology.shard_of(&me).map_or(Epoch::default(), |shard| shard.epoch);
-        Adopted { topology, me, led_by, epoch, slots, serves, copies }
+        let shows = Shows::at_first(led_by);
+        Adopted { topology, me, led_by, epoch, slots, serves, copies, shows }
     }
 
     /// The shard this node belongs to, as primary or replica.
@@ -159,7 +188,8 @@ impl Adopted {
 
     /// Whether it answers for a slot in this way.
     fn answers(&self, slot: Slot, reads: Reads) -> bool {
-        let copied = || self.copies.is_some() && self.slots.owner(slot) == self.copies;
+        let shows = self.shows == Shows::Copy;
+        let copied = || shows && self.copies.is_some() && self.slots.owner(slot) == self.copies;
         self.owns(slot) || reads == Reads::Copies && copied()
     }
 
@@ -186,7 +216,12 @@ impl Adopted {
             return Err(self.stale());
         }
         if !row.has_keys() {
-            return Ok(());
+            let hides = self.serves.is_none() && self.shows == Shows::Nothing;
+            return if hides && pause::runs_on_data(row) {
+                Err(self.refer_all(client.link.get()))
+            } else {
+                Ok(())
+            };
         }
         // Keys that cannot be told: the command itself will answer a syntax error.
         let Ok(positions) = keys::positions(row, request) else { return Ok(()) };
@@ -229,6 +264,12 @@ impl Adopted {
             }
         }
         Ok(())
+    }
+
+    /// Refuses what is about all keys of a shard.
+    #[cold]
+    fn refer_all(&self, link: Option<LinkSaid>) -> Refusal {
+        if link.is_some() { self.stale() } else { PARKED.into() }
     }
 
     /// Refuses a slot that is another node's.

@@ -217,7 +217,7 @@ impl Node {
     #[cold]
     pub(crate) fn holds(&self, client: &Client, row: &Command, now: Millis) -> bool {
         self.pauses.present().holds(client, row, now)
-            || !self.congestion.is_none() && pause::is_write(client, row)
+            || self.congestion.holds(client) && pause::is_write(client, row)
             || self.is_parked && self.parks(client, row)
     }
 
@@ -298,8 +298,6 @@ impl Node {
         persistence::settings_changed(self);
         self.keyspace.configure(bounds::of_keyspace(&self.settings));
         self.follow_replication_settings();
-        // Before the log syncs less often.
-        self.heed_syncing();
         aof::adjust(self);
         self.heed_following();
         let level = self.settings.text(Key::Loglevel);

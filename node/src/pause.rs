@@ -145,10 +145,16 @@ pub(crate) fn is_write(client: &Client, row: &Command) -> bool {
 
 /// Whether a command reads or changes keys, or tells of who holds them.
 pub(crate) fn is_about_data(row: &Command) -> bool {
+    runs_on_data(row) || matches!(row.id, Id::Exec | Id::Wait | Id::Waitaof | Id::Debug)
+}
+
+/// Whether what a command does is done to keys, or its answer tells of them. What an EXEC does is what its commands do; what a
+/// DEBUG does its words say.
+pub(crate) fn runs_on_data(row: &Command) -> bool {
     matches!(dispatch::of(row.id), Handler::Data(_))
         || row.flags.has(Flag::Write)
         || row.flags.has(Flag::Readonly)
-        || matches!(row.id, Id::Exec | Id::Wait | Id::Waitaof)
+        || matches!(row.id, Id::ClusterCountkeysinslot | Id::ClusterGetkeysinslot)
 }
 
 /// Why writes wait although nobody asked for it.
@@ -174,6 +180,17 @@ impl Congestion {
     #[inline]
     pub(crate) fn is_none(self) -> bool {
         self == Congestion::default()
+    }
+
+    /// Whether writes of this client have to wait. A proxy's do not for want of copies: they are refused at once, and it keeps them
+    /// for whoever serves next, while all others that use its link go on.
+    pub(crate) fn holds(self, client: &Client) -> bool {
+        let for_all = Congestion { copies: 0, ..self };
+        !for_all.is_none() || self.copies > 0 && client.link.get().is_none()
+    }
+
+    pub(crate) fn has(mut self, why: Congested) -> bool {
+        *self.of(why) > 0
     }
 
     pub(crate) fn of(&mut self, why: Congested) -> &mut u16 {

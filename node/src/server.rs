@@ -453,7 +453,13 @@ pub(crate) fn report(ended: Result<(), JoinError>) {
 
 /// SIGHUP's settings.
 fn adopt(node: &mut Node, fresh: &Settings) {
+    let before = node.settings.clone();
     let adopted = node.settings.adopt(fresh);
+    if let Err(error) = node.heed_syncing() {
+        tracing::error!(%error, "the settings stay as they are: node.json would still say that everything is synced");
+        node.settings = before;
+        return;
+    }
     if adopted.changed.contains(&Key::Maxclients) {
         // More than the system allows may have been written there.
         advice::apply(&mut node.settings);

@@ -30,11 +30,12 @@ use slotway_commands::Command;
 use slotway_link::clock::boottime;
 
 use crate::{
-    client::Client,
+    client::{Client, Fate},
     condition::Trouble,
     gate::Holder,
-    membership::{Adopted, LedBy},
+    membership::{Adopted, LedBy, Shows},
     node::Node,
+    output::AT_ONCE,
     pause::{Congested, is_about_data},
     persistence::aof,
     thread::Thread,
@@ -138,6 +139,11 @@ impl Seat {
         matches!(self.duty, Duty::Serve(_))
     }
 
+    /// Whether it has led and told where its stream ends, for good or until a switchover is called off.
+    pub(crate) fn has_stopped(&self) -> bool {
+        matches!(self.part, Part::Stopped { .. })
+    }
+
     /// Whom it follows, and in which epoch.
     pub(crate) fn primary(&self) -> Option<&(Member, Epoch)> {
         self.primary.as_ref()
@@ -221,6 +227,8 @@ impl Node {
         let Some(seat) = &mut self.seat else { return };
         seat.stretches.jump(end, position);
         self.tell_growth();
+        // It may have been called committed before it was here.
+        self.heed_committed();
     }
 
     /// How much of the stream this node answers for.
@@ -272,8 +280,9 @@ impl Node {
         let Some(seat) = &mut self.seat else { return };
         seat.is_replaced = true;
         seat.records.clear();
-        seat.stretches.jump(end, position);
+        seat.stretches.begin_anew(end, position);
         self.tell_growth();
+        self.heed_committed();
     }
 
     /// Something happened that the machine has to know.
@@ -309,6 +318,7 @@ impl Node {
             self.hold_gate_for_quorum();
         }
         self.tell_seat(Event::Ordered(orders));
+        self.look_for_primary();
         self.tell_pulse();
         self.look_at_lease();
         self.wake_paused();
@@ -364,17 +374,20 @@ impl Node {
 
     /// As a replica: what the primary last called committed may be shown (I8), as far as this node holds its epoch.
     fn heed_committed(&mut self) {
+        if self.seat.as_ref().is_none_or(|seat| seat.leads().is_some()) {
+            return;
+        }
         let (epoch, committed) = self.vitals.told_committed();
-        let Some(seat) = &self.seat else { return };
-        if seat.leads().is_none() && epoch == self.replication.lineage.epoch_at(self.replication.offset) {
+        if epoch == self.replication.lineage.epoch_at(self.replication.offset) {
             self.release_committed(committed);
         }
     }
 
     fn release_committed(&mut self, committed: Offset) {
+        let held = self.replication.offset;
         let Some(seat) = &mut self.seat else { return };
-        if let Some(position) = seat.stretches.position_at(committed) {
-            seat.stretches.forget_before(committed);
+        if let Some(position) = seat.stretches.told_by(committed, held) {
+            seat.stretches.forget_before(committed.min(held));
             self.gate.release(Holder::Quorum, position.max(crate::gate::BEGINNING));
         }
     }
@@ -390,8 +403,14 @@ impl Node {
         let lacks_copies = has_passed(seat.too_few_since, COPIES_WAIT_MAX);
         let effects = seat.machine.tick(now);
         let mut wakes = before && !self.is_parked;
-        wakes |= self.trouble(Trouble::Parked, is_tired);
-        if self.trouble(Trouble::TooFewCopies, lacks_copies) && lacks_copies {
+        if self.trouble(Trouble::Parked, is_tired) {
+            wakes = true;
+            if is_tired {
+                // Nobody can say when, or whether, what was executed before will be certain.
+                self.cut_withheld();
+            }
+        }
+        if lacks_copies && self.congestion.has(Congested::Copies) {
             // From now on they are refused instead.
             self.relieve(Congested::Copies);
         }
@@ -399,7 +418,8 @@ impl Node {
         if wakes {
             self.wake_paused();
         }
-        if !self.is_parked {
+        // Requests may still wait for a topology while replies may leave.
+        if self.gate.released() > AT_ONCE {
             self.wake_withheld();
         }
     }
@@ -414,6 +434,14 @@ impl Node {
         true
     }
 
+    /// What was withheld is never told, and who waits for it is closed.
+    fn cut_withheld(&mut self) {
+        self.gate.cut();
+        for client in self.clients.iter().filter(|client| client.output_bytes.get() > 0) {
+            client.decide(Fate::CloseNow);
+        }
+    }
+
     /// Whoever was about to send a reply when the lease had run out looks again.
     fn wake_withheld(&mut self) {
         self.gate.wake();
@@ -426,7 +454,9 @@ impl Node {
     fn tell_pulse(&mut self) {
         let upstream = self.upstream_now();
         let Some(seat) = &mut self.seat else { return };
+        let led = seat.leads().is_some();
         seat.part = seat.machine.part();
+        let has_changed = seat.leads().is_some() != led;
         seat.upstream = upstream;
         let (index, part, upstream) = (seat.version, seat.part, seat.upstream.clone());
         self.vitals.tell(|told| {
@@ -434,6 +464,29 @@ impl Node {
             told.part = part;
             told.upstream = upstream;
         });
+        if has_changed {
+            // Who leads no more lets nobody write.
+            self.heed_following();
+        }
+        self.open_to_readers(part);
+    }
+
+    /// A replica is read from while it is told what is committed, and so while it is in S.
+    fn open_to_readers(&mut self, part: Part) {
+        let shows = match part {
+            Part::Replica { .. } => Shows::Copy,
+            Part::Learner { .. } | Part::Loading | Part::Returned { .. } => Shows::Nothing,
+            // What it may show it may still show until it knows whom to follow; whoever leads is read from in any case.
+            Part::None
+            | Part::Opening { .. }
+            | Part::Serving { .. }
+            | Part::Parked { .. }
+            | Part::Stopped { .. } => return,
+        };
+        if self.membership.show(shows) == Some(Shows::Copy) && shows == Shows::Nothing {
+            // Nobody can say when these would be told.
+            self.cut_withheld();
+        }
     }
 
     /// How the link to the primary is.

@@ -49,6 +49,14 @@ pub(crate) fn set(call: &mut ServerCall<'_>) -> Done {
         call.node.settings = before;
         return Err(error.to_string().into());
     }
+    if let Err(error) = call.node.heed_syncing() {
+        tracing::warn!(%error, "node.json would still say that everything is synced");
+        call.node.settings = before;
+        let key = if changed.contains(&Key::Appendfsync) { Key::Appendfsync } else { Key::Appendonly };
+        return Err(SetError::failed(key, "node.json cannot be written. Check server logs.")
+            .to_string()
+            .into());
+    }
     if changed.contains(&Key::Appendonly)
         && let Err(error) = aof::switch(call.node)
     {

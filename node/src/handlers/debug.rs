@@ -110,6 +110,7 @@ fn check_size(word: &[u8]) -> Done {
 
 /// The entry of the key that is word 2. No use of it.
 fn look<'n>(call: &'n mut ServerCall<'_>) -> Result<&'n Entry, Refusal> {
+    call.node.gate.touch();
     let key = call.node.keyspace.key(call.client.database.get(), call.request.word(2));
     call.node.keyspace.look(key, call.now).ok_or(errors::NO_SUCH_KEY.into())
 }
@@ -160,6 +161,7 @@ fn htstats(call: &mut ServerCall<'_>) -> Done {
     let number = integer(call.request.word(2)).ok_or(errors::NOT_INTEGER)?;
     let database = u8::try_from(number).ok().filter(|&number| number < slotway_cluster::slot::DATABASES);
     let database = slotway_cluster::Database(database.ok_or("ERR Out of range database")?);
+    call.node.gate.touch();
     let keyspace = &call.node.keyspace;
     let (keys, expiring) = (keyspace.len(database), keyspace.deadlines(database));
     let text = format!(

@@ -140,10 +140,16 @@ impl Keeper {
         now.synced = false;
         let Some(file) = &mut state.file else { return Ok(()) };
         // Untouched, it is true as it is.
-        if file.life.take_if(|life| life.held.is_none()).is_none() {
-            return Ok(());
+        let Some(life) = file.life.take_if(|life| life.held.is_none()) else { return Ok(()) };
+        let written = file.write(&self.path);
+        if written.is_err() {
+            // What the disk still says is said again, or taken back, by whoever writes next.
+            file.life = Some(life);
+            if let Some(now) = &mut state.now {
+                now.synced = true;
+            }
         }
-        file.write(&self.path)
+        written
     }
 
     /// Epochs below `epoch` are over. On the disk when this returns, if the next start may still be this life.
@@ -273,5 +279,12 @@ mod tests {
         keeper.promise(Epoch(5)).unwrap();
         keeper.touch().unwrap();
         assert_eq!((on_disk(&directory).life, on_disk(&directory).promised), (life(OLD, None), Epoch(5)));
+        std::fs::create_dir(&fresh).unwrap();
+        assert!(keeper.syncs_no_more().is_err() && keeper.syncs_no_more().is_err(), "not forgotten");
+        std::fs::remove_dir(&fresh).unwrap();
+        keeper.promise(Epoch(6)).unwrap();
+        assert_eq!((on_disk(&directory).life, on_disk(&directory).promised), (life(OLD, None), Epoch(6)));
+        keeper.syncs_no_more().unwrap();
+        assert_eq!(on_disk(&directory).life, None);
     }
 }

@@ -27,6 +27,7 @@ use super::{aof, save};
 use crate::{
     call::Millis,
     condition::Trouble,
+    membership::LedBy,
     node::{self, Node},
     rdb::read::ReadError,
     replication::replica::position_of_file,
@@ -202,13 +203,19 @@ pub(crate) fn rules(node: &Node, expired: Expired) -> Rules {
     Rules { seed: node.keyspace.seed(), settings: node.keyspace.settings, expired }
 }
 
+/// Whether its keys go by the word of another node: of its primary, or, of a member of a shard, of whoever leads that.
+fn is_led(node: &Node) -> bool {
+    let is_member = node.membership.adopted().is_some_and(|adopted| adopted.led_by == LedBy::Orders);
+    is_member || node.following.primary().is_some()
+}
+
 /// Loads a snapshot into the keyspace, which is empty.
 async fn snapshot(thread: &Thread, file: File, meter: Arc<Meter>) -> Result<Loaded, Flaw> {
     let began = node::now();
     // What the primary has not deleted it may still change.
-    let expired = match thread.node.borrow().following.primary() {
-        Some(_) => Expired::Kept,
-        None => Expired::DroppedAt(began),
+    let expired = match is_led(&thread.node.borrow()) {
+        true => Expired::Kept,
+        false => Expired::DroppedAt(began),
     };
     let rules = rules(&thread.node.borrow(), expired);
     let (sender, mut batches) = mpsc::channel(BATCHES_MAX);

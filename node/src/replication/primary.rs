@@ -331,6 +331,9 @@ impl Node {
                 Effect::Cut { link, why } => self.cut(link, why),
                 // A replica's stream is its primary's: nothing is added to it, and its end is kept.
                 Effect::Ping | Effect::AskForAcks | Effect::FreeBacklog if !self.makes_its_stream() => {}
+                // It has said where its stream ends.
+                Effect::Ping | Effect::AskForAcks
+                    if self.seat.as_ref().is_some_and(|seat| seat.has_stopped()) => {}
                 // A member of a shard keeps it: it may be asked for at any time.
                 Effect::FreeBacklog if self.seat.is_some() => {}
                 Effect::Ping => self.replication.primary.asides.push(PING),

@@ -11,7 +11,7 @@ use slotway_cluster::{
 
 use super::Duty;
 use crate::{
-    client::Fate, gate::Lease, identity, membership::LedBy, node::Node, pause::Congested,
+    condition::Trouble, gate::Lease, identity, membership::LedBy, node::Node, pause::Congested,
     replication::replica::Primary,
 };
 
@@ -79,7 +79,8 @@ impl Node {
         let address = name.as_ref().and_then(|name| self.membership.adopted()?.topology.node(name));
         let Some(address) = address.and_then(|node| Primary::parse(&node.addr)) else {
             tracing::error!(primary = ?name, "nobody knows where the primary is");
-            return;
+            // What it would say to the one before is meant for this one.
+            return self.stop_following();
         };
         if is_same && self.following.primary() == Some(&address) {
             return;
@@ -89,6 +90,13 @@ impl Node {
         self.following.begin_anew();
         self.look_at_lease();
         self.wake_paused();
+    }
+
+    /// Behind a new topology: the primary may be known there, or elsewhere than before.
+    pub(super) fn look_for_primary(&mut self) {
+        if let Some((primary, epoch)) = self.seat.as_ref().and_then(|seat| seat.primary.clone()) {
+            self.follow_member(primary, epoch);
+        }
     }
 
     /// Follows nobody, and makes no stream.
@@ -147,10 +155,7 @@ impl Node {
 
     /// Another node leads, or none: what was withheld is never told, and who waits for it is closed.
     fn depose(&mut self) {
-        self.gate.cut();
-        for client in self.clients.iter().filter(|client| client.output_bytes.get() > 0) {
-            client.decide(Fate::CloseNow);
-        }
+        self.cut_withheld();
         self.gate.lease(None);
         self.cut_replicas();
         self.heed_copies(false);
@@ -159,16 +164,19 @@ impl Node {
         self.do_with_requests(if leads_by_topology { Duty::Wait } else { Duty::Refer });
     }
 
-    /// Writes are held while there are too few copies, and refused when that lasts ([`Node::heed_time`]).
+    /// Writes are held while there are too few copies, and refused when that lasts ([`Node::heed_time`]); those of proxies are at
+    /// once.
     fn heed_copies(&mut self, too_few: bool) {
         let Some(seat) = &mut self.seat else { return };
         match (seat.too_few_since, too_few) {
             (None, true) => {
                 seat.too_few_since = Some(slotway_link::clock::boottime());
                 self.congest(Congested::Copies);
+                self.condition.note(Trouble::TooFewCopies);
             }
             (Some(_), false) => {
                 seat.too_few_since = None;
+                self.condition.forget(&Trouble::TooFewCopies);
                 self.relieve(Congested::Copies);
                 self.wake_paused();
             }

@@ -38,8 +38,20 @@ impl Stretches {
         self.begins.push_back((offset, position));
     }
 
+    /// All data are those of a snapshot that ends at `offset`: no earlier offset tells anything of them.
+    pub(super) fn begin_anew(&mut self, offset: Offset, position: Position) {
+        self.begins.clear();
+        self.begins.push_back((offset, position));
+    }
+
+    /// What was fed up to there may be told of when so much of the stream is committed, and so much is held here. What is not here
+    /// yet counts once it is: it may come as a snapshot, and then lies elsewhere in the feed than it would have.
+    pub(super) fn told_by(&self, committed: Offset, held: Offset) -> Option<Position> {
+        self.position_at(committed.min(held))
+    }
+
     /// Everything that was fed up to there lies before `offset`. None: it is before all that is known.
-    pub(super) fn position_at(&self, offset: Offset) -> Option<Position> {
+    fn position_at(&self, offset: Offset) -> Option<Position> {
         let at = self.begins.iter().rposition(|(begin, _)| *begin <= offset)?;
         let (begin, position) = self.begins[at];
         let position = Position(position.0.saturating_add(offset.since(begin)));
@@ -95,6 +107,22 @@ mod tests {
         assert_eq!(stretches.position_at(Offset(399)), None);
         assert_eq!(stretches.position_at(Offset(400)), Some(Position(60)));
         assert_eq!(stretches.offset_at(Position(59)), None);
+    }
+
+    #[test]
+    fn a_snapshot_is_not_released_by_what_was_committed_before_its_end() {
+        let mut stretches = stretches(&[(100, 1)]);
+        stretches.begin_anew(Offset(500), Position(60));
+        assert_eq!(stretches.position_at(Offset(499)), None);
+        assert_eq!(stretches.position_at(Offset(500)), Some(Position(60)));
+        assert_eq!(stretches.offset_at(Position(59)), None, "nor is it synced with what was fed before");
+    }
+
+    #[test]
+    fn what_is_not_held_yet_is_not_told_of() {
+        let stretches = stretches(&[(100, 1)]);
+        assert_eq!(stretches.told_by(Offset(150), Offset(120)), Some(Position(21)));
+        assert_eq!(stretches.told_by(Offset(150), Offset(160)), Some(Position(51)));
     }
 
     #[test]

@@ -324,8 +324,11 @@ impl Node {
         }
         self.following.last_phase = phase;
         let is_stale = !matches!(phase, None | Some(Phase::Connected));
+        // Of a member's data only the shard's stream is the source, whether it follows somebody just now or not.
+        let is_led = self.seat.as_ref().is_some_and(|seat| seat.leads().is_none());
+        let is_read_only = phase.is_some() && self.settings.flag(Key::ReplicaReadOnly);
         let troubles = [
-            (Trouble::ReadOnly, phase.is_some() && self.settings.flag(Key::ReplicaReadOnly)),
+            (Trouble::ReadOnly, is_led || is_read_only),
             (Trouble::PrimaryLost, is_stale && !self.settings.flag(Key::ReplicaServeStaleData)),
         ];
         for (trouble, is_there) in troubles {

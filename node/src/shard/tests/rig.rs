@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -37,12 +38,15 @@ pub(super) struct TestNode {
     port: u16,
     pub(super) vitals: Arc<Vitals>,
     pub(super) incarnation: Incarnation,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl TestNode {
     pub(super) fn start(name: &str, flags: &[(&str, &str)]) -> TestNode {
-        let dir = tempfile::tempdir().unwrap();
+        TestNode::start_in(tempfile::tempdir().unwrap(), name, flags)
+    }
+
+    fn start_in(dir: TempDir, name: &str, flags: &[(&str, &str)]) -> TestNode {
         let secret = dir.path().join("secret");
         std::fs::write(&secret, "s3cret\n").unwrap();
         let fixed = [
@@ -63,7 +67,7 @@ impl TestNode {
             port,
             vitals,
             incarnation: Incarnation(0),
-            _dir: dir,
+            dir,
         };
         node.incarnation = node.ask_incarnation();
         node
@@ -82,6 +86,18 @@ impl TestNode {
             found.is_some()
         });
         found.unwrap()
+    }
+
+    /// Ends it as SHUTDOWN does, and starts it again with its files. The new one has not been spoken to.
+    pub(super) fn shut_down_and_start_again(mut self, how: &str, flags: &[(&str, &str)]) -> TestNode {
+        self.client().send(&format!("SHUTDOWN {how}"));
+        self.running.take().unwrap().join().unwrap();
+        let (name, empty) = (self.name.0.clone(), tempfile::tempdir().unwrap());
+        TestNode::start_in(std::mem::replace(&mut self.dir, empty), &name, flags)
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     pub(super) fn port(&self) -> u16 {
@@ -138,8 +154,12 @@ pub(super) struct Rig {
 impl Rig {
     /// So many nodes, of which none has orders yet.
     pub(super) fn new(nodes: usize, durability: Durability) -> Rig {
+        Rig::with_flags(nodes, durability, &[("save", "")])
+    }
+
+    pub(super) fn with_flags(nodes: usize, durability: Durability, flags: &[(&str, &str)]) -> Rig {
         let nodes: Vec<TestNode> =
-            (1..=nodes).map(|number| TestNode::start(&format!("n{number}"), &[("save", "")])).collect();
+            (1..=nodes).map(|number| TestNode::start(&format!("n{number}"), flags)).collect();
         let mut rig = Rig {
             nodes,
             cluster: Cluster::default(),
@@ -200,18 +220,29 @@ impl Rig {
 
     fn order_all(&self) {
         for node in self.nodes.iter().filter(|node| node.is_running()) {
-            node.order(Order::Follow(Box::new(Orders {
-                topology: self.cluster.topology(),
-                me: node.name.clone(),
-                shard: SHARD,
-                state: self.state().clone(),
-                durability: self.cluster.durability,
-                pulse_addrs: Vec::new(),
-            })));
+            node.order(Order::Follow(Box::new(self.orders(node))));
         }
     }
 
-    fn activate(&self, node: usize) {
+    /// What the log says to this node.
+    pub(super) fn orders(&self, node: &TestNode) -> Orders {
+        Orders {
+            topology: self.cluster.topology(),
+            me: node.name.clone(),
+            shard: SHARD,
+            state: self.state().clone(),
+            durability: self.cluster.durability,
+            pulse_addrs: Vec::new(),
+        }
+    }
+
+    /// S without anybody, by the log's word: who was in it learns.
+    pub(super) fn empty_sync(&mut self) {
+        let ShardState { epoch, version, .. } = *self.state();
+        self.decide(&Entry::ChangeSync { shard: SHARD, epoch, version, sync: Vec::new() });
+    }
+
+    pub(super) fn activate(&self, node: usize) {
         self.nodes[node].order(Order::Activate { epoch: self.state().epoch, not_before: Duration::ZERO });
     }
 
@@ -276,6 +307,17 @@ impl Rig {
         self.decide(&Entry::Promote { shard: SHARD, epoch, version, winner: winner_member, sync, how });
         self.activate(winner);
         self.until("the promoted one serves", |rig| rig.serves(winner));
+    }
+
+    /// Asks while control group and pulse go on.
+    pub(super) fn ask(&mut self, client: &mut Client, request: &str) -> String {
+        client.send(request);
+        let mut reply = None;
+        self.until("a reply", |_| {
+            reply = client.receive(Duration::from_millis(5)).flatten();
+            reply.is_some()
+        });
+        reply.unwrap_or_default()
     }
 
     /// Until this node is in S.
