@@ -17,6 +17,7 @@ pub mod mutants;
 pub mod pulse;
 pub mod ranges;
 pub mod replication;
+pub mod session;
 pub mod shard;
 pub mod slot;
 pub mod topology;

@@ -64,6 +64,34 @@ pub enum Mutant {
     ProposeAnother,
     /// A primary that was started again in its old life never goes on with its epoch.
     ResumeInSameLife,
+    /// A promoted node knows the sessions of the stream that it holds.
+    SessionsNotReplicated,
+    /// A full synchronisation carries the sessions.
+    SnapshotWithoutSessions,
+    /// A node that comes back with its files has the sessions in them.
+    FilesWithoutSessions,
+    /// SESSION's answer is a reply: it waits until all that it tells of is committed.
+    SessionUngated,
+    /// A session's older link is closed before SESSION is answered, and no number runs twice.
+    OldSocketRuns,
+    /// What is settled is a set, not everything up to a last number.
+    LastNumberOnly,
+    /// The floor is the lowest number whose reply is not here, not what was sent last.
+    FloorTooEarly,
+    /// A reply that executing the effect does not yield stands in the stream.
+    ReplyNotCarried,
+    /// A settled write without effect is in the stream before the next effect of its session.
+    NoEffectUnsaid,
+    /// What a node changes by itself is nobody's number.
+    OwnUnitsCount,
+    /// A read is not sent again once a later write of its client is known to have run.
+    ReadBehindWrite,
+    /// A proxy that was started again begins other sessions.
+    ProxyGoesOn,
+    /// A snapshot says whose number the next unit is.
+    SnapshotWithoutTurn,
+    /// What is sent again is sent in the order in which it was sent first.
+    SendAgainOutOfOrder,
 }
 
 /// All of them.
@@ -97,6 +125,20 @@ pub const ALL: &[Mutant] = &[
     Mutant::AckOfAnyEpoch,
     Mutant::ProposeAnother,
     Mutant::ResumeInSameLife,
+    Mutant::SessionsNotReplicated,
+    Mutant::SnapshotWithoutSessions,
+    Mutant::FilesWithoutSessions,
+    Mutant::SessionUngated,
+    Mutant::OldSocketRuns,
+    Mutant::LastNumberOnly,
+    Mutant::FloorTooEarly,
+    Mutant::ReplyNotCarried,
+    Mutant::NoEffectUnsaid,
+    Mutant::OwnUnitsCount,
+    Mutant::ReadBehindWrite,
+    Mutant::ProxyGoesOn,
+    Mutant::SnapshotWithoutTurn,
+    Mutant::SendAgainOutOfOrder,
 ];
 
 #[cfg(feature = "mutants")]

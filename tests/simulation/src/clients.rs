@@ -3,11 +3,13 @@
 //! A client belongs to a proxy and keeps one request or several open. Every request is written down with the moments of its invocation and
 //! its answer; what was answered `-INDETERMINATE` stays open for ever: it may take effect later, once.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
+
+use slotway_cluster::session::{Reply, sender::Kind};
 
 use crate::{
     history::{Moment, NEVER, counter, register},
-    stream::{COUNTERS, Key, PAIR, REGISTERS},
+    stream::{COUNTERS, Key, LOCK, PAIR, REGISTERS, Stream},
 };
 
 /// Number of a request in the order of invocations.
@@ -24,6 +26,12 @@ pub enum Call {
     IncrPair,
     /// `MGET` of the pair.
     GetPair,
+    /// `GETSET`: what its effect answers is not what it answers.
+    Swap(Key, u64),
+    /// `SETNX` of the lock: nothing changes where it is held.
+    SetNx(u64),
+    /// `DEL` of the lock.
+    Release,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,11 +68,64 @@ pub struct Book {
     moment: Moment,
 }
 
+impl Answer {
+    pub fn of(reply: &Reply) -> Answer {
+        let mut bytes = Vec::new();
+        reply.write(&mut bytes);
+        let text = String::from_utf8(bytes).unwrap_or_default();
+        let values = text.lines().filter_map(|line| line.strip_prefix(':')?.parse().ok());
+        Answer::Values(values.collect())
+    }
+}
+
 impl Call {
     pub fn is_write(self) -> bool {
         match self {
-            Call::Incr(_) | Call::Set(..) | Call::IncrPair => true,
+            Call::Incr(_)
+            | Call::Set(..)
+            | Call::IncrPair
+            | Call::Swap(..)
+            | Call::SetNx(_)
+            | Call::Release => true,
             Call::Get(_) | Call::GetPair => false,
+        }
+    }
+
+    pub fn kind(self) -> Kind {
+        match self {
+            Call::Incr(_) | Call::Set(..) | Call::SetNx(_) | Call::Release => Kind::Write,
+            Call::IncrPair | Call::Swap(..) => Kind::LongWrite,
+            Call::Get(_) | Call::GetPair => Kind::Read,
+        }
+    }
+
+    /// The key, or the first of the pair.
+    pub fn key(self) -> Key {
+        match self {
+            Call::Incr(key) | Call::Get(key) | Call::Set(key, _) | Call::Swap(key, _) => key,
+            Call::IncrPair | Call::GetPair => PAIR[0],
+            Call::SetNx(_) | Call::Release => LOCK,
+        }
+    }
+
+    /// How many values its answer has.
+    pub fn answers(self) -> usize {
+        match self {
+            Call::Set(..) => 0,
+            Call::Incr(_) | Call::Get(_) | Call::Swap(..) | Call::SetNx(_) | Call::Release => 1,
+            Call::IncrPair | Call::GetPair => 2,
+        }
+    }
+
+    /// As its reply stands on a link.
+    pub fn reply(self, values: &[u64]) -> Reply {
+        let numbers: String = values.iter().map(|value| format!(":{value}\r\n")).collect();
+        match (self.kind(), values) {
+            (Kind::Write, []) => Reply::of(b"+OK\r\n"),
+            (Kind::Write, _) => Reply::of(numbers.as_bytes()),
+            (Kind::LongWrite | Kind::Read, _) => {
+                Reply::of(format!("*{}\r\n{numbers}", values.len()).as_bytes())
+            }
         }
     }
 }
@@ -104,6 +165,12 @@ impl Book {
         &mut self.ops[usize::try_from(id.0).unwrap_or(usize::MAX)]
     }
 
+    /// How many requests of a kind were told this.
+    pub fn told(&self, wanted: &Answer, of: fn(Call) -> bool) -> usize {
+        let was_told = |op: &&Op| op.answered.as_ref().is_some_and(|(_, answer)| answer == wanted);
+        self.ops.iter().filter(|op| of(op.call)).filter(was_told).count()
+    }
+
     fn next_moment(&mut self) -> Moment {
         self.moment += 1;
         self.moment
@@ -121,6 +188,71 @@ impl Book {
             register::check(&self.of_register(key)).map_err(|why| format!("register {key}: {why}"))?;
         }
         counter::check(&self.of_pair()?).map_err(|why| format!("the pair: {why}"))
+    }
+
+    /// Whether this log, which is in force in the end, has every acknowledged write once, with the answer that its client was given, no refused one, and others
+    /// at most once; and what a client asked one after the other stands there in this order.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check_log(&self, log: &Stream, is_whole: bool) -> Result<(), String> {
+        let mut found: BTreeMap<OpId, Vec<(usize, &Vec<u64>)>> = BTreeMap::new();
+        for (at, write) in log.writes().enumerate() {
+            found.entry(write.op).or_default().push((at, &write.values));
+        }
+        for op in self.ops.iter().filter(|op| op.call.is_write()) {
+            let stands = found.get(&op.id).map(Vec::as_slice).unwrap_or_default();
+            let is_right = match (&op.answered, stands) {
+                (Some((_, Answer::Values(values))), [(_, made)]) => values == *made,
+                // A lock that was held, or was not: there was nothing to change.
+                (Some((_, Answer::Values(values))), []) => {
+                    op.call.key() == LOCK && values == &[0] || !is_whole
+                }
+                (Some((_, Answer::TryAgain)), stands) => stands.is_empty(),
+                (Some((_, Answer::Indeterminate)) | None, stands) => stands.len() <= 1,
+                (Some((_, Answer::Values(_))), _) => false,
+            };
+            if !is_right {
+                return Err(format!("{op:?} stands so in the log: {stands:?}"));
+            }
+        }
+        self.check_order(log, &found)
+    }
+
+    /// What a client asks one after the other of a key is done one after the other, whether or not it waited for answers.
+    fn check_order(
+        &self,
+        log: &Stream,
+        found: &BTreeMap<OpId, Vec<(usize, &Vec<u64>)>>,
+    ) -> Result<(), String> {
+        // Every value of a key is made once: where. The lock is not read.
+        let made: BTreeMap<(Key, u64), usize> = log
+            .writes()
+            .enumerate()
+            .flat_map(|(at, write)| write.effects.iter().map(move |effect| (*effect, at + 1)))
+            .collect();
+        let mut reached: BTreeMap<(usize, Key), (usize, OpId)> = BTreeMap::new();
+        for op in &self.ops {
+            let Some((_, Answer::Values(values))) = &op.answered else { continue };
+            let key = op.call.key();
+            let stands = found.get(&op.id).and_then(|stands| stands.first());
+            let (at, is_write) = match (stands, op.call) {
+                (Some((at, _)), _) => (at + 1, true),
+                (None, Call::Get(_) | Call::GetPair) => {
+                    (made.get(&(key, values[0])).copied().unwrap_or(0), false)
+                }
+                (None, _) => continue,
+            };
+            let before = reached.entry((op.client, key)).or_insert((0, op.id));
+            if at < before.0 || (is_write && at == before.0) {
+                return Err(format!(
+                    "{op:?} took effect at {at}, and {:?} of the same client at {}",
+                    before.1, before.0
+                ));
+            }
+            *before = (at, op.id);
+        }
+        Ok(())
     }
 
     fn of_counter(&self, wanted: Key) -> Vec<counter::Request> {
@@ -168,7 +300,9 @@ impl Book {
         self.outcomes()
             .filter_map(|(op, answered, values)| {
                 let seen = match (op.call, values) {
-                    (Call::Set(key, value), _) if key == wanted => register::Seen::Wrote(value),
+                    (Call::Set(key, value) | Call::Swap(key, value), _) if key == wanted => {
+                        register::Seen::Wrote(value)
+                    }
                     (Call::Get(key), Some(values)) if key == wanted => register::Seen::Read(values[0]),
                     _ => return None,
                 };

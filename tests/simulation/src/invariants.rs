@@ -9,12 +9,7 @@ use slotway_cluster::{
     Cluster, Entry, Epoch, Member, Position, Rule, pulse::wire::FromNode, replication::Offset,
 };
 
-use crate::{
-    clients::{Answer, OpId},
-    group::SHARD,
-    stream::Stream,
-    world::World,
-};
+use crate::{clients::OpId, group::SHARD, net::Word, stream::Stream, world::World};
 
 /// A rule was broken, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,7 +116,7 @@ impl World {
 
     /// I3 and I8: a reply leaves once k of S (by a rule that is or was in force in the epoch) hold all that it could have seen, and
     /// what it tells is what everybody else was told.
-    pub fn i3_a_reply_tells_only_of_what_is_committed(&mut self, node: usize, op: OpId, offset: Offset) {
+    pub fn i3_a_reply_tells_only_of_what_is_committed(&mut self, node: usize, word: &Word, offset: Offset) {
         let Some(process) = &self.nodes[node].process else { return };
         let Some(epoch) = process.serving else { return };
         let holds = |member: &&Member| {
@@ -132,13 +127,12 @@ impl World {
         let is_held =
             rules.into_iter().any(|(_, rule)| rule.sync.iter().filter(holds).count() >= rule.acks_needed);
         if !is_held {
-            let how =
-                format!("n{} answers {op:?} at {offset} of epoch {epoch}, which too few hold", node + 1);
+            let how = format!("n{} says {word:?} at {offset} of epoch {epoch}, which too few hold", node + 1);
             return self.break_rule("I3", how);
         }
         if !self.witness.loss_accepted && !self.witness.show(&process.stream, offset) {
             let how =
-                format!("n{} answers {op:?} at {offset} out of another log than was shown before", node + 1);
+                format!("n{} says {word:?} at {offset} out of another log than was shown before", node + 1);
             self.break_rule("I3", how);
         }
     }
@@ -295,18 +289,8 @@ impl World {
         // Not a later life of the same node.
         let primary = self.nodes.iter().find(|node| node.member().as_ref() == Some(&rule.primary));
         let Some(process) = primary.and_then(|node| node.process.as_ref()) else { return };
-        let counted = |op: &crate::clients::Op| process.stream.count(op.id);
-        let wrong = self.book.ops.iter().filter(|op| op.call.is_write()).find(|op| {
-            let times = counted(op);
-            match op.answered {
-                Some((_, Answer::Values(_))) => times != 1 && !self.witness.blocked,
-                Some((_, Answer::TryAgain)) => times != 0,
-                Some((_, Answer::Indeterminate)) | None => times > 1,
-            }
-        });
-        if let Some(op) = wrong {
-            let how = format!("{op:?} stands {} times in the log", counted(op));
-            self.break_rule("exactly once", how);
+        if let Err(why) = self.book.check_log(&process.stream, !self.witness.blocked) {
+            self.break_rule("exactly once", why);
         }
     }
 }

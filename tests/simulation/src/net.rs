@@ -13,6 +13,7 @@ use std::{
 use slotway_cluster::{
     Epoch, Member, Position, ShardId,
     replication::{HistoryId, Offset},
+    session::{Greeting, Next},
 };
 
 use crate::{
@@ -86,13 +87,17 @@ pub enum Word {
     NotNow {
         seen: Epoch,
     },
-    /// A proxy introduces itself: `SLOTWAY LINK`.
+    /// A proxy introduces itself: `SLOTWAY LINK`, and SESSION behind it if it has one.
     Link {
         epoch: Epoch,
         version: u64,
+        session: Option<Greeting>,
     },
     Linked,
-    Request(OpId),
+    /// What SESSION is answered.
+    Session(Vec<u8>),
+    /// With NEXT before it, if any.
+    Request(OpId, Option<Next>),
     Reply(OpId, Answer),
     /// Not executed: whoever is behind fetches.
     Stale {
@@ -161,15 +166,21 @@ impl Pipe {
         self.last
     }
 
-    /// Loses what is under way behind the first `kept` words, but for the end. Of the first that is lost a half may have arrived.
+    /// Loses what is under way behind the first `kept` words, but for the end. Of the first that is lost a part may have arrived: some units, and
+    /// a half of one.
     pub fn lose_behind(&mut self, kept: usize) {
         let end = self.words.pop_back_if(|(_, word)| matches!(word, Word::End));
-        let torn = self.words.get(kept).and_then(|(at, word)| match word {
-            Word::Units(units) => Some((*at, Word::Torn(Rc::new(units.first()?.first_half()?)))),
-            _ => None,
-        });
+        let mut part = Vec::new();
+        if let Some((at, Word::Units(units))) = self.words.get(kept) {
+            let (whole, rest) = units.split_at(units.len() / 2);
+            if !whole.is_empty() {
+                part.push((*at, Word::Units(whole.to_vec())));
+            }
+            let half = rest.first().and_then(|unit| unit.first_half());
+            part.extend(half.map(|half| (*at, Word::Torn(Rc::new(half)))));
+        }
         self.words.truncate(kept);
-        self.words.extend(torn);
+        self.words.extend(part);
         self.words.extend(end);
     }
 }

@@ -10,6 +10,8 @@ mod pulse_thread;
 
 mod keyspace;
 
+mod requests;
+
 mod replicas;
 
 mod replica;
@@ -28,15 +30,16 @@ use slotway_cluster::{
         wire::{Orders, Part},
     },
     replication::Offset,
+    session::{self, Author, Counter, Greeting, Number, SessionId},
 };
 
 pub use life::Disk;
 pub use pulse_thread::PulseIn;
 
 use crate::{
-    clients::{Answer, OpId},
+    clients::OpId,
     net::{ConnId, Word},
-    stream::Stream,
+    stream::{Key, Stream},
     world::{Happening, World},
 };
 
@@ -82,7 +85,12 @@ pub struct Process {
     pub too_few_copies: bool,
     pub committed: Offset,
     /// Requests that were read and wait to be executed.
-    pub waiting: VecDeque<(ConnId, OpId)>,
+    pub waiting: VecDeque<Waiting>,
+    /// Requests on this key wait, whatever else goes on.
+    pub held_key: Option<Key>,
+    /// What this primary knows of sessions, and by which connection each comes.
+    pub sessions: session::Primary,
+    pub session_links: BTreeMap<SessionId, ConnId>,
     /// Replies that wait at the gate.
     pub withheld: VecDeque<Withheld>,
     pub links: BTreeMap<ConnId, Link>,
@@ -123,6 +131,8 @@ pub enum KeysIn {
     Word(ConnId, Word),
     /// On the connection to the primary.
     Upstream(ConnId, Word),
+    /// The log says that this life of a proxy is over.
+    ProxyGone(Incarnation),
     Tick,
 }
 
@@ -132,6 +142,30 @@ pub struct Link {
     pub epoch: Epoch,
     /// Requests wait for orders of this version.
     pub version: u64,
+    /// Once SESSION was answered.
+    pub counter: Option<Counter>,
+    /// Requests that were read, and what is answered out of turn: replies leave in the order of requests.
+    pub owed: VecDeque<OpId>,
+    pub early: BTreeMap<OpId, Word>,
+}
+
+/// What waits to be executed.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    pub conn: ConnId,
+    pub what: Asked,
+}
+
+#[derive(Debug, Clone)]
+pub enum Asked {
+    Request {
+        op: OpId,
+        /// A write on a link of a session.
+        author: Option<Author>,
+        /// Below it the proxy has every reply.
+        floor: Option<Number>,
+    },
+    Session(Greeting),
 }
 
 /// What came of having a thread look at its desk.
@@ -150,8 +184,7 @@ pub struct Withheld {
     /// What it could have seen.
     pub saw: Offset,
     pub conn: ConnId,
-    pub op: OpId,
-    pub answer: Answer,
+    pub word: Word,
 }
 
 impl<I, E> Default for Desk<I, E> {

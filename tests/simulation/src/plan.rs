@@ -33,6 +33,10 @@ pub struct Plan {
     /// How long a proposal may take to arrive in the log.
     pub commit_max: Duration,
     pub backlog_bytes: u64,
+    /// Whether proxies say SESSION; else in-flight writes of a broken link are of unknown outcome.
+    pub has_sessions: bool,
+    /// Before so many of a thousand requests the lock expires.
+    pub expires_per_mille: u64,
     /// How long a proxy holds a request.
     pub hold: Duration,
     /// A fault about so often, each kind with its weight; ...
@@ -79,6 +83,8 @@ impl Plan {
             learn_max: ms(*chance.pick(&[2, 10, 100, 500])),
             commit_max: ms(*chance.pick(&[2, 2, 20, 1500])),
             backlog_bytes: *chance.pick(&[1, 500, 5_000, 1_000_000]),
+            has_sessions: !seed.is_multiple_of(5),
+            expires_per_mille: 20 * (seed % 3),
             hold: ms(*chance.pick(&[500, 5000])),
             fault_every: ms(*chance.pick(&[100, 300, 700])),
             weights: Vec::new(),
@@ -110,6 +116,8 @@ impl Plan {
             learn_max: ms(2),
             commit_max: ms(2),
             backlog_bytes: 1_000_000,
+            has_sessions: true,
+            expires_per_mille: 0,
             hold: ms(5000),
             weights: vec![0; FAULTS.len()],
             ..Plan::of_seed(seed)

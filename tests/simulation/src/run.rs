@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use slotway_cluster::{NodeId, mutants};
 
 use crate::{
-    clients::Client,
+    clients::{Answer, Call, Client},
     invariants::Violation,
     node::{Disk, Node},
     plan::Plan,
@@ -19,6 +19,11 @@ pub struct Ending {
     pub violation: Option<Violation>,
     pub happened: u64,
     pub requests: usize,
+    /// Of these, what nobody could tell the client of.
+    pub unknown_writes: usize,
+    pub unknown_reads: usize,
+    /// And what did not run, and will not.
+    pub refused: usize,
     pub promotions: u64,
     pub blocked: bool,
     pub loss_accepted: bool,
@@ -45,6 +50,9 @@ pub fn found(plan: Plan, trace: bool) -> World {
     for number in 0..world.plan.proxies {
         let mut proxy = Proxy::new(number, 1, Arc::default(), Duration::ZERO);
         proxy.drift_ppm = drift(&mut world);
+        if world.plan.has_sessions {
+            proxy.begin_session(number);
+        }
         world.proxies.push(proxy);
     }
     for node in 0..world.nodes.len() {
@@ -90,14 +98,18 @@ pub fn finish(mut world: World) -> Ending {
     if outcome.is_err() {
         world.break_rule("panic", "a machine panicked".into());
     }
+    let told = |answer: &Answer, of: fn(Call) -> bool| world.book.told(answer, of);
     Ending {
         violation: world.violation.clone(),
         happened: world.happened,
         requests: world.book.ops.len(),
+        unknown_writes: told(&Answer::Indeterminate, Call::is_write),
+        unknown_reads: told(&Answer::Indeterminate, |call| !call.is_write()),
+        refused: told(&Answer::TryAgain, |_| true),
         promotions: world.witness.promotions,
         blocked: world.witness.blocked,
         loss_accepted: world.witness.loss_accepted,
         healed_after: world.healed_at.map_or(Duration::ZERO, |at| world.now.saturating_sub(at)),
-        trace: world.trace.take().unwrap_or_default(),
+        trace: world.trace.clone().unwrap_or_default(),
     }
 }

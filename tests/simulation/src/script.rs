@@ -58,6 +58,8 @@ pub fn play(script: Script, seed: u64, mutant: Option<Mutant>, trace: bool) -> E
     if script == Script::MemberReloads {
         (plan.backlog_bytes, plan.transfer_max) = (1, Duration::from_secs(4));
     }
+    // With sessions what was lost with the longer log is written again.
+    plan.has_sessions = script != Script::LongerAndOlder;
     let mut world = run::found(plan, trace);
     for proxy in 0..proxies {
         world.clients.push(Client { proxy, think: Duration::from_secs(3600) });

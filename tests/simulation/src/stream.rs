@@ -8,17 +8,21 @@ use std::rc::Rc;
 
 use slotway_cluster::{
     Epoch, Position,
+    mutants::{Mutant, left_out},
     replication::{HistoryId, Lineage, Offset, Range},
+    session::{Marker, Reply, Table},
+    slot::Slot,
 };
 
 use crate::clients::{Call, OpId};
 
-/// Two counters, two registers, and a pair of counters that transactions raise together.
-pub const KEYS: usize = 6;
+/// Two counters, two registers, a pair of counters that transactions raise together, and a lock.
+pub const KEYS: usize = 7;
 pub type Key = usize;
 pub const COUNTERS: [Key; 2] = [0, 1];
 pub const REGISTERS: [Key; 2] = [2, 3];
 pub const PAIR: [Key; 2] = [4, 5];
+pub const LOCK: Key = 6;
 
 /// One request's or transaction's effects, or an EPOCH record: applied whole or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +36,36 @@ pub struct Unit {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    Epoch { epoch: Epoch, history: HistoryId },
-    Write { op: OpId, effects: Vec<(Key, u64)> },
+    Epoch {
+        epoch: Epoch,
+        history: HistoryId,
+    },
+    Write(Write),
+    /// Of sessions: its word, as it stands on the wire.
+    Marker(Vec<u8>),
+    /// What the node changes by itself: the lock expires.
+    Own {
+        effects: Vec<(Key, u64)>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    pub op: OpId,
+    pub effects: Vec<(Key, u64)>,
+    /// What the client is answered; the wire does not carry it.
+    pub values: Vec<u64>,
+    /// What executing these effects answers, which may be something else.
+    pub yields: Reply,
+}
+
+/// What a request makes of the keys.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// None of a read, or where there was nothing to change.
+    pub effects: Vec<(Key, u64)>,
+    pub values: Vec<u64>,
+    pub yields: Reply,
 }
 
 #[derive(Debug, Clone)]
@@ -42,6 +74,8 @@ pub struct Stream {
     pub keys: [u64; KEYS],
     pub lineage: Lineage,
     pub backlog_first: Offset,
+    /// Sessions, as the stream tells them.
+    pub table: Table,
     /// Of the last EPOCH record.
     epoch: Epoch,
 }
@@ -53,6 +87,7 @@ impl Stream {
             keys: [0; KEYS],
             lineage: Lineage::new(history, Epoch(0), Offset(0)),
             backlog_first: Offset(0),
+            table: Table::default(),
             epoch: Epoch(0),
         }
     }
@@ -95,30 +130,61 @@ impl Stream {
         units
     }
 
-    /// A new unit of this length at the end.
+    /// A new unit of this length at the end. Of sessions the table knows already: a primary feeds it with what it writes.
     pub fn append(&mut self, what: What, length: u64) -> Rc<Unit> {
         let start = self.end();
         let digest = digest(self.digest(), start, &what);
         let unit = Rc::new(Unit { start, end: Offset(start.0 + length), what, digest });
-        self.apply(&unit);
+        self.push(&unit);
         unit
+    }
+
+    /// What a primary says of sessions.
+    pub fn append_marker(&mut self, marker: &Marker) {
+        let length = u64::try_from(marker.unit().len()).unwrap_or(0);
+        self.append(What::Marker(marker.word()), length);
     }
 
     /// A unit that follows upon what is here.
     pub fn apply(&mut self, unit: &Rc<Unit>) {
         debug_assert_eq!(unit.start, self.end(), "a stream has no holes");
+        let heard = match &unit.what {
+            What::Epoch { .. } => Ok(()),
+            What::Write(write) => self.table.unit(write.slot(), write.yields.clone()),
+            What::Own { .. } => self.table.unit(None, Reply::Ok),
+            What::Marker(word) => self.table.hear(&Marker::parse(word).expect("a marker came whole")),
+        };
+        heard.expect("a stream does not contradict itself");
+        self.push(unit);
+    }
+
+    fn push(&mut self, unit: &Rc<Unit>) {
         match &unit.what {
             What::Epoch { epoch, history } => {
                 self.lineage.rename(*history, *epoch, unit.start);
                 self.epoch = *epoch;
+                self.table.begin_epoch();
             }
-            What::Write { effects, .. } => {
+            What::Write(Write { effects, .. }) | What::Own { effects } => {
                 for &(key, value) in effects {
                     self.keys[key] = value;
                 }
             }
+            What::Marker(_) => {}
         }
         self.units.push(Rc::clone(unit));
+    }
+
+    /// As it is once it has been a snapshot on the wire.
+    pub fn carried(&self) -> Stream {
+        let mut table = Table::default();
+        if !left_out(Mutant::SnapshotWithoutSessions) {
+            for marker in self.table.markers() {
+                let marker = Marker::parse(&marker.word()).expect("a snapshot is whole");
+                table.hear(&marker).expect("a snapshot does not contradict itself");
+            }
+        }
+        Stream { table, ..self.clone() }
     }
 
     /// Forgets what no longer fits into a backlog of so many bytes.
@@ -136,48 +202,78 @@ impl Stream {
         let first = self.lineage.eras().next().map_or(unnamed, |era| era.history);
         let mut shorter = Stream::empty(first);
         kept.iter().for_each(|unit| shorter.apply(unit));
+        if left_out(Mutant::FilesWithoutSessions) {
+            shorter.table = Table::default();
+        }
         // No backlog outlives a process.
         shorter.backlog_first = shorter.end();
         *self = shorter;
     }
 
-    /// Whether an op's write is here, and how often.
-    pub fn count(&self, wanted: OpId) -> usize {
-        let has = |unit: &&Rc<Unit>| matches!(unit.what, What::Write { op, .. } if op == wanted);
-        self.units.iter().filter(has).count()
+    /// Clients' writes in their order.
+    pub fn writes(&self) -> impl Iterator<Item = &Write> {
+        self.units.iter().filter_map(|unit| match &unit.what {
+            What::Write(write) => Some(write),
+            What::Epoch { .. } | What::Marker(_) | What::Own { .. } => None,
+        })
     }
 
-    /// What a request makes of the keys: the effects (none of a read) and the answer.
-    pub fn outcome(&self, call: Call) -> (Vec<(Key, u64)>, Vec<u64>) {
-        match call {
-            Call::Incr(key) => (vec![(key, self.keys[key] + 1)], vec![self.keys[key] + 1]),
-            Call::Get(key) => (vec![], vec![self.keys[key]]),
-            Call::Set(key, value) => (vec![(key, value)], vec![]),
-            Call::IncrPair => {
-                let values = PAIR.map(|key| self.keys[key] + 1);
-                (PAIR.iter().copied().zip(values).collect(), values.to_vec())
+    pub fn outcome(&self, call: Call) -> Outcome {
+        let keys = &self.keys;
+        let (effects, values, yields) = match call {
+            Call::Incr(key) => {
+                let made = keys[key] + 1;
+                (vec![(key, made)], vec![made], integer(made))
             }
-            Call::GetPair => (vec![], PAIR.map(|key| self.keys[key]).to_vec()),
-        }
+            Call::Get(key) => (vec![], vec![keys[key]], Reply::Ok),
+            Call::Set(key, value) => (vec![(key, value)], vec![], Reply::Ok),
+            Call::Swap(key, value) => (vec![(key, value)], vec![keys[key]], Reply::Ok),
+            Call::IncrPair => {
+                let values = PAIR.map(|key| keys[key] + 1);
+                (PAIR.iter().copied().zip(values).collect(), values.to_vec(), integer(values[1]))
+            }
+            Call::GetPair => (vec![], PAIR.map(|key| keys[key]).to_vec(), Reply::Ok),
+            Call::SetNx(value) if keys[LOCK] == 0 => (vec![(LOCK, value)], vec![1], integer(1)),
+            Call::Release if keys[LOCK] != 0 => (vec![(LOCK, 0)], vec![1], integer(1)),
+            Call::SetNx(_) | Call::Release => (vec![], vec![0], integer(0)),
+        };
+        Outcome { effects, values, yields }
+    }
+}
+
+fn integer(value: u64) -> Reply {
+    Reply::Integer(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+/// Every key has a slot of its own, but for the pair.
+pub fn slot(key: Key) -> Option<Slot> {
+    Slot::new(u16::try_from(if key == PAIR[1] { PAIR[0] } else { key }).ok()?)
+}
+
+impl Write {
+    fn slot(&self) -> Option<Slot> {
+        slot(self.effects.first()?.0)
     }
 }
 
 impl Unit {
     /// The first half of a unit with several effects, as a reader that does not wait for its end would apply it.
     pub fn first_half(&self) -> Option<Unit> {
-        let What::Write { op, effects } = &self.what else { return None };
-        if effects.len() < 2 {
+        let What::Write(write) = &self.what else { return None };
+        if write.effects.len() < 2 {
             return None;
         }
-        let what = What::Write { op: *op, effects: effects[..1].to_vec() };
+        let what = What::Write(Write { effects: write.effects[..1].to_vec(), ..write.clone() });
         let end = Offset(self.start.0 + (self.end.0 - self.start.0) / 2);
         Some(Unit { start: self.start, end, digest: self.digest ^ 1, what })
     }
 
     fn rest(&self, from: Offset) -> Unit {
         let what = match &self.what {
-            What::Write { op, effects } => What::Write { op: *op, effects: effects[1..].to_vec() },
-            epoch @ What::Epoch { .. } => epoch.clone(),
+            What::Write(write) => {
+                What::Write(Write { effects: write.effects[1..].to_vec(), ..write.clone() })
+            }
+            whole @ (What::Epoch { .. } | What::Marker(_) | What::Own { .. }) => whole.clone(),
         };
         Unit { start: from, end: self.end, what, digest: self.digest }
     }
@@ -186,9 +282,13 @@ impl Unit {
 fn digest(before: u64, start: Offset, what: &What) -> u64 {
     let word = match what {
         What::Epoch { epoch, .. } => epoch.0 ^ (1 << 63),
-        What::Write { op, effects } => {
+        What::Write(Write { op, effects, .. }) => {
             effects.iter().fold(u64::from(op.0), |sum, (_, value)| sum.rotate_left(17) ^ value)
         }
+        What::Marker(word) => {
+            word.iter().fold(1_u64 << 62, |sum, byte| sum.rotate_left(9) ^ u64::from(*byte))
+        }
+        What::Own { .. } => 1 << 61,
     };
     let mixed = (before ^ start.0.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ word;
     (mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) | 2
@@ -202,8 +302,8 @@ mod tests {
         let mut stream = Stream::empty(HistoryId::from_random([1; 20]));
         stream.append(What::Epoch { epoch: Epoch(1), history: HistoryId::from_random([2; 20]) }, 30);
         for &op in ops {
-            let (effects, _) = stream.outcome(Call::IncrPair);
-            stream.append(What::Write { op: OpId(op), effects }, 10);
+            let Outcome { effects, values, yields } = stream.outcome(Call::IncrPair);
+            stream.append(What::Write(Write { op: OpId(op), effects, values, yields }), 10);
         }
         stream
     }

@@ -7,6 +7,7 @@ use slotway_cluster::{failover, pulse::wire::Part};
 use crate::{
     group::SHARD,
     net::{ConnId, End},
+    stream::{KEYS, Key},
     tell,
     world::{Happening, World},
 };
@@ -41,6 +42,8 @@ pub enum Fault {
     CrashInARow,
     /// Nobody decides anything.
     NoGroup,
+    /// Requests on one key wait at a node, and others go on, as while a slot is handed over.
+    HoldKey(usize, Key),
 }
 
 /// One of each kind, to draw from; whom it strikes is drawn then.
@@ -63,6 +66,7 @@ pub const FAULTS: &[Fault] = &[
     Fault::Failover,
     Fault::CrashInARow,
     Fault::NoGroup,
+    Fault::HoldKey(0, 0),
 ];
 
 impl World {
@@ -116,6 +120,7 @@ impl World {
             Fault::OtherLeader(_) => Fault::OtherLeader(proxy),
             Fault::TwoLeaders(_) => Fault::TwoLeaders(proxy),
             Fault::Switchover(_) => Fault::Switchover(any),
+            Fault::HoldKey(..) => Fault::HoldKey(primary, self.chance.index(KEYS)),
             Fault::BreakConn | Fault::Failover | Fault::CrashInARow | Fault::NoGroup => fault,
         }
     }
@@ -143,6 +148,7 @@ impl World {
             }
             Fault::TwoLeaders(proxy) => self.set_leads(proxy, true),
             Fault::Switchover(node) => self.switch_to(node),
+            Fault::HoldKey(node, key) => self.hold_key(node, Some(key)),
             Fault::CrashInARow => {
                 let Some(primary) = self.primary() else { return };
                 self.crash_node(primary);
@@ -199,6 +205,7 @@ impl World {
                 }
                 self.flush_ways();
             }
+            Fault::HoldKey(node, _) => self.hold_key(node, None),
             Fault::Busy(_)
             | Fault::BreakConn
             | Fault::BreakReplica(_)
@@ -245,6 +252,7 @@ impl World {
             | Fault::TwoLeaders(_)
             | Fault::Switchover(_)
             | Fault::Failover
+            | Fault::HoldKey(..)
             | Fault::CrashInARow => Vec::new(),
         }
     }
@@ -295,6 +303,7 @@ impl World {
         for node in 0..self.nodes.len() {
             self.start_node(node);
             self.resume_node(node);
+            self.hold_key(node, None);
         }
         for proxy in 0..self.proxies.len() {
             self.set_leads(proxy, proxy == 0);

@@ -11,7 +11,7 @@ use std::{
 };
 
 use slotway_cluster::{
-    Entry,
+    Entry, Incarnation,
     pulse::wire::{FromNode, ToNode},
 };
 
@@ -91,6 +91,10 @@ pub enum Happening {
         from: usize,
         to: usize,
         opinions: crate::proxy::Opinions,
+    },
+    /// Nodes learn that this life of a proxy is over.
+    ProxyGone {
+        proxy: Incarnation,
     },
     /// A client thinks of its next request.
     Ask {
@@ -233,6 +237,7 @@ impl World {
             Happening::ProxyTick { proxy, life } => self.proxy_tick(proxy, life),
             Happening::Pump { proxy, life } => self.pump(proxy, life),
             Happening::Opinions { from, to, opinions } => self.hear_opinions(from, to, opinions),
+            Happening::ProxyGone { proxy } => self.proxy_is_gone(proxy),
             Happening::Ask { client } => self.ask(client),
             Happening::Expire { op } => self.expire(op),
             Happening::Weather => self.change_weather(),

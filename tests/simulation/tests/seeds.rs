@@ -18,6 +18,8 @@ struct Sum {
     runs: u64,
     happened: u64,
     requests: usize,
+    /// Writes that were answered `-INDETERMINATE`, with and without sessions.
+    unknown_writes: [usize; 2],
     promotions: u64,
     losses_accepted: u64,
     blocked: u64,
@@ -34,13 +36,16 @@ fn seeds() -> RangeInclusive<u64> {
 fn part(part: u64) {
     let mut sum = Sum::default();
     for seed in seeds().filter(|seed| seed % PARTS == part) {
-        let ending = run::run(Plan::of_seed(seed), None, false);
+        let plan = Plan::of_seed(seed);
+        let has_sessions = plan.has_sessions;
+        let ending = run::run(plan, None, false);
         if let Some(violation) = ending.violation {
             panic!("seed {seed}: {}: {}\nSLOTWAY_SEED={seed} tells the story", violation.rule, violation.how);
         }
         sum.runs += 1;
         sum.happened += ending.happened;
         sum.requests += ending.requests;
+        sum.unknown_writes[usize::from(!has_sessions)] += ending.unknown_writes;
         sum.promotions += ending.promotions;
         sum.losses_accepted += u64::from(ending.loss_accepted);
         sum.blocked += u64::from(ending.blocked);

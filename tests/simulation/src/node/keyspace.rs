@@ -1,31 +1,23 @@
-//! The keyspace thread: requests, the gate for their replies, and what [`Shard`](slotway_cluster::member::Shard) wants done.
+//! The keyspace thread: what [`Shard`](slotway_cluster::member::Shard) wants done, and the disk.
 
 use std::time::Duration;
 
 use slotway_cluster::{
     Epoch,
     member::{Effect, Event, may_acknowledge},
-    mutants::{Mutant, left_out},
     pulse::Order,
     replication::{HistoryId, Offset},
+    session,
 };
 
-use super::{KeysIn, Link, Process, Step, Withheld, pulse_thread::PulseIn};
+use super::{KeysIn, Step, pulse_thread::PulseIn};
 use crate::{
-    clients::{Answer, OpId},
-    net::{ConnId, Side, Word},
+    net::Side,
+    net::Word,
     stream::What,
     tell,
     world::{Happening, World},
 };
-
-/// What may happen to a request now.
-enum May {
-    Run,
-    Wait,
-    /// Not here: whoever is behind fetches.
-    Stale,
-}
 
 impl World {
     /// One thing of the keyspace thread. False: there is nothing to do.
@@ -47,6 +39,7 @@ impl World {
             KeysIn::Order(order) => self.obey(node, order),
             KeysIn::Word(conn, word) => self.read_word(node, conn, word),
             KeysIn::Upstream(conn, word) => self.read_upstream(node, conn, word),
+            KeysIn::ProxyGone(proxy) => self.forget_proxy(node, proxy),
         }
         Step::Did
     }
@@ -161,6 +154,7 @@ impl World {
         let unit = process.stream.append(What::Epoch { epoch, history }, length);
         process.leading = Some(epoch);
         process.committed = Offset(0);
+        process.sessions = session::Primary::default();
         self.publish_position(node);
         self.i1_one_primary_per_epoch(node, epoch);
         self.close_replicas(node);
@@ -174,167 +168,6 @@ impl World {
         process.stream.trim_backlog(backlog);
         process.vitals.position = process.position();
         self.i9_a_position_is_that_of_the_last_epoch_record(node);
-    }
-
-    // --- requests ----------------------------------------------------------------------------------------------------
-
-    fn read_word(&mut self, node: usize, conn: ConnId, word: Word) {
-        match word {
-            Word::Sync { shard, epoch, member, held, history } => {
-                self.replica_comes(node, conn, (shard, epoch), member, (held, history));
-            }
-            Word::Ack(held) => self.replica_acks(node, conn, held),
-            Word::Link { epoch, version } => self.proxy_comes(node, conn, epoch, version),
-            Word::Request(op) => {
-                if self.process(node).is_some_and(|process| process.links.contains_key(&conn)) {
-                    self.try_request(node, conn, op);
-                }
-            }
-            Word::End => {
-                self.replica_goes(node, conn);
-                let Some(process) = self.process(node) else { return };
-                process.links.remove(&conn);
-                process.waiting.retain(|(of, _)| *of != conn);
-                process.withheld.retain(|reply| reply.conn != conn);
-                self.close(conn, Side::Callee);
-            }
-            Word::Continue { .. }
-            | Word::SnapshotBegun
-            | Word::Snapshot(_)
-            | Word::Units(_)
-            | Word::Torn(_)
-            | Word::NotNow { .. }
-            | Word::Linked
-            | Word::Reply(..)
-            | Word::Stale { .. } => {}
-        }
-    }
-
-    /// I2: a link carries the epoch and the version of the topology that its proxy goes by.
-    fn proxy_comes(&mut self, node: usize, conn: ConnId, epoch: Epoch, version: u64) {
-        let Some(process) = self.process(node) else { return };
-        let (own_epoch, own_version) = process.known();
-        if epoch < own_epoch {
-            self.send(conn, Side::Caller, Word::Stale { op: None, epoch: own_epoch, version: own_version });
-            return;
-        }
-        process.links.insert(conn, Link { epoch, version });
-        self.send(conn, Side::Caller, Word::Linked);
-    }
-
-    /// What may happen to a request of this connection, by a reading of the clock.
-    fn may(&self, node: usize, conn: ConnId, op: OpId, clock: Duration) -> May {
-        let Some(process) = &self.nodes[node].process else { return May::Wait };
-        let Some(link) = process.links.get(&conn) else { return May::Wait };
-        let (epoch, version) = process.known();
-        if link.version > version {
-            return May::Wait;
-        }
-        if link.epoch < epoch || !process.is_primary(&self.nodes[node].id) {
-            return May::Stale;
-        }
-        let has_copies = !(process.too_few_copies && self.book.op(op).call.is_write());
-        if process.may_answer(clock) && has_copies { May::Run } else { May::Wait }
-    }
-
-    fn try_request(&mut self, node: usize, conn: ConnId, op: OpId) {
-        let clock = self.clock_for_requests(node);
-        match self.may(node, conn, op, clock) {
-            May::Run => self.execute(node, conn, op),
-            May::Wait => {
-                if let Some(process) = self.process(node) {
-                    process.waiting.push_back((conn, op));
-                }
-            }
-            May::Stale => {
-                let Some(process) = self.process(node) else { return };
-                let (epoch, version) = process.known();
-                self.send(conn, Side::Caller, Word::Stale { op: Some(op), epoch, version });
-            }
-        }
-    }
-
-    /// I6: a reading that was taken after the request was read from its socket.
-    fn clock_for_requests(&self, node: usize) -> Duration {
-        match &self.nodes[node].process {
-            Some(process) if left_out(Mutant::LeaseByOldClock) => process.keys_desk.looked_at,
-            _ => self.clock(node),
-        }
-    }
-
-    /// Requests that waited, in their order.
-    pub(super) fn try_waiting(&mut self, node: usize) {
-        let Some(process) = self.process(node) else { return };
-        let waiting = std::mem::take(&mut process.waiting);
-        for (conn, op) in waiting {
-            self.try_request(node, conn, op);
-        }
-    }
-
-    fn execute(&mut self, node: usize, conn: ConnId, op: OpId) {
-        let call = self.book.op(op).call;
-        let length = 10 + self.chance.below(50);
-        self.i6_i7_who_executes_is_the_latest_and_holds_all_that_was_shown(node, op);
-        let Some(process) = self.process(node) else { return };
-        let (effects, values) = process.stream.outcome(call);
-        let is_write = !effects.is_empty();
-        if is_write {
-            process.stream.append(What::Write { op, effects }, length);
-        }
-        let offset = process.stream.end();
-        let is_dirty = left_out(Mutant::DirtyReads) && !is_write;
-        process.withheld.push_back(Withheld {
-            offset: if is_dirty { Offset(0) } else { offset },
-            saw: offset,
-            conn,
-            op,
-            answer: Answer::Values(values),
-        });
-        tell!(self, "n{} runs {op:?} {call:?} at {offset}", node + 1);
-        if is_write {
-            self.publish_position(node);
-        } else {
-            self.release(node);
-        }
-    }
-
-    /// Replies leave in order, each once all that it could have seen is committed, and on the own disk if that matters, while there is a
-    /// lease and no promise to take nothing more of this epoch.
-    pub(super) fn release(&mut self, node: usize) {
-        let keeps = self.nodes[node].disk.keeps;
-        loop {
-            let clock = self.clock_for_requests(node);
-            let Some(process) = self.process(node) else { return };
-            let synced = if keeps { process.synced } else { process.stream.end() };
-            let open_to = process.committed.min(synced);
-            let may_leave = |reply: &Withheld| reply.offset <= open_to;
-            // Offsets only grow; but what was not asked to wait does not wait for other connections either.
-            let at = match left_out(Mutant::DirtyReads) {
-                false => process.withheld.front().is_some_and(may_leave).then_some(0),
-                true => process.withheld.iter().position(may_leave),
-            };
-            let Some(at) = at.filter(|_| process.may_answer(clock)) else { return };
-            let Some(Withheld { conn, op, answer, saw, .. }) = process.withheld.remove(at) else { return };
-            self.i3_a_reply_tells_only_of_what_is_committed(node, op, saw);
-            self.send(conn, Side::Caller, Word::Reply(op, answer));
-        }
-    }
-
-    /// Withheld replies never leave; who waits for one sees the end of the connection. Whoever was not executed is referred.
-    fn depose(&mut self, node: usize) {
-        self.close_replicas(node);
-        let Some(process) = self.process(node) else { return };
-        process.serving = None;
-        process.leading = None;
-        let withheld: Vec<ConnId> = process.withheld.drain(..).map(|reply| reply.conn).collect();
-        process.waiting.retain(|(conn, _)| !withheld.contains(conn));
-        for conn in withheld {
-            let Some(process) = self.process(node) else { return };
-            if process.links.remove(&conn).is_some() {
-                self.close(conn, Side::Callee);
-            }
-        }
-        self.try_waiting(node);
     }
 
     // --- the disk ----------------------------------------------------------------------------------------------------
@@ -379,27 +212,5 @@ impl World {
             self.i2_no_acknowledgement_of_an_epoch_below_the_promised_one(node, epoch, held);
             self.send(conn, Side::Callee, Word::Ack(held));
         }
-    }
-}
-
-impl Process {
-    /// The epoch and the version of the orders that this node goes by.
-    pub fn known(&self) -> (Epoch, u64) {
-        let known =
-            |orders: &slotway_cluster::pulse::wire::Orders| (orders.state.epoch, orders.topology.version);
-        self.orders.as_ref().map_or((Epoch(0), 0), known)
-    }
-
-    fn is_primary(&self, me: &slotway_cluster::NodeId) -> bool {
-        self.orders.as_ref().is_some_and(|orders| {
-            let primary = &orders.state.rule.primary;
-            primary.node == *me && primary.incarnation == self.incarnation
-        })
-    }
-
-    /// Serves, with a lease that has not run out, and nothing higher was promised.
-    fn may_answer(&self, clock: Duration) -> bool {
-        let Some(epoch) = self.serving else { return false };
-        self.vitals.lease.allows(epoch, self.vitals.promised, clock)
     }
 }

@@ -11,6 +11,7 @@ use slotway_cluster::{
     mutants::{Mutant, left_out},
     pulse::{Boot, Identity, Lease, Life, Pulse, wire::Part},
     replication::{HistoryId, Offset},
+    session,
 };
 
 use super::{Desk, Process, Thread, Vitals};
@@ -74,6 +75,9 @@ impl World {
             too_few_copies: false,
             committed: Offset(0),
             waiting: VecDeque::new(),
+            held_key: None,
+            sessions: session::Primary::default(),
+            session_links: BTreeMap::new(),
             withheld: VecDeque::new(),
             links: BTreeMap::new(),
             replicas: BTreeMap::new(),

@@ -125,7 +125,8 @@ impl World {
             | Word::Ack(_)
             | Word::Link { .. }
             | Word::Linked
-            | Word::Request(_)
+            | Word::Session(_)
+            | Word::Request(..)
             | Word::Reply(..)
             | Word::Stale { .. } => {}
         }
@@ -134,7 +135,7 @@ impl World {
     /// A full synchronisation has been loaded beside the old data, and takes its place in one step.
     fn swap_in(&mut self, node: usize, stream: &Rc<Stream>) {
         let Some(process) = self.process(node) else { return };
-        process.stream = (**stream).clone();
+        process.stream = stream.carried();
         process.stream.backlog_first = process.stream.end();
         process.synced = process.stream.end();
         process.told = process.stream.end();
