@@ -287,6 +287,7 @@ pub(crate) fn of(id: Id) -> Handler {
         Id::LatencyHistory => Server(latency::history),
         Id::LatencyLatest => Server(latency::latest),
         Id::LatencyReset => Server(latency::reset),
+        Id::Failover => Server(replicaof::failover),
         Id::Replicaof | Id::Slaveof => Server(replicaof::replicaof),
         Id::SlowlogGet => Server(slowlog::get),
         Id::ClientHelp | Id::LatencyHelp | Id::MemoryHelp | Id::SlowlogHelp => Server(server::help),
@@ -347,7 +348,6 @@ pub(crate) fn of(id: Id) -> Handler {
         | Id::EvalRo
         | Id::Evalsha
         | Id::EvalshaRo
-        | Id::Failover
         | Id::Fcall
         | Id::FcallRo
         | Id::Function

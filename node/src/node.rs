@@ -26,7 +26,7 @@ use crate::{
     output::AT_ONCE,
     pause::{self, Congested, Congestion, Pause, Pauses, Purpose},
     persistence::{self, Persistence, aof},
-    replication::{Replication, replica::Following},
+    replication::{Replication, handing, replica::Following},
     shard::Seat,
     shutdown,
     slow_log::SlowLog,
@@ -94,6 +94,8 @@ pub(crate) struct Node {
     pub(crate) log_level: Option<watch::Sender<String>>,
     /// How it ends.
     pub(crate) ending: shutdown::Desk,
+    /// How it changes places with a replica.
+    pub(crate) handing: handing::Desk,
     /// Rung when it is to end.
     pub(crate) stop: Rc<Notify>,
     /// What listeners were handed.
@@ -146,6 +148,7 @@ impl Node {
             active_expiry: true,
             log_level: None,
             ending: shutdown::Desk::default(),
+            handing: handing::Desk::default(),
             stop: Rc::new(Notify::new()),
             #[cfg(test)]
             handed_on: Vec::new(),
@@ -197,6 +200,7 @@ impl Node {
         match self.membership.adopt(topology, me, led_by)? {
             Outcome::Taken => {
                 tracing::info!(version, "took over a topology");
+                handing::end(self);
                 if is_other {
                     self.place_by(placement);
                 }

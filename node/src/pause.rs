@@ -1,5 +1,5 @@
-//! CLIENT PAUSE: commands wait, for a time or until CLIENT UNPAUSE; writes wait, too, while the node is about to end. And
-//! they wait when the disk cannot keep up with them.
+//! CLIENT PAUSE: commands wait, for a time or until CLIENT UNPAUSE; writes wait, too, while the node is about to end or to
+//! change places with a replica. And they wait when the disk cannot keep up with them.
 //!
 //! A connection whose next command has to wait sleeps with that command unread, and with all behind it: nothing is
 //! reordered. Meanwhile no key goes by eviction, or by its deadline unless it is asked for: what an operator pauses
@@ -74,6 +74,8 @@ pub(crate) enum Purpose {
     Operator,
     /// The node ends as soon as replicas hold everything.
     Ending,
+    /// The node changes places with a replica as soon as that holds everything.
+    Handing,
 }
 
 /// What waits for whose sake. Each ends his own.
@@ -81,6 +83,7 @@ pub(crate) enum Purpose {
 pub(crate) struct Pauses {
     operator: Pause,
     ending: Pause,
+    handing: Pause,
     /// All together.
     present: Pause,
 }
@@ -110,7 +113,7 @@ impl Pauses {
     /// Ends those whose time is over. True: there were such.
     pub(crate) fn end_old(&mut self, now: Millis) -> bool {
         let before = *self;
-        for pause in [&mut self.operator, &mut self.ending] {
+        for pause in [&mut self.operator, &mut self.ending, &mut self.handing] {
             if pause.is_over(now) {
                 *pause = Pause::None;
             }
@@ -121,18 +124,19 @@ impl Pauses {
 
     /// When the first of them ends.
     pub(crate) fn next_end(&self) -> Option<Millis> {
-        [self.operator, self.ending].into_iter().filter_map(Pause::until).min()
+        [self.operator, self.ending, self.handing].into_iter().filter_map(Pause::until).min()
     }
 
     fn of(&mut self, whose: Purpose) -> &mut Pause {
         match whose {
             Purpose::Operator => &mut self.operator,
             Purpose::Ending => &mut self.ending,
+            Purpose::Handing => &mut self.handing,
         }
     }
 
     fn sum_up(&mut self) {
-        self.present = self.operator.and(self.ending);
+        self.present = self.operator.and(self.ending).and(self.handing);
     }
 }
 

@@ -15,6 +15,7 @@ use self::{backlog::Backlog, primary::Primary};
 mod backlog;
 pub(crate) mod replica;
 
+pub(crate) mod handing;
 mod introduction;
 pub(crate) mod link;
 pub(crate) mod primary;

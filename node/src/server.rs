@@ -259,6 +259,7 @@ fn run(
         background.spawn_local(housekeeping::run(Rc::clone(&thread), Arc::clone(&published)));
         background.spawn_local(connection::run_waves(Rc::clone(&thread)));
         background.spawn_local(replication::primary::run(Rc::clone(&thread)));
+        background.spawn_local(replication::handing::run(Rc::clone(&thread)));
         background.spawn_local(save::run::run(Rc::clone(&thread)));
         background.spawn_local(shutdown::run::run(Rc::clone(&thread)));
         let mut served = Served { thread, acceptor, orders, pulse, published };

@@ -10,6 +10,10 @@
 //! the primary calls the history by a new name, and with what was applied. A snapshot that never comes to its end changes
 //! nothing, so the next attempt may still continue from the old position.
 //!
+//! A primary that changes places with one of its replicas (FAILOVER) comes here as well: it asks the other end to lead
+//! ([`Replica::ask_to_lead`]) with the very question that makes it a replica. Whether it was heard is not always known; then
+//! it asks whether the other end leads, and never a second time that it shall.
+//!
 //! What it does not do: it opens no connection, reads no clock, and does not look into the stream or the snapshot.
 
 mod line;
@@ -109,6 +113,10 @@ pub enum Effect {
     Apply(usize),
     /// Close the connection, drop a snapshot that is being built, and tell the operator.
     HangUp(Loss),
+    /// The other end leads, as it was asked to.
+    Handed,
+    /// It does not, and nobody will ask it again.
+    NotHanded,
 }
 
 /// Why a link was given up.
@@ -192,6 +200,18 @@ pub struct Replica {
     promised: Option<Position>,
     /// How much of the stream this end has on its disk; None: it keeps no log, or nobody knows.
     on_disk: Option<Offset>,
+    asks: Asks,
+}
+
+/// What PSYNC asks of the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    /// The stream.
+    Stream,
+    /// To lead instead of this end, and then the stream.
+    ToLead,
+    /// It was asked to lead and nobody knows what became of that: the stream, if it does.
+    WhetherItLeads,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -269,7 +289,14 @@ impl Replica {
             acknowledges_reads: false,
             promised: None,
             on_disk: None,
+            asks: Asks::Stream,
         }
+    }
+
+    /// The other end is to lead instead of this one. It is told so once; [`Effect::Handed`] or [`Effect::NotHanded`] tells what
+    /// came of it, however long that takes.
+    pub fn ask_to_lead(&mut self) {
+        self.asks = Asks::ToLead;
     }
 
     /// What the replica holds, and would ask a primary to continue.
@@ -369,11 +396,37 @@ impl Replica {
         let first = if self.introduction.member.is_some() { RETRY_MEMBER } else { RETRY };
         let bound = first.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(RETRY_MAX);
         self.failures = self.failures.saturating_add(1);
+        let mut effects = self.judge_handing(&why);
         let half = bound / 2;
         let span = u64::try_from(half.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
         let until = now.saturating_add(half).saturating_add(Duration::from_millis(random % span));
         self.state = State::Waiting { until };
-        vec![Effect::HangUp(why)]
+        effects.push(Effect::HangUp(why));
+        effects
+    }
+
+    /// What a loss says of whether the other end leads.
+    fn judge_handing(&mut self, why: &Loss) -> Vec<Effect> {
+        let is_answer = matches!(why, Loss::Refused(_) | Loss::Garbage(_));
+        match (self.asks, &self.state) {
+            (Asks::ToLead | Asks::WhetherItLeads, State::Asked) if is_answer => {
+                self.asks = Asks::Stream;
+                vec![Effect::NotHanded]
+            }
+            (Asks::ToLead, State::Asked) => {
+                self.asks = Asks::WhetherItLeads;
+                Vec::new()
+            }
+            (Asks::Stream | Asks::ToLead | Asks::WhetherItLeads, _) => Vec::new(),
+        }
+    }
+
+    /// It streams to this end, so it leads.
+    fn note_that_it_leads(&mut self) -> Vec<Effect> {
+        match std::mem::replace(&mut self.asks, Asks::Stream) {
+            Asks::Stream => Vec::new(),
+            Asks::ToLead | Asks::WhetherItLeads => vec![Effect::Handed],
+        }
     }
 
     /// This end was too busy to read: that nothing was heard means nothing.
@@ -577,7 +630,12 @@ impl Replica {
     fn question(&self) -> Vec<u8> {
         match self.held {
             Some(Point { history, offset }) => {
-                line::request(&["PSYNC", &history.to_string(), &offset.next_byte().to_string()])
+                let (history, byte) = (history.to_string(), offset.next_byte().to_string());
+                let mut words = vec!["PSYNC", &history, &byte];
+                if self.asks == Asks::ToLead {
+                    words.push("FAILOVER");
+                }
+                line::request(&words)
             }
             None => line::request(&["PSYNC", "?", "-1"]),
         }
@@ -588,16 +646,18 @@ impl Replica {
         match (line::answer(text), &mut self.held) {
             (Some(Answer::Full(point)), _) => {
                 self.state = State::Receiving { point: Some(point), body: Body::Announced };
-                Vec::new()
+                self.note_that_it_leads()
             }
             (Some(Answer::Continue(history)), Some(held)) => {
                 let renamed = history.filter(|&history| history != held.history);
                 held.history = history.unwrap_or(held.history);
                 self.stream(now);
-                let mut effects = vec![Effect::Continue(renamed)];
+                let mut effects = self.note_that_it_leads();
+                effects.push(Effect::Continue(renamed));
                 effects.extend(self.acknowledge(now));
                 effects
             }
+            (Some(Answer::Unknown), _) if self.asks != Asks::Stream => self.lost(refused(text), now, random),
             // A primary from before PSYNC. It names no place, so nothing of it can ever be continued.
             (Some(Answer::Unknown), _) => {
                 self.state = State::Receiving { point: None, body: Body::Announced };

@@ -69,7 +69,7 @@ pub(crate) const ROWS: &[Command] = &[
     command(Id::Dbsize, "dbsize", 1, "1.0.0").flags(&[Readonly, Fast]).acl(&[Category::Keyspace])
         .tips(&["request_policy:all_shards", "response_policy:agg_sum"]).proxy(EveryShard(MergeRule::Sum)).here(),
     command(Id::Debug, "debug", -2, "1.0.0").flags(&[Admin, Noscript, Loading, Stale]).proxy(Refused(PROCESS)).here(),
-    command(Id::Failover, "failover", -1, "6.2.0").flags(&[Admin, Noscript, Stale]).proxy(Refused(TOPOLOGY)),
+    command(Id::Failover, "failover", -1, "6.2.0").flags(&[Admin, Noscript, Stale]).proxy(Refused(TOPOLOGY)).here(),
     command(Id::Flushall, "flushall", -1, "1.0.0").flags(&[Write]).acl(&[Category::Keyspace, Category::Dangerous])
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]).proxy(EveryShard(MergeRule::AllOk))
         .replay(Same).here(),

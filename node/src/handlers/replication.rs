@@ -10,13 +10,17 @@ use slotway_cluster::replication::{
 use slotway_commands::errors;
 use slotway_resp::write;
 
-use super::connection::{SYNTAX, integer};
+use super::{
+    arguments::is,
+    connection::{SYNTAX, integer},
+};
 use crate::{
     call::{Done, Refusal},
     client::{Blocked, Class, Fate, Standing},
     feed::Source,
+    membership::MANAGED,
     persistence::aof::{self, OnDisk},
-    replication::{Asked, Introduction, waiter, write_disks},
+    replication::{Asked, Introduction, handing::NO_FAILOVER, waiter, write_disks},
     server_call::ServerCall,
 };
 
@@ -98,10 +102,10 @@ fn flag(word: &[u8]) -> Result<bool, Refusal> {
     integer(word).map(|number| number == 1).ok_or(errors::NOT_INTEGER.into())
 }
 
-/// `PSYNC history byte`; `? -1` asks for everything.
+/// `PSYNC history byte`; `? -1` asks for everything. Behind it `FAILOVER`: the primary that says so is to follow from here on.
 pub(crate) fn psync(call: &mut ServerCall<'_>) -> Done {
-    if call.request.len() > 3 {
-        return Err("ERR PSYNC FAILOVER replid must match my replid.".into());
+    if call.request.len() > 3 && is(call.request.word(3), "FAILOVER") {
+        take_over(call)?;
     }
     let byte = integer(call.request.word(2)).ok_or(errors::NOT_INTEGER)?;
     let wanted = match call.request.word(1) {
@@ -115,11 +119,30 @@ pub(crate) fn psync(call: &mut ServerCall<'_>) -> Done {
     ask(call, Asked::Psync(wanted))
 }
 
+/// This node's primary wants to change places with it.
+fn take_over(call: &mut ServerCall<'_>) -> Done {
+    if call.node.membership.adopted().is_some() {
+        return Err(MANAGED.into());
+    }
+    if call.node.following.primary().is_none() {
+        return Err("ERR PSYNC FAILOVER can't be sent to a master.".into());
+    }
+    if HistoryId::parse(call.request.word(1)) != Some(call.node.replication.lineage.present()) {
+        return Err("ERR PSYNC FAILOVER replid must match my replid.".into());
+    }
+    tracing::info!(by = %call.client.peer, "the primary changes places with this node");
+    call.node.follow_nobody();
+    Ok(())
+}
+
 pub(crate) fn sync(call: &mut ServerCall<'_>) -> Done {
     ask(call, Asked::Sync)
 }
 
 fn ask(call: &mut ServerCall<'_>, asked: Asked) -> Done {
+    if call.node.handing.state() != NO_FAILOVER {
+        return Err("NOMASTERLINK Can't SYNC while failing over".into());
+    }
     // Of a member it was asked before; what others are shown of a shard is what its primary makes, or who follows it.
     if !call.node.makes_or_follows_a_stream() {
         return Err("NOMASTERLINK Can't SYNC while nobody leads".into());

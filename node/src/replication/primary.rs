@@ -247,6 +247,7 @@ impl Node {
         }
         self.perform(effects);
         self.ending.hear_of_replica();
+        self.handing.hear_of_replica();
     }
 
     /// Whether every replica has acknowledged the stream up to here.

@@ -28,6 +28,7 @@ use tokio::{
     time::sleep,
 };
 
+use super::handing;
 use crate::{
     client::{Class, Client, Fate, Standing},
     identity,
@@ -107,7 +108,7 @@ enum Happening {
 impl<'t> Link<'t> {
     fn new(thread: &'t Thread, primary: Primary) -> Link<'t> {
         let node = &mut *thread.node.borrow_mut();
-        node.following.begin(&node.replication, &node.settings);
+        node.following.begin(&node.replication, &node.settings, node.handing.asks());
         Link {
             thread,
             primary,
@@ -286,6 +287,10 @@ impl<'t> Link<'t> {
                     tracing::warn!(primary = %self.primary, "lost the primary: {why}");
                     self.note_loss(&why);
                     self.hang_up();
+                }
+                Effect::Handed => handing::done(&mut self.thread.node.borrow_mut()),
+                Effect::NotHanded => {
+                    handing::abort(&mut self.thread.node.borrow_mut(), "the replica does not take over");
                 }
             }
         }

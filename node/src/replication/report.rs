@@ -17,7 +17,7 @@ pub(crate) fn field(node: &Node, name: &str) -> Option<String> {
             counted.iter().all(|key| node.settings.integer(*key) > 0).then_some(())?;
             replication.primary.machine().good(replication.primary.now()).to_string()
         }
-        "master_failover_state" => "no-failover".into(),
+        "master_failover_state" => node.handing.state().into(),
         "master_replid" => replication.lineage.present().to_string(),
         "master_replid2" => {
             replication.lineage.previous().map_or(HistoryId::NONE, |(history, _)| history).to_string()

@@ -13,5 +13,6 @@ mod redis;
 mod chains;
 mod disks;
 mod following;
+mod handing;
 mod links;
 mod roles;

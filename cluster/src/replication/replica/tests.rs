@@ -87,6 +87,12 @@ impl Rig {
         self.take_sent();
     }
 
+    /// The same on the next connection, and what is said there stays.
+    fn ask_again(&mut self) {
+        self.connect(Introduction { port: 6379, ..Introduction::default() });
+        self.hear(b"+PONG\r\n+OK\r\n+OK\r\n");
+    }
+
     /// What was sent since, as words.
     fn take_sent(&mut self) -> String {
         let lines = std::mem::take(&mut self.sent);
@@ -567,4 +573,72 @@ fn a_primary_of_another_epoch_or_cluster_is_no_primary() {
         assert_eq!(rig.told, [Effect::HangUp(why)]);
         assert_eq!(rig.replica.held(), Some(point(1, 10)), "what it holds it keeps");
     }
+}
+
+/// As far as the question that asks the other end to lead.
+fn asked_to_lead() -> Rig {
+    let mut rig = Rig::new(Some(point(1, 41)));
+    rig.replica.ask_to_lead();
+    rig.connect(Introduction { port: 6379, ..Introduction::default() });
+    rig.hear(b"+PONG\r\n+OK\r\n+OK\r\n");
+    assert!(rig.take_sent().ends_with(&format!("PSYNC {} 42 FAILOVER", id(1))));
+    rig
+}
+
+#[test]
+fn the_end_that_is_asked_to_lead_is_asked_once_and_its_stream_says_that_it_does() {
+    let mut rig = asked_to_lead();
+    rig.hear(format!("+CONTINUE {}\r\n", id(2)).as_bytes());
+    assert_eq!(rig.take_told(), [Effect::Handed, Effect::Continue(Some(id(2)))]);
+    rig.take_sent();
+    let effects = rig.replica.lost(Loss::Closed, rig.now, 7);
+    rig.perform(b"", effects);
+    assert_eq!(rig.take_told(), [Effect::HangUp(Loss::Closed)], "that is a link's loss like any other");
+    rig.ask_again();
+    assert_eq!(rig.take_sent().split(" PSYNC ").last(), Some(format!("{} 42", id(2)).as_str()));
+
+    let mut rig = asked_to_lead();
+    rig.hear(&full_sync_line(point(3, 7)));
+    assert_eq!(rig.take_told(), [Effect::Handed], "it leads another history, and it leads");
+}
+
+#[test]
+fn an_end_that_refuses_to_lead_is_not_asked_again_and_never_taken_for_one_without_psync() {
+    for refusal in ["ERR PSYNC FAILOVER replid must match my replid.", "NOMASTERLINK not now", "nonsense"] {
+        let mut rig = asked_to_lead();
+        rig.hear(format!("-{refusal}\r\n").as_bytes());
+        assert!(matches!(rig.take_told()[..], [Effect::NotHanded, Effect::HangUp(Loss::Refused(_))]));
+        assert_eq!(rig.take_sent(), "");
+    }
+}
+
+#[test]
+fn when_it_is_not_known_what_became_of_the_order_to_lead_the_other_end_is_asked_whether_it_does() {
+    for loss in [Loss::Closed, Loss::Silent] {
+        for (answer, then) in [
+            (format!("+CONTINUE {}\r\n", id(2)), Effect::Handed),
+            ("-NOMASTERLINK Can't SYNC while not connected\r\n".to_owned(), Effect::NotHanded),
+        ] {
+            let mut rig = asked_to_lead();
+            let effects = rig.replica.lost(loss.clone(), rig.now, 7);
+            rig.perform(b"", effects);
+            assert_eq!(rig.take_told(), [Effect::HangUp(loss.clone())]);
+            rig.ask_again();
+            assert_eq!(rig.take_sent().split(" PSYNC ").last(), Some(format!("{} 42", id(1)).as_str()));
+            rig.hear(answer.as_bytes());
+            assert_eq!(rig.take_told().first(), Some(&then));
+        }
+    }
+}
+
+#[test]
+fn an_end_that_cannot_be_reached_is_still_to_be_asked_to_lead() {
+    let mut rig = Rig::new(Some(point(1, 41)));
+    rig.replica.ask_to_lead();
+    rig.connect(Introduction::default());
+    let effects = rig.replica.lost(Loss::Closed, rig.now, 7);
+    rig.perform(b"", effects);
+    rig.take_sent();
+    rig.ask_again();
+    assert!(rig.take_sent().ends_with("FAILOVER"));
 }

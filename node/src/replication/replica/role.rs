@@ -26,7 +26,7 @@ use crate::{
     membership::MEMBER,
     node::{self, Node},
     persistence::aof,
-    replication::Replication,
+    replication::{Replication, handing::Asks},
 };
 
 /// Where a primary is reached.
@@ -165,9 +165,13 @@ impl Following {
     }
 
     /// A link begins, of a node whose stream is this one.
-    pub(super) fn begin(&mut self, replication: &Replication, settings: &Settings) {
+    pub(super) fn begin(&mut self, replication: &Replication, settings: &Settings, asks: Asks) {
         let held = Point { history: replication.lineage.present(), offset: replication.offset };
-        self.machine = Some(Replica::new(Some(held), patience(settings), self.now()));
+        let mut machine = Replica::new(Some(held), patience(settings), self.now());
+        if asks == Asks::ToLead {
+            machine.ask_to_lead();
+        }
+        self.machine = Some(machine);
     }
 
     /// Gives the present link up for a new one.
