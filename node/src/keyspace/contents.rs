@@ -10,7 +10,7 @@ use super::object;
 use super::part::NEVER;
 use super::seed::{Random, Seed};
 use super::table::{Merging, Table};
-use super::walk::Walks;
+use super::walk::{Change, Walks};
 use super::wheel::{self, Wheel};
 use super::{Overhead, Place};
 use crate::call::Millis;
@@ -143,6 +143,7 @@ impl Contents {
     pub(super) fn insert(&mut self, seed: &Seed, place: Place, entry: Entry, now: Millis) {
         self.keys += 1;
         let (deadline, version) = (entry.deadline(), self.version);
+        let is_first = version > 0 && self.table(place.slot).is_none_or(|table| table.len() == 0);
         match &mut self.tables {
             Tables::Whole(table) => table.insert(seed, place.hash, entry),
             Tables::Spread(spread) => {
@@ -153,9 +154,8 @@ impl Contents {
                 spread.tables[place.slot.index()].insert(seed, place.hash, entry);
             }
         }
-        if self.version > 0
-            && let Some(table) = self.table_mut(place.slot)
-        {
+        // No walk has to be told of a part that begins now.
+        if is_first && let Some(table) = self.table_mut(place.slot) {
             table.stamp(place.hash, version);
         }
         if let Some(deadline) = deadline {
@@ -225,7 +225,12 @@ impl Contents {
         let now = turn.now;
         let mut taken = Vec::new();
         if turn.walks.is_on() && self.has_expired(slot, hash, now) {
-            turn.walks.set_aside(self, Place { database: turn.database, slot, hash }, turn.seed);
+            turn.walks.set_aside(
+                self,
+                Place { database: turn.database, slot, hash },
+                Change::Part,
+                turn.seed,
+            );
         }
         let merging = self.merging();
         let visit = self.table_mut(slot)?.expire(

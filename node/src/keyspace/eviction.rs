@@ -126,7 +126,7 @@ impl Keyspace {
         let Some(place) = place else { return false };
         let seed = self.seed;
         if self.walks.is_on() {
-            self.set_aside_for(place);
+            self.set_aside_at(place);
         }
         let Some(entry) = self.contents_mut(place.database).remove_hash(place, &seed) else { return false };
         self.watches.note(place.database, entry.key());

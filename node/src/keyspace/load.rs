@@ -63,7 +63,7 @@ impl Keyspace {
         }
         let Record { mut entry, known, .. } = record;
         if self.walks.is_on() {
-            self.set_aside_for(place);
+            self.about_to_add_at(place);
         }
         entry.touch(self.settings.usage.known(known, now));
         self.contents[usize::from(database.0)].insert(&self.seed, place, entry, now);

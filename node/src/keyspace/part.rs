@@ -44,6 +44,10 @@ pub(super) struct Header {
     pub(super) due: u64,
     /// No walk that began after this has to be told before the part changes: see [`super::walk`].
     pub(super) version: u64,
+    /// Until this version, if it is later, walks have been told of some of the entries: those whose places are marked.
+    told_until: u64,
+    /// A bit for each place. What comes into the part is marked, too: no walk has to be told of it.
+    told: u128,
     entries: u16,
     /// How many of the hash's top bits all entries share.
     depth: u8,
@@ -55,12 +59,25 @@ pub(super) struct Header {
 pub(super) struct Line([Option<Entry>; LINE_ENTRIES]);
 
 const _: () = assert!(size_of::<Part<[Line; LINES_MAX]>>() == 1024);
+const _: () = assert!(PART_ENTRIES_MAX <= 128, "a place has a bit");
 
 /// Where in a part an entry stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct At {
     line: usize,
     place: usize,
+}
+
+impl At {
+    fn bit(self) -> u128 {
+        1 << (self.line * LINE_ENTRIES + self.place)
+    }
+}
+
+/// An entry on its way to another part, and whether its place was marked.
+pub(super) struct Moving {
+    pub(super) entry: Entry,
+    told: bool,
 }
 
 fn tag_of(hash: u64) -> u16 {
@@ -86,7 +103,7 @@ impl<const LINES: usize> Part<[Line; LINES]> {
 impl Header {
     pub(super) fn new(depth: u32) -> Header {
         let depth = u8::try_from(depth).expect("a hash has 64 bits");
-        Header { earliest: NEVER, due: NEVER, version: 0, entries: 0, depth }
+        Header { earliest: NEVER, due: NEVER, version: 0, told_until: 0, told: 0, entries: 0, depth }
     }
 }
 
@@ -107,6 +124,7 @@ impl Part {
         self.lines.iter().flat_map(|line| line.0.iter().flatten())
     }
 
+    #[cfg(test)]
     pub(super) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
         self.lines.iter_mut().flat_map(|line| line.0.iter_mut().flatten())
     }
@@ -181,8 +199,9 @@ impl Part {
         entry.set_tag(tag_of(hash));
         let line = home(entry.tag(), self.lines.len());
         for line in [line, next(line, self.lines.len())] {
-            if let Some(free) = self.lines[line].0.iter_mut().find(|place| place.is_none()) {
-                *free = Some(entry);
+            if let Some(place) = self.lines[line].free() {
+                self.lines[line].0[place] = Some(entry);
+                self.header.told |= At { line, place }.bit();
                 self.header.entries += 1;
                 return Ok(());
             }
@@ -191,8 +210,14 @@ impl Part {
     }
 
     pub(super) fn remove(&mut self, at: At) -> Option<Entry> {
+        self.take(at).map(|moving| moving.entry)
+    }
+
+    fn take(&mut self, at: At) -> Option<Moving> {
         let was_full = self.lines[at.line].is_full();
         let entry = self.lines[at.line].0[at.place].take()?;
+        let told = self.header.told & at.bit() != 0;
+        let entry = Moving { entry, told };
         self.header.entries -= 1;
         if was_full {
             self.bring_home(at);
@@ -225,20 +250,26 @@ impl Part {
             let stray = self.lines[behind].0.iter().position(|place| place.as_ref().is_some_and(is_stray));
             let Some(place) = stray.filter(|_| behind != free.line) else { return };
             self.lines[free.line].0[free.place] = self.lines[behind].0[place].take();
+            let from = At { line: behind, place };
+            self.mark(free, self.header.told & from.bit() != 0);
             if !was_full {
                 return;
             }
-            free = At { line: behind, place };
+            free = from;
         }
     }
 
     /// Moves all entries into another part, whose layout was made for them; header and all.
     pub(super) fn move_into(&mut self, other: &mut Part, layout: &mut Layout) {
-        for line in &mut self.lines {
-            for entry in line.0.iter_mut().filter_map(Option::take) {
-                other.add(layout, entry);
+        for (line, places) in self.lines.iter_mut().enumerate() {
+            for (place, taken) in places.0.iter_mut().enumerate() {
+                if let Some(entry) = taken.take() {
+                    let told = self.header.told & At { line, place }.bit() != 0;
+                    other.add(layout, Moving { entry, told });
+                }
             }
         }
+        other.header.told_until = other.header.told_until.max(self.header.told_until);
         other.header.earliest = other.header.earliest.min(self.header.earliest);
         other.header.due = other.header.due.min(self.header.due);
         other.header.version = other.header.version.max(self.header.version);
@@ -246,41 +277,100 @@ impl Part {
     }
 
     /// Adds one of the entries that the layout was made for.
-    pub(super) fn add(&mut self, layout: &mut Layout, entry: Entry) {
+    pub(super) fn add(&mut self, layout: &mut Layout, Moving { entry, told }: Moving) {
         let line = layout.line_of(&entry);
-        let free = self.lines[line].0.iter_mut().find(|place| place.is_none());
-        *free.expect("a layout gives no line more entries than it has places") = Some(entry);
+        let free = self.lines[line].free();
+        let place = free.expect("a layout gives no line more entries than it has places");
+        self.lines[line].0[place] = Some(entry);
+        self.mark(At { line, place }, told);
         self.header.entries += 1;
+    }
+
+    fn mark(&mut self, at: At, told: bool) {
+        match told {
+            true => self.header.told |= at.bit(),
+            false => self.header.told &= !at.bit(),
+        }
+    }
+
+    // What walks have been told: see [`super::walk`].
+
+    /// Whether a walk that began at this version has been told of the entry, or came after it.
+    pub(super) fn has_told(&self, at: At, version: u64) -> bool {
+        let Header { told_until, told, .. } = self.header;
+        self.header.version >= version || told_until >= version && told & at.bit() != 0
+    }
+
+    /// Whether walks have been told of some entries and not of the others.
+    pub(super) fn is_told_in_part(&self) -> bool {
+        self.header.told_until > self.header.version
+    }
+
+    /// Until which version they were, then.
+    pub(super) fn told_until(&self) -> u64 {
+        self.header.told_until
+    }
+
+    /// Walks are told of all of the part's entries up to this version.
+    pub(super) fn tell_all(&mut self, version: u64) {
+        self.header.version = self.header.version.max(version);
+    }
+
+    /// From here on walks up to this version are told entry by entry. None that began later than the part's own version was
+    /// told of any.
+    pub(super) fn begin_telling(&mut self, version: u64) {
+        debug_assert!(!self.is_told_in_part(), "what was told would be forgotten");
+        self.header.told_until = version;
+        self.header.told = 0;
+    }
+
+    pub(super) fn note_told(&mut self, at: At) {
+        self.header.told |= at.bit();
+    }
+
+    /// The entries that a walk which began at this version has not been told of.
+    pub(super) fn untold_mut(&mut self, version: u64) -> impl Iterator<Item = &mut Entry> {
+        let told = match (self.header.version >= version, self.header.told_until >= version) {
+            (true, _) => u128::MAX,
+            (false, true) => self.header.told,
+            (false, false) => 0,
+        };
+        self.lines.iter_mut().enumerate().flat_map(move |(line, places)| {
+            let untold = move |place| told & At { line, place }.bit() == 0;
+            let entries = places.0.iter_mut().enumerate().filter(move |(place, _)| untold(*place));
+            entries.filter_map(|(_, entry)| entry.as_mut())
+        })
     }
 
     /// Takes out the entries of the upper half of the range, which keeps the lower half. The header of the upper half
     /// comes along; its entries are counted when they are added to it.
-    pub(super) fn split(&mut self, seed: &Seed) -> (Header, Vec<Entry>) {
+    pub(super) fn split(&mut self, seed: &Seed) -> (Header, Vec<Moving>) {
         self.entries().for_each(Entry::prefetch);
         let bit = 1 << (u64::BITS - 1 - self.depth());
         self.header.depth += 1;
         let mut upper = Vec::with_capacity(self.len());
-        self.drain(|entry| seed.hash(entry.key()) & bit != 0, |entry| upper.push(entry));
-        let Header { earliest, due, version, .. } = self.header;
-        (Header { earliest, due, version, ..Header::new(self.depth()) }, upper)
+        self.drain(|entry| seed.hash(entry.key()) & bit != 0, |moving| upper.push(moving));
+        let Header { earliest, due, version, told_until, .. } = self.header;
+        (Header { earliest, due, version, told_until, ..Header::new(self.depth()) }, upper)
     }
 
     /// Takes out every entry past its deadline, and looks anew for the earliest of the others.
-    pub(super) fn take_expired(&mut self, now: Millis, taken: impl FnMut(Entry)) {
+    pub(super) fn take_expired(&mut self, now: Millis, mut taken: impl FnMut(Entry)) {
         self.entries().for_each(Entry::prefetch);
-        self.drain(|entry| entry.deadline().is_some_and(|deadline| deadline < now), taken);
+        let is_over = |entry: &Entry| entry.deadline().is_some_and(|deadline| deadline < now);
+        self.drain(is_over, |moving| taken(moving.entry));
         let deadlines = self.entries().filter_map(|entry| entry.deadline());
         self.header.earliest = deadlines.map(|Millis(deadline)| deadline).min().unwrap_or(NEVER);
     }
 
     /// Takes out the entries that `wanted` holds for. What is brought home meanwhile is looked at too: it comes from a
     /// line behind, or from one that has been looked at already.
-    fn drain(&mut self, wanted: impl Fn(&Entry) -> bool, mut taken: impl FnMut(Entry)) {
+    fn drain(&mut self, wanted: impl Fn(&Entry) -> bool, mut taken: impl FnMut(Moving)) {
         for line in 0..self.lines.len() {
             for place in 0..LINE_ENTRIES {
                 let at = At { line, place };
                 while self.entry(at).is_some_and(&wanted) {
-                    self.remove(at).into_iter().for_each(&mut taken);
+                    self.take(at).into_iter().for_each(&mut taken);
                 }
             }
         }
@@ -330,6 +420,11 @@ impl Line {
     #[inline]
     fn is_full(&self) -> bool {
         self.0.iter().all(Option::is_some)
+    }
+
+    #[inline]
+    fn free(&self) -> Option<usize> {
+        self.0.iter().position(Option::is_none)
     }
 }
 
@@ -401,7 +496,7 @@ mod tests {
         let mut layout = Layout::of(entries.iter(), LINES)?;
         let mut part = Part::<[Line; LINES]>::new(Header::new(0));
         let part: &mut Part = &mut part;
-        entries.into_iter().for_each(|entry| part.add(&mut layout, entry));
+        entries.into_iter().for_each(|entry| part.add(&mut layout, Moving { entry, told: false }));
         for (line, places) in part.lines.iter().enumerate() {
             for entry in places.0.iter().flatten() {
                 let home = home(entry.tag(), LINES);

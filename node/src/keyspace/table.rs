@@ -371,7 +371,7 @@ impl Table {
     /// Says that the entries of the part that holds `hash` are as this version of the keyspace has them, or later.
     pub(super) fn stamp(&mut self, hash: u64, version: u64) {
         if let Some(part) = self.root.part_mut(hash) {
-            part.header.version = part.header.version.max(version);
+            part.tell_all(version);
         }
     }
 

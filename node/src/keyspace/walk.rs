@@ -2,14 +2,16 @@
 //!
 //! A snapshot, a rewritten log and a full synchronisation each need all keys as they were when they began. There is no
 //! fork. A walk goes through databases, slots and hashes in order, part by part, and writes records of keys; who changes a
-//! part that it has not come to yet first copies that part's entries for it ([`walks`]). What has been changed has a
+//! key that it has not come to yet first copies its entry for it ([`walks`]), and the walk writes such copies before it goes
+//! on, so that they do not gather while it is faster than its clients. What was copied is marked in its part, and a part has a
 //! version, which says which walks need not be told any more; so each key is in a walk exactly once, as it was at its start,
 //! and nothing is copied twice. A collection of many elements is not copied but frozen, and then treated in the same way by
 //! its own parts ([`frozen`]). What a walk has collected it writes in pieces of the size that it is asked for ([`pieces`]), as
 //! records or as commands ([`wording`]).
 //!
-//! What this promises: without a walk a write costs one branch more. With walks a write copies one part of keys at
-//! most and one part of a collection, 64 KiB or one entry if that is larger; the records are made by the walk. Up to
+//! What this promises: without a walk a write costs one branch more. With a walk a write copies the key that it changes, and
+//! one part of a collection, 64 KiB or one entry if that is larger; with several walks one part of keys at most. The records
+//! are made by the walk. Up to
 //! [`WALKS_MAX`] walks may go at once, each at its own pace.
 //!
 //! What it does not do: it does not decide when a walk goes on, nor how much may be set aside: see
@@ -29,7 +31,7 @@ use super::entry::Entry;
 use super::{Key, Keyspace, Place};
 
 pub(super) use frozen::Handles;
-pub(super) use walks::Walks;
+pub(super) use walks::{Change, Walks};
 pub(crate) use wording::Wording;
 
 /// So many walks may go at once.
@@ -113,25 +115,34 @@ impl Keyspace {
     fn set_aside(&mut self, key: Key<'_>) {
         let Keyspace { walks, contents, seed, .. } = self;
         let contents = &mut contents[usize::from(key.place.database.0)];
-        let Some(entry) = contents.find(key.place, key.bytes) else { return };
-        walks.note_text(entry, key.place, contents);
-        walks.set_aside(contents, key.place, seed);
+        walks.note_text(key, contents);
+        walks.set_aside(contents, key.place, Change::Key(key.bytes), seed);
     }
 
     /// To be called before an entry comes to a place where none is.
     #[inline]
     pub(super) fn about_to_add(&mut self, key: Key<'_>, entry: &mut Entry) {
         if self.walks.is_on() {
-            self.set_aside_for(key.place);
+            self.about_to_add_at(key.place);
             self.walks.note_arrival(key, entry);
         }
     }
 
-    /// To be called before any entry of the part of a place changes or goes.
+    /// As [`Keyspace::about_to_add`], for an entry that was nowhere before.
     #[cold]
-    pub(super) fn set_aside_for(&mut self, place: Place) {
+    pub(super) fn about_to_add_at(&mut self, place: Place) {
         let Keyspace { walks, contents, seed, .. } = self;
-        walks.set_aside(&mut contents[usize::from(place.database.0)], place, seed);
+        walks.set_aside(&mut contents[usize::from(place.database.0)], place, Change::Arrival, seed);
+    }
+
+    /// To be called before the entry at a place goes, whatever its key is.
+    #[cold]
+    pub(super) fn set_aside_at(&mut self, place: Place) {
+        let Keyspace { walks, contents, seed, .. } = self;
+        let contents = &mut contents[usize::from(place.database.0)];
+        let Some(entry) = contents.find_hash(place, seed) else { return };
+        let key = entry.key().to_vec();
+        walks.set_aside(contents, place, Change::Key(&key), seed);
     }
 
     /// To be called when two databases have been exchanged.

@@ -95,7 +95,7 @@ enum OpenMut<'n> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::keyspace) enum Merging {
     Any,
-    /// While the table is walked: a part is as a walk has left it, or not, as a whole.
+    /// While the table is walked: a part is as a walk has left it, or not, as a whole. So neither may be told in part.
     OfOneVersion,
 }
 
@@ -251,7 +251,8 @@ impl Node {
         };
         let (header, entries) = part.split(seed);
         let half = 1 << (below - part.depth());
-        let mut layout = smallest(entries.iter()).expect("they stood in one part together with others");
+        let moving = entries.iter().map(|moving| &moving.entry);
+        let mut layout = smallest(moving).expect("they stood in one part together with others");
         let mut upper = Node::empty_part(header, layout.lines);
         if let OpenMut::Part(part) = upper.open_mut() {
             entries.into_iter().for_each(|entry| part.add(&mut layout, entry));
@@ -306,7 +307,9 @@ fn merge_parts(places: &mut [Node], lower: usize, upper: usize, merging: Merging
     if one.depth() != other.depth() || one.len() + other.len() > MERGE_ENTRIES {
         return false;
     }
-    if merging == Merging::OfOneVersion && one.header.version != other.header.version {
+    let is_whole =
+        || one.header.version == other.header.version && !one.is_told_in_part() && !other.is_told_in_part();
+    if merging == Merging::OfOneVersion && !is_whole() {
         return false;
     }
     let Some(mut layout) = smallest(one.entries().chain(other.entries())) else { return false };

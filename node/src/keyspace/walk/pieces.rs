@@ -229,7 +229,7 @@ impl Pieces<'_> {
             end = part.end(hash);
             if !walk.has_version(part.header.version) {
                 select(walk, out, position.database);
-                for entry in part.entries_mut() {
+                for entry in part.untold_mut(walk.version()) {
                     match entry.form() {
                         Form::Object => walk.keep(position.database, source, entry, clock, seed),
                         _ => {

@@ -264,7 +264,7 @@ fn eight_walks_may_go_at_once_and_a_ninth_is_refused() {
 }
 
 #[test]
-fn every_part_is_set_aside_once_when_all_keys_are_overwritten() {
+fn every_key_is_set_aside_once_when_all_are_overwritten() {
     let mut keyspace = keyspace();
     let keys: Vec<String> = (0..20_000).map(|number| format!("key:{number}")).collect();
     for key in &keys {
@@ -276,7 +276,9 @@ fn every_part_is_set_aside_once_when_all_keys_are_overwritten() {
     let id = keyspace.begin_walk(Scope::All, RECORDS).unwrap();
     assert_eq!(keyspace.set_aside_bytes(id), 0);
     set(&mut keyspace, WHOLE, &keys[0], "b");
-    assert!(keyspace.set_aside_bytes(id) <= 120 * 88, "one part of small keys is set aside");
+    assert!(keyspace.set_aside_bytes(id) <= 88, "one key is set aside, not its neighbours");
+    set(&mut keyspace, WHOLE, "a new key", "b");
+    assert!(keyspace.set_aside_bytes(id) <= 88, "nothing for what was not there");
     for round in 0..3 {
         for key in &keys {
             set(&mut keyspace, WHOLE, key, &round.to_string());
@@ -289,6 +291,64 @@ fn every_part_is_set_aside_once_when_all_keys_are_overwritten() {
     keyspace.end_walk(id);
     assert_same(&read(&keyspace, &out), &expected);
     assert_clean(&mut keyspace);
+}
+
+#[test]
+fn while_a_walk_is_as_fast_as_its_writers_next_to_nothing_is_set_aside() {
+    let mut keyspace = keyspace();
+    let count = 50_000;
+    for number in 0..count {
+        set(&mut keyspace, WHOLE, &format!("key:{number}"), "a value of some length");
+    }
+    let expected = copy_of(&keyspace);
+    let id = keyspace.begin_walk(Scope::All, RECORDS).unwrap();
+    let (mut out, mut most, mut number) = (Vec::new(), 0, 0);
+    // All keys are overwritten, far from each other, while the walk writes two for each of them.
+    loop {
+        for _ in 0..50 {
+            number = (number + 7919) % count;
+            set(&mut keyspace, WHOLE, &format!("key:{number}"), "another value of about this length");
+        }
+        most = most.max(keyspace.set_aside_bytes(id));
+        if keyspace.walk(id, &mut out, 100 * 170) == Progress::Ended {
+            break;
+        }
+    }
+    assert!(most <= 50 * 120, "{most} bytes were set aside");
+    keyspace.end_walk(id);
+    assert_same(&read(&keyspace, &out), &expected);
+    assert_clean(&mut keyspace);
+}
+
+#[test]
+fn of_walks_that_began_one_after_the_other_each_is_told_of_what_changed_since_its_start() {
+    for (database, tag) in [(SPREAD, "{one slot}"), (WHOLE, "")] {
+        let mut keyspace = keyspace();
+        let name = |number: usize| format!("{tag}{number}");
+        for number in 0..2000 {
+            set(&mut keyspace, database, &name(number), "old");
+        }
+        let mut walks = Vec::new();
+        for round in 0..5 {
+            walks.push((keyspace.begin_walk(Scope::All, RECORDS).unwrap(), copy_of(&keyspace), Vec::new()));
+            for number in (round..2000).step_by(7) {
+                set(&mut keyspace, database, &name(number), &round.to_string());
+            }
+            for number in (round * 100..round * 100 + 40).chain(2000 + round..2300) {
+                run(&mut keyspace, database, NOW, &["DEL", &name(number)]);
+                set(&mut keyspace, database, &name(number + 1000), "new");
+            }
+            for (id, _, out) in &mut walks {
+                keyspace.walk(*id, out, 3000);
+            }
+        }
+        for (id, expected, mut out) in walks {
+            finish(&mut keyspace, id, &mut out);
+            keyspace.end_walk(id);
+            assert_same(&read(&keyspace, &out), &expected);
+        }
+        assert_clean(&mut keyspace);
+    }
 }
 
 #[test]

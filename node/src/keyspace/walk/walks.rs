@@ -1,11 +1,16 @@
 //! The walks that go on, and what is set aside for them.
 //!
-//! Each part of a table has a version. Whoever is about to change an entry calls [`Walks::set_aside`]: the part's entries
-//! are copied for each walk that began after the part's version and has not passed it, and the part gets the version of
-//! the newest walk. A walk skips parts that have its version or a later one. What this rests on:
+//! Each part of a table has a version. Whoever is about to change an entry calls [`Walks::set_aside`]: the entry is copied for
+//! each walk that began after the part's version and has not passed it, and its place is marked. A walk skips parts that have
+//! its version or a later one, and marked entries. A part that no walk has to come to any more gets the version of the newest
+//! walk, so that this is asked once. What this rests on:
 //!
-//! - a split gives its version to both halves, and while there are walks only parts of one version are merged. A part is
-//!   stamped before it is merged, so what a walk's position may lie within has been set aside for it;
+//! - marks are good for all walks up to the newest when the first was made. A walk that begins later finds none: before the
+//!   first mark for its sake, the older ones are told of the whole part, which then has their version;
+//! - whatever comes into a part is marked, and marks go with their entries ([`Part`]);
+//! - a split gives version and marks to both halves, and while there are walks only parts of one version and without marks are
+//!   merged: so what a walk's position may lie within has been set aside for it. A part of few entries, which may have to
+//!   merge, is set aside as a whole;
 //! - parts made in an empty table get the present version at once ([`Contents::insert`]);
 //! - a walk numbers databases as they were at its start. [`Walk::sources`] says where the keys of each are now: SWAPDB
 //!   exchanges two, FLUSHDB makes the old contents its own.
@@ -28,7 +33,7 @@ use crate::keyspace::entry::{self, Entry, Value};
 use crate::keyspace::garbage::Garbage;
 use crate::keyspace::long_text::LongText;
 use crate::keyspace::object::{self, Object};
-use crate::keyspace::part::Part;
+use crate::keyspace::part::{At, MERGE_ENTRIES, Part};
 use crate::keyspace::seed::{Random, Seed};
 use crate::keyspace::{Key, Place};
 use crate::rdb::write::Kind;
@@ -59,6 +64,17 @@ struct Detached {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct DetachedId(u64);
+
+/// What is about to happen in a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::keyspace) enum Change<'k> {
+    /// The entry of this key changes or goes, if there is one.
+    Key(&'k [u8]),
+    /// One comes.
+    Arrival,
+    /// Any of them may go.
+    Part,
+}
 
 /// Where the keys of a database are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,40 +254,94 @@ impl Walks {
         self.release(garbage);
     }
 
-    /// Copies the part of a place for the walks that have not come to it.
-    pub(in crate::keyspace) fn set_aside(&mut self, contents: &mut Contents, place: Place, seed: &Seed) {
-        let version = self.version();
-        let is_new = |part: &Part| part.header.version >= version;
+    /// Keeps what is about to change at a place for the walks that have not come to it.
+    pub(in crate::keyspace) fn set_aside(
+        &mut self,
+        contents: &mut Contents,
+        place: Place,
+        change: Change<'_>,
+        seed: &Seed,
+    ) {
+        let (version, slot) = (self.version(), slot_in(contents, place.slot));
         let Some(table) = contents.table_mut(place.slot) else { return };
-        if table.part(place.hash).is_none_or(is_new) {
-            return;
-        }
-        table.lighten(place.hash, seed);
-        let slot = slot_in(contents, place.slot);
-        let Some(part) = contents.table_mut(place.slot).and_then(|table| table.part_mut(place.hash)) else {
+        let Some(part) = table.part_mut(place.hash).filter(|part| part.header.version < version) else {
             return;
         };
-        let (before, start) = (part.header.version, part.start(place.hash));
-        for walk in &mut self.running {
-            if before < walk.id.0
-                && let Some(database) = walk.number_of(place.database)
-                && walk.is_ahead(Position { database, slot, hash: start })
-            {
-                for entry in part.entries_mut() {
-                    walk.keep(database, Source::At(place.database), entry, &mut self.clock, seed);
+        let at = match change {
+            Change::Key(key) => match part.find(place.hash, key) {
+                Some(at) if !part.has_told(at, version) => Some(at),
+                Some(_) | None => return,
+            },
+            Change::Arrival | Change::Part => None,
+        };
+        let start = Position { database: place.database, slot, hash: part.start(place.hash) };
+        if !self.is_awaited(part, start) {
+            return part.tell_all(version);
+        }
+        let may_merge = part.depth() > 0 && part.len() <= MERGE_ENTRIES / 2;
+        let whole_until = match change {
+            Change::Part => version,
+            Change::Key(_) if may_merge => version,
+            // Newer walks have begun since the first mark.
+            Change::Key(_) | Change::Arrival if part.told_until() < version => part.told_until(),
+            Change::Key(_) | Change::Arrival => 0,
+        };
+        if whole_until > part.header.version {
+            if table.lighten(place.hash, seed) {
+                // It is another part now.
+                return self.set_aside(contents, place, change, seed);
+            }
+            let Some(part) = table.part_mut(place.hash) else { return };
+            self.tell_of_all(part, whole_until, start, seed);
+        }
+        let Some(part) = table.part_mut(place.hash).filter(|part| part.header.version < version) else {
+            return;
+        };
+        if part.told_until() < version {
+            part.begin_telling(version);
+        }
+        if let Some(at) = at {
+            self.tell_of(part, at, start, seed);
+        }
+    }
+
+    /// Whether a walk has to take something of a part, whose first place is this.
+    fn is_awaited(&self, part: &Part, start: Position) -> bool {
+        self.running.iter().any(|walk| walk.awaits(part, start).is_some())
+    }
+
+    /// The walks up to a version are told of all that they have not been told of yet.
+    fn tell_of_all(&mut self, part: &mut Part, until: u64, start: Position, seed: &Seed) {
+        for walk in self.running.iter_mut().filter(|walk| walk.id.0 <= until) {
+            if let Some(database) = walk.awaits(part, start) {
+                for entry in part.untold_mut(walk.id.0) {
+                    walk.keep(database, Source::At(start.database), entry, &mut self.clock, seed);
                 }
             }
         }
-        part.header.version = version;
+        part.tell_all(until);
+    }
+
+    fn tell_of(&mut self, part: &mut Part, at: At, start: Position, seed: &Seed) {
+        for walk in &mut self.running {
+            if let Some(database) = walk.awaits(part, start)
+                && let Some(entry) = part.entry_mut(at)
+            {
+                walk.keep(database, Source::At(start.database), entry, &mut self.clock, seed);
+            }
+        }
+        part.note_told(at);
     }
 
     /// A key is about to change: if it is a long string that walks hold, they will be its only owners.
-    pub(super) fn note_text(&mut self, entry: &Entry, place: Place, contents: &Contents) {
-        let Value::Object(Object::Text(text)) = entry.value() else { return };
+    pub(super) fn note_text(&mut self, key: Key<'_>, contents: &Contents) {
+        let place = key.place;
         let Some(part) = contents.table(place.slot).and_then(|table| table.part(place.hash)) else { return };
+        let Some(at) = part.find(place.hash, key.bytes) else { return };
+        let Some(Value::Object(Object::Text(text))) = part.entry(at).map(Entry::value) else { return };
         let slot = slot_in(contents, place.slot);
         for walk in &mut self.running {
-            let is_first = part.header.version < walk.id.0;
+            let is_first = !part.has_told(at, walk.id.0);
             if (is_first || text.is_shared())
                 && let Some(database) = walk.number_of(place.database)
                 && walk.is_ahead(Position { database, slot, hash: part.start(place.hash) })
@@ -366,12 +436,24 @@ impl Walk {
         u8::try_from(number).ok().map(Database)
     }
 
+    /// The number that the walk knows the database of a part by, if it has to take something of the part, whose first place
+    /// is this by the number of now.
+    fn awaits(&self, part: &Part, start: Position) -> Option<Database> {
+        let database = self.number_of(start.database).filter(|_| part.header.version < self.id.0)?;
+        self.is_ahead(Position { database, ..start }).then_some(database)
+    }
+
     fn bytes(&self) -> usize {
         self.held.bytes().saturating_add(self.texts.alone_bytes)
     }
 
     pub(super) fn has_version(&self, version: u64) -> bool {
         version >= self.id.0
+    }
+
+    /// The version of its start.
+    pub(super) fn version(&self) -> u64 {
+        self.id.0
     }
 
     /// Whether the walk has not come to a position.
