@@ -1,6 +1,6 @@
 //! `slotway up`: a whole cluster by one command, every node and proxy a process of its own.
 //!
-//! In order: read the settings, lay claim to the data directory, plan who listens where ([`plan`]), make sure that the
+//! In order: read the settings, lay claim to the data directory, see what an earlier start left there ([`kept`]), plan who listens where ([`plan`]), make sure that the
 //! ports are free ([`ports`]), write secret and topology ([`identity`]), start the children and keep them running
 //! ([`supervisor`], each as [`child`] says), note every change in `DIR/up.json` ([`board`]), and once every slot is
 //! served print who is where ([`report`]).
@@ -33,6 +33,8 @@ mod ports;
 
 mod identity;
 
+mod kept;
+
 mod child;
 
 mod board;
@@ -42,6 +44,7 @@ mod supervisor;
 mod report;
 
 use board::Board;
+use kept::Kept;
 use plan::Plan;
 use supervisor::Supervisor;
 
@@ -87,8 +90,10 @@ pub(crate) fn run(args: &UpArgs) -> anyhow::Result<()> {
     let _claim = identity::claim(dir)?;
     let previous = identity::previous(dir)?;
     let node_bind = [Bind { host: child::NODE_HOST.into(), optional: false }];
+    let kept = Kept::read(dir);
     let mut free = ports::FreePorts::default();
-    let plan = Plan::new(&config, || free.take(&config.bind, &node_bind))?;
+    let plan = Plan::new(&config, |id, what| free.take(kept.port(id, what), &config.bind, &node_bind))?;
+    kept.judge(&plan)?;
     ports::check(&plan.claims(), &config.bind, &node_bind)?;
     let topology = identity::form(previous.as_ref(), identity::random_cluster_id()?, &plan, &host(&config))?;
     identity::write(dir, &topology, &plan)?;
@@ -98,14 +103,14 @@ pub(crate) fn run(args: &UpArgs) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(oversee(&config, &plan, &topology))
+    runtime.block_on(oversee(&config, &plan, &topology, &kept))
 }
 
-async fn oversee(config: &UpConfig, plan: &Plan, topology: &Topology) -> anyhow::Result<()> {
+async fn oversee(config: &UpConfig, plan: &Plan, topology: &Topology, kept: &Kept) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let board = Arc::new(Board::new(&config.dir, &topology.cluster_id, plan));
     board.write().with_context(|| format!("cannot write {}", board.path().display()))?;
-    let programs = child::programs(config, plan)?;
+    let programs = child::programs(config, plan, kept)?;
     let mut supervisor = Supervisor::start(programs, &board, config.restart);
     let outcome = tokio::select! {
         failed = supervisor.failed() => Err(failed),

@@ -57,7 +57,7 @@ pub use snapshot::SnapshotError;
 pub use start::{Begin, Running, Start, StartError, Started, start};
 
 /// Whether a directory belongs to a group already.
-pub(crate) fn is_known_in(dir: &std::path::Path) -> bool {
+pub fn is_known_in(dir: &std::path::Path) -> bool {
     dir.join(identity::FILE_NAME).exists()
 }
 

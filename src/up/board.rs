@@ -7,14 +7,14 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use slotway_cluster::{NodeId, ProxyId, ShardId, Topology};
 use slotway_control::topology_file;
 
 use super::plan::Plan;
 
 /// The file's content.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct UpFile {
     /// Every slot is served.
     pub(super) ready: bool,
@@ -26,7 +26,7 @@ pub(super) struct UpFile {
     pub(super) nodes: Vec<NodeRow>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ProxyRow {
     pub(super) id: ProxyId,
     /// null while it does not run.
@@ -38,22 +38,30 @@ pub(super) struct ProxyRow {
     pub(super) state: State,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct NodeRow {
     pub(super) id: NodeId,
     pub(super) pid: Option<u32>,
     pub(super) port: u16,
     pub(super) admin_port: u16,
+    /// 0 in the file of a version that did not note it.
+    #[serde(default)]
+    pub(super) pulse_port: u16,
     pub(super) shard: ShardId,
     pub(super) state: State,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum State {
     Up,
     Starting,
     Exited,
+}
+
+/// Where the file of a directory lies.
+pub(super) fn path_in(dir: &Path) -> PathBuf {
+    dir.join("up.json")
 }
 
 /// The file and what it holds.
@@ -79,6 +87,7 @@ impl Board {
             pid: None,
             port: node.port,
             admin_port: node.admin_port,
+            pulse_port: node.pulse_port,
             shard: node.shard,
             state: State::Starting,
         });
@@ -90,7 +99,7 @@ impl Board {
             proxies: proxies.collect(),
             nodes: nodes.collect(),
         };
-        Board { path: dir.join("up.json"), content: Mutex::new(content) }
+        Board { path: path_in(dir), content: Mutex::new(content) }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -193,8 +202,8 @@ mod tests {
             json!({"ready": false, "pid": std::process::id(), "dir": dir.path(), "cluster_id": "abc",
                 "proxies": [{"id": "p1", "pid": 12, "port": 6379, "admin_port": 8080, "sentinel_port": 26379,
                     "control_port": 16379, "state": "starting"}],
-                "nodes": [{"id": "n1", "pid": 11, "port": 7001, "admin_port": 8001, "shard": 1, "state": "up"},
-                    {"id": "n2", "pid": null, "port": 7002, "admin_port": 8002, "shard": 1, "state": "exited"}]})
+                "nodes": [{"id": "n1", "pid": 11, "port": 7001, "admin_port": 8001, "pulse_port": 17001, "shard": 1, "state": "up"},
+                    {"id": "n2", "pid": null, "port": 7002, "admin_port": 8002, "pulse_port": 17002, "shard": 1, "state": "exited"}]})
         );
     }
 

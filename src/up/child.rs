@@ -19,6 +19,7 @@ use tokio::{
 
 use super::{
     identity,
+    kept::Kept,
     plan::{NodePlan, Plan, ProxyPlan},
 };
 use crate::stop::PARENT_PIPE;
@@ -55,10 +56,13 @@ pub(super) struct ChildProgram {
 }
 
 /// Every child of the plan, nodes first.
-pub(super) fn programs(config: &UpConfig, plan: &Plan) -> anyhow::Result<Vec<ChildProgram>> {
+pub(super) fn programs(config: &UpConfig, plan: &Plan, kept: &Kept) -> anyhow::Result<Vec<ChildProgram>> {
     let executable = std::env::current_exe().context("cannot find out where this program lies")?;
     let nodes = plan.nodes.iter().map(|node| node_program(config, node, executable.clone()));
-    let proxies = plan.proxies.iter().map(|proxy| proxy_program(config, plan, proxy, executable.clone()));
+    let proxies = plan.proxies.iter().map(|proxy| {
+        let join = kept.mates_of(proxy, plan).map(|mate| mate.control_port).collect::<Vec<_>>();
+        proxy_program(config, proxy, &join, executable.clone())
+    });
     Ok(nodes.chain(proxies).collect())
 }
 
@@ -85,7 +89,8 @@ fn node_program(config: &UpConfig, node: &NodePlan, executable: PathBuf) -> Chil
     }
 }
 
-fn proxy_program(config: &UpConfig, plan: &Plan, proxy: &ProxyPlan, executable: PathBuf) -> ChildProgram {
+/// `join`: control ports of those whom it asks for a place; none: it begins a group.
+fn proxy_program(config: &UpConfig, proxy: &ProxyPlan, join: &[u16], executable: PathBuf) -> ChildProgram {
     let port_or_off = |port: Option<u16>| port.map_or("off".into(), |port| port.to_string());
     let mut arguments = Arguments::of("proxy");
     arguments.add("--bind", config.settings.text(Key::Bind));
@@ -93,9 +98,10 @@ fn proxy_program(config: &UpConfig, plan: &Plan, proxy: &ProxyPlan, executable: 
     arguments.add("--admin-port", port_or_off(proxy.admin_port));
     arguments.add("--sentinel-port", port_or_off(proxy.sentinel_port));
     arguments.add("--control-port", proxy.control_port.to_string());
-    // The first proxy begins the group, the others ask it for a place; who has one already does not ask again.
-    if let Some(first) = plan.proxies.first().filter(|first| first.id != proxy.id) {
-        arguments.add("--join", super::report::address(&super::host(config), first.control_port));
+    if !join.is_empty() {
+        let host = super::host(config);
+        let mates: Vec<String> = join.iter().map(|&port| super::report::address(&host, port)).collect();
+        arguments.add("--join", mates.join(","));
     }
     arguments.add("--durability", config.settings.text(Key::Durability));
     arguments.add("--dir", super::child_dir(&config.dir, &proxy.id.0));
@@ -198,7 +204,7 @@ mod tests {
     #[test]
     fn children_are_started_with_flags_that_anybody_could_type() {
         let flags = [("shards", "1"), ("replicas", "0"), ("dir", "/d")];
-        let programs = programs(&tests::config(&flags), &tests::plan(&flags)).unwrap();
+        let programs = programs(&tests::config(&flags), &tests::plan(&flags), &Kept::default()).unwrap();
         assert_eq!(
             line(&programs[0]),
             "node --bind 127.0.0.1 --port 7001 --admin-port 8001 --pulse-port 17001 --dir /d/n1 --secret-file /d/secret \
@@ -212,18 +218,21 @@ mod tests {
     }
 
     #[test]
-    fn the_first_proxy_begins_the_group_and_the_others_join_it() {
+    fn the_first_proxy_begins_the_group_and_the_others_ask_all_others_for_a_place() {
         let flags = [("shards", "1"), ("replicas", "0"), ("proxies", "3"), ("dir", "/d")];
-        let programs = programs(&tests::config(&flags), &tests::plan(&flags)).unwrap();
-        let joins: Vec<bool> =
-            programs[1..].iter().map(|program| line(program).contains("--join 127.0.0.1:16379 ")).collect();
-        assert_eq!(joins, [false, true, true]);
+        let programs = programs(&tests::config(&flags), &tests::plan(&flags), &Kept::default()).unwrap();
+        let joins: Vec<_> = programs[1..]
+            .iter()
+            .map(|program| line(program).split_once("--join ").map(|(_, rest)| rest[..31].to_owned()))
+            .collect();
+        let mates = |one, other| Some(format!("127.0.0.1:{one},127.0.0.1:{other}"));
+        assert_eq!(joins, [None, mates(16379, 16381), mates(16379, 16380)]);
     }
 
     #[test]
     fn a_password_is_on_no_command_line() {
         let flags = [("bind", "0.0.0.0"), ("requirepass", "s3cret")];
-        let programs = programs(&tests::config(&flags), &tests::plan(&flags)).unwrap();
+        let programs = programs(&tests::config(&flags), &tests::plan(&flags), &Kept::default()).unwrap();
         assert!(programs.iter().all(|program| !line(program).contains("s3cret")));
         let proxy = programs.last().unwrap();
         assert_eq!(proxy.environment, [("SLOTWAY__PROXY__REQUIREPASS", "s3cret".to_owned())]);
@@ -234,7 +243,8 @@ mod tests {
     fn the_last_words_of_a_log_are_its_last_lines() {
         let dir = tempfile::tempdir().unwrap();
         let flags = [("dir", dir.path().to_str().unwrap())];
-        let program = programs(&tests::config(&flags), &tests::plan(&flags)).unwrap().remove(0);
+        let program =
+            programs(&tests::config(&flags), &tests::plan(&flags), &Kept::default()).unwrap().remove(0);
         assert_eq!(program.last_words(2), "");
         fs::create_dir(dir.path().join("logs")).unwrap();
         fs::write(&program.log, format!("{}\none\ntwo\nthree\n", "x".repeat(5000))).unwrap();

@@ -1,4 +1,4 @@
-//! Who is started and on which ports. Pure: free ports come from a function.
+//! Who is started and on which ports. Pure: free ports come from a function, which is told for whom and for what.
 //!
 //! Node i listens on node-port + i, node-port + 1000 + i and node-port + 10000 + i, proxy i on port + i, admin-port + i, sentinel-port + i and
 //! port + 10000 + i, i from 0. Where the first port is 0 every derived one is a free port of its own. That no port lies
@@ -51,6 +51,16 @@ pub(super) struct Claim {
     pub(super) origin: String,
 }
 
+/// What a port is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    Clients,
+    Admin,
+    Sentinel,
+    Control,
+    Pulse,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whose {
     Node,
@@ -58,28 +68,36 @@ pub(super) enum Whose {
 }
 
 impl Plan {
-    pub(super) fn new<E>(config: &UpConfig, mut free: impl FnMut() -> Result<u16, E>) -> Result<Plan, E> {
-        let mut port = |first: u16, above: u16, number: usize| match first {
-            0 => free(),
+    /// `free`: a port for the use of the child of this name, where the first port is 0.
+    pub(super) fn new<E>(
+        config: &UpConfig,
+        mut free: impl FnMut(&str, Use) -> Result<u16, E>,
+    ) -> Result<Plan, E> {
+        let mut port = |id: &str, what: Use, first: u16, above: u16, number: usize| match first {
+            0 => free(id, what),
             first => Ok(first + above + u16::try_from(number).expect("the settings were checked to fit")),
         };
         let mut plan = Plan { nodes: Vec::new(), proxies: Vec::new() };
         for number in 0..config.nodes() {
+            let (id, first) = (format!("n{}", number + 1), config.node_port);
             plan.nodes.push(NodePlan {
-                id: NodeId(format!("n{}", number + 1)),
                 shard: ShardId(u32::try_from(number % config.shards + 1).expect("at most 1000 shards")),
-                port: port(config.node_port, 0, number)?,
-                admin_port: port(config.node_port, NODE_ADMIN, number)?,
-                pulse_port: port(config.node_port, PULSE, number)?,
+                port: port(&id, Use::Clients, first, 0, number)?,
+                admin_port: port(&id, Use::Admin, first, NODE_ADMIN, number)?,
+                pulse_port: port(&id, Use::Pulse, first, PULSE, number)?,
+                id: NodeId(id),
             });
         }
         for number in 0..config.proxies {
+            let id = format!("p{}", number + 1);
+            let mut other =
+                |what, first: Option<u16>| first.map(|first| port(&id, what, first, 0, number)).transpose();
             plan.proxies.push(ProxyPlan {
-                id: ProxyId(format!("p{}", number + 1)),
-                port: port(config.port, 0, number)?,
-                admin_port: config.admin_port.map(|first| port(first, 0, number)).transpose()?,
-                sentinel_port: config.sentinel_port.map(|first| port(first, 0, number)).transpose()?,
-                control_port: port(config.port, CONTROL, number)?,
+                admin_port: other(Use::Admin, config.admin_port)?,
+                sentinel_port: other(Use::Sentinel, config.sentinel_port)?,
+                port: port(&id, Use::Clients, config.port, 0, number)?,
+                control_port: port(&id, Use::Control, config.port, CONTROL, number)?,
+                id: ProxyId(id),
             });
         }
         Ok(plan)
@@ -145,7 +163,7 @@ pub(super) mod tests {
 
     pub(in crate::up) fn plan(flags: &[(&str, &str)]) -> Plan {
         let mut next = 40_000;
-        let free = || -> Result<u16, Infallible> {
+        let free = |_: &str, _: Use| -> Result<u16, Infallible> {
             next += 1;
             Ok(next)
         };

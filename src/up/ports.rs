@@ -5,7 +5,8 @@
 //! reach a node that is down could by chance connect to itself.
 //!
 //! A free port stays kept from the moment it is chosen: two children of one plan must not get the same one, nor may
-//! another `up` that starts at the same time.
+//! another `up` that starts at the same time. A port that a child of this directory had before is taken again if nobody listens
+//! there: the proxies of a control group find each other where they were.
 
 use std::{
     fs,
@@ -27,19 +28,33 @@ const ATTEMPTS: usize = 1000;
 /// Ports that nobody else has, kept until this is dropped.
 #[derive(Debug, Default)]
 pub(super) struct FreePorts {
-    kept: Vec<Socket>,
+    kept: Vec<(u16, Socket)>,
 }
 
 impl FreePorts {
-    /// A port that nobody listens on now, neither where proxies would nor where nodes would.
-    pub(super) fn take(&mut self, proxy_bind: &[Bind], node_bind: &[Bind]) -> anyhow::Result<u16> {
+    /// A port that nobody listens on now, neither where proxies would nor where nodes would: that of `before`, if it is one.
+    pub(super) fn take(
+        &mut self,
+        before: Option<u16>,
+        proxy_bind: &[Bind],
+        node_bind: &[Bind],
+    ) -> anyhow::Result<u16> {
+        let is_free =
+            |port| [proxy_bind, node_bind].iter().all(|bind| slotway_link::bind(bind, port, "", 1).is_ok());
+        let is_given = |port| self.kept.iter().any(|(given, _)| *given == port);
+        // Connections of the last start linger there, and do not forbid to share.
+        if let Some(port) = before.filter(|&port| !is_given(port) && is_free(port))
+            && let Ok(socket) = keep(port, Alone::No)
+        {
+            self.kept.push((port, socket));
+            return Ok(port);
+        }
         let span = FREE.end - FREE.start;
         for _ in 0..ATTEMPTS {
             let port = FREE.start + random_u16()? % span;
-            let Ok(socket) = keep(port) else { continue };
-            // One after the other: the same address may be in both.
-            if [proxy_bind, node_bind].iter().all(|bind| slotway_link::bind(bind, port, "", 1).is_ok()) {
-                self.kept.push(socket);
+            let Ok(socket) = keep(port, Alone::Yes) else { continue };
+            if is_free(port) {
+                self.kept.push((port, socket));
                 return Ok(port);
             }
         }
@@ -47,10 +62,18 @@ impl FreePorts {
     }
 }
 
-/// A socket that is bound and never listens. Binding it asks for the port alone, so it fails where anybody has one,
+/// Whether nobody may have the port already, listening or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Alone {
+    Yes,
+    No,
+}
+
+/// A socket that is bound and never listens. Binding it may ask for the port alone, so that it fails where anybody has one,
 /// also one like it. From then on it shares, so that a child can listen there.
-fn keep(port: u16) -> io::Result<Socket> {
+fn keep(port: u16, alone: Alone) -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_reuse_address(alone == Alone::No)?;
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
     socket.set_reuse_address(true)?;
     Ok(socket)
@@ -117,7 +140,7 @@ mod tests {
     #[test]
     fn a_free_port_can_be_listened_on_again_and_again() {
         let mut free = FreePorts::default();
-        let port = free.take(&loopback(), &loopback()).unwrap();
+        let port = free.take(None, &loopback(), &loopback()).unwrap();
         assert!(FREE.contains(&port));
         let claim = Claim { port, whose: Whose::Proxy, origin: "--port".into() };
         for _child in 0..2 {
@@ -128,9 +151,21 @@ mod tests {
     #[test]
     fn a_port_that_was_given_away_is_not_given_again() {
         let mut free = FreePorts::default();
-        let port = free.take(&loopback(), &loopback()).unwrap();
-        assert_eq!(keep(port).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let port = free.take(None, &loopback(), &loopback()).unwrap();
+        assert_eq!(keep(port, Alone::Yes).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(free);
-        assert!(keep(port).is_ok(), "whoever gave it away has ended");
+        assert!(keep(port, Alone::Yes).is_ok(), "whoever gave it away has ended");
+    }
+
+    #[test]
+    fn a_port_of_the_last_start_is_taken_again_unless_somebody_listens_there() {
+        let mut free = FreePorts::default();
+        let port = free.take(None, &loopback(), &loopback()).unwrap();
+        drop(free);
+        let mut free = FreePorts::default();
+        assert_eq!(free.take(Some(port), &loopback(), &loopback()).unwrap(), port);
+        let other = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+        assert_ne!(free.take(Some(port), &loopback(), &loopback()).unwrap(), port);
+        drop(other);
     }
 }
