@@ -49,6 +49,10 @@ enum Order {
     Switchover(operate::SwitchoverArgs),
     /// Another primary for a shard whose present one does not answer
     Failover(operate::FailoverArgs),
+    /// Give a shard another replica: a node that runs and holds nothing
+    AddNode(operate::AddNodeArgs),
+    /// Take a replica out of its shard; its process can be stopped afterwards
+    RemoveNode(operate::RemoveNodeArgs),
     /// What happened lately
     Events(events::EventsArgs),
     /// Make a new control group of one proxy's directory, when most proxies are gone for good
@@ -103,6 +107,12 @@ pub(crate) fn run(args: &CtlArgs) -> anyhow::Result<()> {
         }
         Order::Failover(of) => {
             with_client(args, async |client| operate::failover(client, of, args.json).await)?
+        }
+        Order::AddNode(of) => {
+            with_client(args, async |client| operate::add_node(client, of, args.json).await)?
+        }
+        Order::RemoveNode(of) => {
+            with_client(args, async |client| operate::remove_node(client, of, args.json).await)?
         }
         Order::Events(of) => {
             return with_client(args, async |client| events::show(client, of, args.json).await);

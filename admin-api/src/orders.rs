@@ -54,6 +54,13 @@ struct FailoverBody {
     accept_data_loss: bool,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NodeBody {
+    addr: String,
+    shard: ShardId,
+}
+
 /// A request that only the leader answers, as it came.
 struct Asked<'r> {
     method: &'r Method,
@@ -72,7 +79,7 @@ pub(crate) async fn order(
     let Ok(body) = body else {
         return refuse(ErrorView::new(ErrorCode::TooLarge, "the body is larger than what is taken here"));
     };
-    let parsed = parse(uri.path(), &body)
+    let parsed = parse(&method, uri.path(), &body)
         .and_then(|order| Ok((order, key_of(&headers)?, wait_of(uri.query().unwrap_or_default())?)));
     let (order, key, wait) = match parsed {
         Ok(parsed) => parsed,
@@ -114,8 +121,15 @@ pub(crate) async fn job(
     }
 }
 
-/// `/v1/shards/{id}/switchover` and `/v1/shards/{id}/failover`.
-fn parse(path: &str, body: &[u8]) -> Result<Order, ErrorView> {
+/// `POST /v1/nodes`, `DELETE /v1/nodes/{id}`, `POST /v1/shards/{id}/switchover` and `POST /v1/shards/{id}/failover`.
+fn parse(method: &Method, path: &str, body: &[u8]) -> Result<Order, ErrorView> {
+    if path == "/v1/nodes" {
+        let NodeBody { addr, shard } = read(body)?;
+        return Ok(Order::AddNode { addr, shard });
+    }
+    if let (&Method::DELETE, Some(node)) = (method, path.strip_prefix("/v1/nodes/")) {
+        return Ok(Order::RemoveNode { node: NodeId(node.to_owned()) });
+    }
     let rest = path.strip_prefix("/v1/shards/").unwrap_or_default();
     let (shard, deed) = rest.split_once('/').unwrap_or_default();
     let digits = !shard.is_empty() && shard.bytes().all(|byte| byte.is_ascii_digit());
@@ -238,8 +252,20 @@ mod tests {
     use super::*;
 
     fn check(path: &str, body: &str, expected: Result<Order, ErrorCode>) {
-        let found = parse(path, body.as_bytes()).map_err(|error| error.code);
+        let found = parse(&Method::POST, path, body.as_bytes()).map_err(|error| error.code);
         assert_eq!(found, expected, "{path} {body}");
+    }
+
+    #[test]
+    fn nodes_are_added_by_address_and_removed_by_name() {
+        let added = Order::AddNode { addr: "h:7".into(), shard: ShardId(2) };
+        check("/v1/nodes", r#"{"addr":"h:7","shard":2}"#, Ok(added));
+        for body in ["", "{}", r#"{"addr":"h:7"}"#, r#"{"addr":7,"shard":1}"#, r#"{"addr":"h:7","shard":-1}"#]
+        {
+            check("/v1/nodes", body, Err(ErrorCode::BadRequest));
+        }
+        let removed = Order::RemoveNode { node: NodeId("n4".into()) };
+        assert_eq!(parse(&Method::DELETE, "/v1/nodes/n4", b""), Ok(removed));
     }
 
     #[test]

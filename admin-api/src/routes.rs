@@ -60,6 +60,8 @@ pub struct Action {
 /// Every order that a proxy takes, or passes on to the leader. None without the token.
 pub const ACTIONS: &[Action] = &[
     Action { method: "DELETE", path: "/v1/jobs/{id}", meaning: "call a job off" },
+    Action { method: "POST", path: "/v1/nodes", meaning: "give a shard another replica" },
+    Action { method: "DELETE", path: "/v1/nodes/{id}", meaning: "take a replica out of its shard" },
     Action {
         method: "POST",
         path: "/v1/shards/{id}/failover",
@@ -84,7 +86,7 @@ impl Api {
             router = router.route(route.path, proxy_route(route.path));
         }
         for action in ACTIONS {
-            router = router.route(action.path, proxy_action(action.method));
+            router = router.route(action.path, proxy_action(action.method, action.path));
         }
         // An empty key is a key, but an empty path segment matches no `{key}`.
         router = router.route("/v1/keys//slot", get(answers::key_slot));
@@ -133,11 +135,12 @@ fn proxy_route(path: &str) -> MethodRouter<Arc<Sources>> {
     }
 }
 
-fn proxy_action(method: &str) -> MethodRouter<Arc<Sources>> {
-    match method {
-        "DELETE" => delete(orders::job),
-        "POST" => post(orders::order),
-        other => unreachable!("{other} is in ACTIONS without an answer"),
+fn proxy_action(method: &str, path: &str) -> MethodRouter<Arc<Sources>> {
+    match (method, path) {
+        ("DELETE", "/v1/jobs/{id}") => delete(orders::job),
+        ("DELETE", _) => delete(orders::order),
+        ("POST", _) => post(orders::order),
+        (other, _) => unreachable!("{other} is in ACTIONS without an answer"),
     }
 }
 

@@ -168,17 +168,22 @@ impl Events {
     }
 }
 
-/// What an entry tells that is about to change `before`.
-pub fn of_entry(before: &Cluster, entry: &Entry) -> Vec<News> {
+/// What an entry tells that has made `after` of `before`.
+pub fn of_entry(before: &Cluster, entry: &Entry, after: &Cluster) -> Vec<News> {
+    let mut told = of_decision(before, entry);
+    let gone = before.nodes.iter().filter(|(node, _)| !after.nodes.contains_key(node));
+    told.extend(gone.map(|(node, fact)| {
+        let text = format!("{node} belongs to the cluster no more");
+        News { shard: Some(fact.shard), node: Some(node.clone()), ..news(Kind::NodeRemoved, text) }
+    }));
+    told
+}
+
+fn of_decision(before: &Cluster, entry: &Entry) -> Vec<News> {
     match entry {
         Entry::AddNode { node, fact } if !before.nodes.contains_key(node) => {
             let text = format!("{node} at {} belongs to shard {} from now on", fact.addr, fact.shard);
             vec![News { shard: Some(fact.shard), node: Some(node.clone()), ..news(Kind::NodeAdded, text) }]
-        }
-        Entry::RemoveNode { node } => {
-            let shard = before.nodes.get(node).map(|fact| fact.shard);
-            let text = format!("{node} belongs to the cluster no more");
-            vec![News { shard, node: Some(node.clone()), ..news(Kind::NodeRemoved, text) }]
         }
         Entry::AddProxy { proxy, fact } if !before.proxies.contains_key(proxy) => {
             vec![news(Kind::ProxyAdded, format!("{proxy} at {} joined", fact.addr))]
@@ -197,6 +202,7 @@ pub fn of_entry(before: &Cluster, entry: &Entry) -> Vec<News> {
         | Entry::AcceptLoss { .. }
         | Entry::Activated { .. } => of_reign(before, entry).into_iter().collect(),
         Entry::AddNode { .. }
+        | Entry::RemoveNode { .. }
         | Entry::AddProxy { .. }
         | Entry::Create { .. }
         | Entry::NodeStarted { .. }
@@ -238,7 +244,7 @@ fn of_reign(before: &Cluster, entry: &Entry) -> Option<News> {
             let text = format!("{} {why} and leads shard {shard} in epoch {epoch}", winner.node);
             Some(of_shard(kind, *shard, *epoch, &winner.node, text))
         }
-        Entry::AcceptLoss { shard, epoch, winner, position, by } => {
+        Entry::AcceptLoss { shard, epoch, winner, position, by, .. } => {
             let text = format!(
                 "{} leads shard {shard} in epoch {epoch} with what it holds ({position}): acknowledged writes may be lost, \
                  accepted by {by}",
@@ -370,7 +376,9 @@ mod tests {
     }
 
     fn names(cluster: &Cluster, entry: &Entry) -> Vec<&'static str> {
-        of_entry(cluster, entry).iter().map(|news| news.kind.name()).collect()
+        let mut after = cluster.clone();
+        after.apply(cluster.index + 1, entry);
+        of_entry(cluster, entry, &after).iter().map(|news| news.kind.name()).collect()
     }
 
     #[test]
@@ -391,7 +399,13 @@ mod tests {
         assert_eq!(names(&cluster, &promote(How::Failover)), ["failover.promoted"]);
         assert_eq!(names(&cluster, &promote(How::Switchover)), ["switchover.promoted"]);
         assert!(names(&cluster, &Entry::Activated { shard, epoch: Epoch(1) }).is_empty());
-        assert_eq!(names(&cluster, &Entry::RemoveNode { node: NodeId("n2".into()) }), ["node.removed"]);
+        // One whose acknowledgements count is gone when they count no more.
+        let mut leaving = cluster.clone();
+        let remove = Entry::RemoveNode { node: NodeId("n3".into()) };
+        assert!(names(&leaving, &remove).is_empty());
+        leaving.apply(leaving.index + 1, &remove);
+        let without = Entry::ChangeSync { shard, epoch: Epoch(1), version, sync };
+        assert_eq!(names(&leaving, &without), ["replica.dropped", "node.removed"]);
     }
 
     #[test]

@@ -410,7 +410,8 @@ impl Failover {
             return;
         }
         if known != Some(status.incarnation) {
-            let entry = Entry::NodeStarted { node: node.clone(), incarnation: status.incarnation };
+            let (node, incarnation) = (node.clone(), status.incarnation);
+            let entry = Entry::NodeStarted { node, before: known, incarnation };
             self.propose(entry, now, out);
         }
         if let Some(entry) = &status.proposal

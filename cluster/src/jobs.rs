@@ -1,14 +1,17 @@
 //! Orders of an operator and what became of them: the leader's list of [`Job`]s.
 //!
 //! An order is judged once, by what the topology says then, and becomes a job; the log and the leader's machines tell how it goes
-//! ([`Jobs::heard`], [`Jobs::applied`]). One job at a time changes a shard. A client that lost the answer asks again with the same
+//! ([`Jobs::heard`], [`Jobs::applied`]). One job at a time changes a shard's primary; what concerns single nodes is in [`nodes`]. A client that lost the answer asks again with the same
 //! `Idempotency-Key` and gets the same job.
 //!
 //! Jobs live in the leader's memory: what they want is done, or not, by the log, and whoever leads next knows that from there. A job of a
 //! leader that leads no longer ends as failed and says so ([`Jobs::rest`]).
 
+mod nodes;
+
 use std::collections::VecDeque;
 
+use nodes::Found;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -37,6 +40,28 @@ pub enum Order {
         shard: ShardId,
         accept_data_loss: bool,
     },
+    /// The node at this address shall be a replica of the shard.
+    AddNode {
+        addr: String,
+        shard: ShardId,
+    },
+    /// It shall belong to the cluster no more.
+    RemoveNode {
+        node: NodeId,
+    },
+}
+
+impl Order {
+    /// Whether both cannot be under way at the same time.
+    fn is_in_the_way_of(&self, shard: Option<ShardId>, other: &Order, others: Option<ShardId>) -> bool {
+        match (self, other) {
+            (Order::AddNode { addr, .. }, Order::AddNode { addr: another, .. }) => addr == another,
+            (Order::RemoveNode { node }, Order::RemoveNode { node: another }) => node == another,
+            (Order::AddNode { .. } | Order::RemoveNode { .. }, _)
+            | (_, Order::AddNode { .. } | Order::RemoveNode { .. }) => false,
+            (Order::Switchover { .. } | Order::Failover { .. }, _) => shard == others,
+        }
+    }
 }
 
 /// `J` of `GET /v1/jobs`.
@@ -46,9 +71,9 @@ pub struct Job {
     pub kind: JobKind,
     pub shard: Option<ShardId>,
     pub state: JobState,
-    /// The old primary.
+    /// The old primary; the node that goes.
     pub from: Option<NodeId>,
-    /// The new primary.
+    /// The new primary; the node that comes, once it has a name.
     pub to: Option<NodeId>,
     /// The one that began.
     pub epoch: Option<Epoch>,
@@ -65,6 +90,20 @@ pub struct Job {
 pub enum JobKind {
     Switchover,
     Failover,
+    AddNode,
+    RemoveNode,
+}
+
+impl JobKind {
+    /// As the admin API has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            JobKind::Switchover => "switchover",
+            JobKind::Failover => "failover",
+            JobKind::AddNode => "add-node",
+            JobKind::RemoveNode => "remove-node",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +158,8 @@ struct Held {
     key: Option<String>,
     /// The epoch that it wants to end.
     was: Epoch,
+    /// Of a node: the log has taken it on.
+    begun: bool,
     /// Since when nobody serves, as far as it is known.
     stopped_ms: Option<u64>,
 }
@@ -147,9 +188,13 @@ impl Jobs {
             };
         }
         let (mut job, was) = judge(&order, topology, now_ms)?;
-        let in_the_way = self.held.iter().find(|held| held.job.shard == job.shard && !held.job.has_ended());
+        // A node that is there already, or on its way: nothing is to be begun.
+        let begun = job.kind == JobKind::AddNode && job.to.is_some();
+        let in_the_way = self.held.iter().find(|held| {
+            !held.job.has_ended() && !begun && held.order.is_in_the_way_of(held.job.shard, &order, job.shard)
+        });
         if let Some(held) = in_the_way {
-            let mut error = ErrorView::new(ErrorCode::Conflict, "another job changes this shard")
+            let mut error = ErrorView::new(ErrorCode::Conflict, "another job changes the same")
                 .hint(format!("wait for it: slotway ctl jobs shows {}", held.job.id));
             error.job = Some(held.job.id.clone());
             return Err(error);
@@ -162,8 +207,8 @@ impl Jobs {
         }
         self.last = now_ms.max(self.last + 1);
         job.id = format!("j{}", self.last);
-        self.held.push_back(Held { job: job.clone(), order, key, was, stopped_ms: None });
-        Ok(Taken::New(job))
+        self.held.push_back(Held { job: job.clone(), order, key, was, begun, stopped_ms: None });
+        Ok(if begun { Taken::Known(job) } else { Taken::New(job) })
     }
 
     pub fn view(&self) -> JobsView {
@@ -181,7 +226,7 @@ impl Jobs {
         if held.job.has_ended() {
             return Err(ErrorView::new(ErrorCode::Conflict, format!("job {id} has ended")));
         }
-        let message = "a change of primary is not called off: it ends by itself";
+        let message = "what is in the log is not called off: it ends by itself";
         Err(ErrorView::new(ErrorCode::Conflict, message))
     }
 
@@ -226,6 +271,10 @@ impl Jobs {
     pub fn applied(&mut self, cluster: &Cluster, now_ms: u64) -> bool {
         let mut changed = false;
         for held in self.held.iter_mut().filter(|held| !held.job.has_ended()) {
+            if !held.replaces_a_primary() {
+                changed |= held.follow_node(cluster, now_ms);
+                continue;
+            }
             let state = held.job.shard.and_then(|shard| cluster.shards.get(&shard));
             let Some(state) = state.filter(|state| state.epoch > held.was) else { continue };
             changed |= held.job.epoch != Some(state.epoch);
@@ -233,6 +282,13 @@ impl Jobs {
             held.leads(&state.rule.primary.node, now_ms);
         }
         changed
+    }
+
+    /// The log has taken on what a job wants of this node.
+    pub fn begun(&mut self, id: &str, node: &NodeId) {
+        if let Some(held) = self.running(id) {
+            held.begin(node);
+        }
     }
 
     /// It cannot be done.
@@ -244,14 +300,15 @@ impl Jobs {
 
     /// Time has passed.
     pub fn tick(&mut self, now_ms: u64) -> bool {
-        let late = self.held.iter_mut().filter(|held| {
-            let age = now_ms.saturating_sub(held.job.created_ms);
-            !held.job.has_ended() && age >= REPLACED_WITHIN_MS
-        });
         let mut changed = false;
-        for held in late {
-            held.fail("no new primary serves yet; it goes on by itself, see the shard".into(), now_ms);
-            changed = true;
+        for held in self.held.iter_mut().filter(|held| !held.job.has_ended()) {
+            let replaced =
+                (REPLACED_WITHIN_MS, "no new primary serves yet; it goes on by itself, see the shard");
+            let (patience_ms, why) = nodes::patience(held.job.kind).unwrap_or(replaced);
+            if now_ms.saturating_sub(held.job.created_ms) >= patience_ms {
+                held.fail(why.into(), now_ms);
+                changed = true;
+            }
         }
         changed
     }
@@ -272,11 +329,17 @@ impl Jobs {
 
     /// The job that replaces this shard's primary.
     fn reign_of(&mut self, shard: ShardId) -> Option<&mut Held> {
-        self.held.iter_mut().find(|held| held.job.shard == Some(shard) && !held.job.has_ended())
+        self.held
+            .iter_mut()
+            .find(|held| held.job.shard == Some(shard) && !held.job.has_ended() && held.replaces_a_primary())
     }
 }
 
 impl Held {
+    fn replaces_a_primary(&self) -> bool {
+        matches!(self.job.kind, JobKind::Switchover | JobKind::Failover)
+    }
+
     fn end(&mut self, state: JobState, error: Option<String>, now_ms: u64) {
         (self.job.state, self.job.error, self.job.ended_ms) = (state, error, Some(now_ms));
     }
@@ -309,10 +372,36 @@ fn unknown(id: &str) -> ErrorView {
 
 /// The job that an order makes, without its name, and the epoch it finds.
 fn judge(order: &Order, topology: &Topology, now_ms: u64) -> Result<(Job, Epoch), ErrorView> {
-    let (kind, id, to) = match order {
-        Order::Switchover { shard, to } => (JobKind::Switchover, *shard, to.as_ref()),
-        Order::Failover { shard, .. } => (JobKind::Failover, *shard, None),
+    let found = match order {
+        Order::Switchover { shard, to } => judge_reign(JobKind::Switchover, *shard, to.as_ref(), topology)?,
+        Order::Failover { shard, .. } => judge_reign(JobKind::Failover, *shard, None, topology)?,
+        Order::AddNode { addr, shard } => nodes::judge_add(addr, *shard, topology)?,
+        Order::RemoveNode { node } => nodes::judge_remove(node, topology)?,
     };
+    let was = topology.shard(found.shard).map(|shard| shard.epoch).unwrap_or_default();
+    let job = Job {
+        id: String::new(),
+        kind: found.kind,
+        shard: Some(found.shard),
+        state: JobState::Running,
+        from: found.from,
+        to: found.to,
+        epoch: None,
+        pause_ms: None,
+        migrations: Vec::new(),
+        created_ms: now_ms,
+        ended_ms: None,
+        error: None,
+    };
+    Ok((job, was))
+}
+
+fn judge_reign(
+    kind: JobKind,
+    id: ShardId,
+    to: Option<&NodeId>,
+    topology: &Topology,
+) -> Result<Found, ErrorView> {
     let Some(shard) = topology.shard(id) else {
         return Err(ErrorView::new(ErrorCode::NotFound, format!("there is no shard {id}")).field("shard"));
     };
@@ -331,21 +420,7 @@ fn judge(order: &Order, topology: &Topology, now_ms: u64) -> Result<(Job, Epoch)
         }
         Some(_) | None => {}
     }
-    let job = Job {
-        id: String::new(),
-        kind,
-        shard: Some(id),
-        state: JobState::Running,
-        from: Some(shard.primary.clone()),
-        to: to.cloned(),
-        epoch: None,
-        pause_ms: None,
-        migrations: Vec::new(),
-        created_ms: now_ms,
-        ended_ms: None,
-        error: None,
-    };
-    Ok((job, shard.epoch))
+    Ok(Found { kind, shard: id, from: Some(shard.primary.clone()), to: to.cloned() })
 }
 
 #[cfg(test)]

@@ -36,6 +36,10 @@ use crate::{
     shared::{Decided, Managed, Shared},
 };
 
+use places::Placed;
+
+mod places;
+
 /// Between two looks at what only time changes.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -58,6 +62,8 @@ pub(crate) const WISHES_MAX: usize = 16;
 pub(crate) enum Wish {
     Switchover { shard: ShardId, to: Option<NodeId> },
     Failover { shard: ShardId, loss: Loss },
+    AddNode { job: String, addr: String, shard: ShardId },
+    RemoveNode { job: String, node: NodeId },
 }
 
 /// What the task is made of.
@@ -85,6 +91,8 @@ struct Conductor {
     errands: JoinSet<Errand>,
     /// Nodes that are being asked who they are.
     asking: BTreeSet<NodeId>,
+    /// Names that are being given.
+    naming: BTreeSet<NodeId>,
     /// Entries of the founding that are under way.
     founding: usize,
 }
@@ -95,6 +103,7 @@ enum Errand {
     Founded,
     Told,
     Asked(NodeId, Option<Introduction>),
+    Place(Placed),
 }
 
 /// Runs until it is dropped.
@@ -115,6 +124,7 @@ pub(crate) async fn run(parts: Parts) {
         asked: Duration::ZERO,
         errands: JoinSet::new(),
         asking: BTreeSet::new(),
+        naming: BTreeSet::new(),
         founding: 0,
         shared,
         group,
@@ -216,6 +226,8 @@ impl Conductor {
         let effects = match wish {
             Wish::Switchover { shard, to } => self.failovers.demand(shard, Event::Switchover { to }, now),
             Wish::Failover { shard, loss } => self.failovers.demand(shard, Event::Failover { loss }, now),
+            Wish::AddNode { job, addr, shard } => return self.meet(job, &addr, shard),
+            Wish::RemoveNode { job, node } => return self.part_with(job, node),
         };
         self.perform(effects);
     }
@@ -230,7 +242,7 @@ impl Conductor {
         }
         self.show_shards(now);
         self.shared.are_at_work(self.health.at_work(&cluster));
-        self.shared.operations().tick();
+        self.shared.operations().tick(&cluster);
         if now >= self.asked + ASK_EVERY {
             self.asked = now;
             self.ask_who_they_are();
@@ -330,9 +342,10 @@ impl Conductor {
                     self.found(boottime());
                 }
             }
+            Some(Errand::Place(placed)) => self.placed(placed),
             Some(Errand::Proposed | Errand::Told) => {}
             // One of them panicked or was aborted, and nobody knows which.
-            None => (self.founding, self.asking) = (0, BTreeSet::new()),
+            None => (self.founding, self.asking, self.naming) = (0, BTreeSet::new(), BTreeSet::new()),
         }
     }
 

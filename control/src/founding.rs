@@ -30,6 +30,9 @@ pub(crate) struct Introduction {
     pub(crate) addr: String,
     pub(crate) incarnation: Incarnation,
     pub(crate) pulse_addr: Option<String>,
+    /// The cluster that it takes orders of.
+    pub(crate) cluster_id: Option<String>,
+    pub(crate) keys: Option<u64>,
 }
 
 impl Introduction {
@@ -89,11 +92,11 @@ pub(crate) fn unknown<'p>(
     nodes.filter(move |(node, _)| is_unreachable(node)).map(|(node, fact)| (node, fact.addr))
 }
 
-/// Of the log and of the plan; where they differ about an address, the plan is newer.
+/// Of the log and of the plan; where they differ about an address, the plan is newer, and of who was removed the log.
 fn nodes(plan: &Plan, cluster: &Cluster) -> BTreeMap<NodeId, NodeFact> {
     let mut nodes = cluster.nodes.clone();
     let Some(topology) = &plan.topology else { return nodes };
-    for node in &topology.nodes {
+    for node in topology.nodes.iter().filter(|node| !cluster.removed.contains(&node.id)) {
         let Some(shard) = topology.shard_of(&node.id) else { continue };
         let known = nodes.get(&node.id);
         let fact = NodeFact {
@@ -138,7 +141,13 @@ fn introduction(addr: &str, json: &[u8]) -> Result<Introduction, String> {
     let text = |field: &str| state.get(field).and_then(|value| value.as_str()).map(str::to_owned);
     let incarnation = text("incarnation").ok_or("it does not say in which life it is")?;
     let incarnation = Incarnation::try_from(incarnation).map_err(str::to_owned)?;
-    Ok(Introduction { addr: addr.to_owned(), incarnation, pulse_addr: text("pulse_addr") })
+    Ok(Introduction {
+        addr: addr.to_owned(),
+        incarnation,
+        pulse_addr: text("pulse_addr"),
+        cluster_id: text("cluster_id"),
+        keys: state.get("keys").and_then(serde_json::Value::as_u64),
+    })
 }
 
 #[cfg(test)]
@@ -166,7 +175,9 @@ mod tests {
 
     fn said(node: &str, addr: &str, life: u64) -> (NodeId, Introduction) {
         let pulse_addr = Some(format!("{addr}7"));
-        let introduced = Introduction { addr: addr.into(), incarnation: Incarnation(life), pulse_addr };
+        let incarnation = Incarnation(life);
+        let introduced =
+            Introduction { addr: addr.into(), incarnation, pulse_addr, cluster_id: None, keys: Some(0) };
         (NodeId(node.into()), introduced)
     }
 
@@ -244,6 +255,17 @@ mod tests {
         assert!(!elsewhere.is_in(&cluster.nodes[&name]));
         let moved = Introduction { addr: "b:2".into(), ..old };
         assert!(!moved.is_in(&cluster.nodes[&name]));
+    }
+
+    #[test]
+    fn a_node_that_was_removed_is_not_added_by_the_plan_again() {
+        let (plan, mut cluster) = (plan(&["a:1", "b:1"]), Cluster::default());
+        let known = BTreeMap::from([said("n1", "a:1", 1), said("n2", "b:1", 2)]);
+        settle(&plan, &mut cluster, &known);
+        let remove = Entry::RemoveNode { node: NodeId("n2".into()) };
+        assert_eq!(cluster.apply(cluster.index + 1, &remove), Outcome::Done);
+        assert_eq!(settle(&plan, &mut cluster, &known), 0);
+        assert!(unknown(&plan, &cluster, |_| true).all(|(node, _)| node.0 == "n1"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use slotway_cluster::{
-    Cluster,
+    Cluster, NodeId,
     events::{EventId, Events, EventsView, News, of_note},
     failover::{Loss, Note},
     jobs::{Job, Jobs, JobsView, Order, Refusal, Taken},
@@ -49,8 +49,25 @@ impl Operations {
         self.change(|jobs, now_ms| jobs.applied(cluster, now_ms));
     }
 
-    pub(crate) fn tick(&self) {
-        self.change(Jobs::tick);
+    /// `cluster`: also one that was told before, for jobs that came since.
+    pub(crate) fn tick(&self, cluster: &Cluster) {
+        self.change(|jobs, now_ms| jobs.applied(cluster, now_ms) | jobs.tick(now_ms));
+    }
+
+    /// The log has taken on what a job wants of this node.
+    pub(crate) fn begun(&self, job: &str, node: &NodeId) {
+        self.change(|jobs, _| {
+            jobs.begun(job, node);
+            true
+        });
+    }
+
+    /// A job cannot be done.
+    pub(crate) fn failed(&self, job: &str, why: String) {
+        self.change(|jobs, now_ms| {
+            jobs.failed(job, why, now_ms);
+            true
+        });
     }
 
     pub(crate) fn rest(&self) {
@@ -83,21 +100,14 @@ impl View {
     /// An operator's order becomes a job, at the leader.
     pub fn order(&self, order: Order, key: Option<String>) -> Result<Job, Refusal> {
         self.expect_to_lead()?;
-        let wish = match &order {
-            Order::Switchover { shard, to } => Wish::Switchover { shard: *shard, to: to.clone() },
-            Order::Failover { shard, accept_data_loss } => {
-                let loss = if *accept_data_loss { Loss::AcceptedBy(OPERATOR.into()) } else { Loss::Never };
-                Wish::Failover { shard: *shard, loss }
-            }
-        };
         let operations = self.0.operations();
-        let taken = lock(&operations.jobs).take(order, key, &self.topology(), now_ms())?;
+        let taken = lock(&operations.jobs).take(order.clone(), key, &self.topology(), now_ms())?;
         let job = match taken {
             Taken::Known(job) => return Ok(job),
             Taken::New(job) => job,
         };
-        if let Err(error) = self.0.wish(wish) {
-            lock(&operations.jobs).failed(&job.id, error.to_string(), now_ms());
+        if let Err(error) = self.0.wish(wish_of(order, &job.id)) {
+            operations.failed(&job.id, error.to_string());
             return Err(self.refusal(&error));
         }
         Ok(job)
@@ -145,6 +155,20 @@ impl View {
             WishError::NotLeader(Some(_)) | WishError::TooMany => (error.to_string(), "try again"),
         };
         ErrorView::new(code, message).hint(hint).into()
+    }
+}
+
+/// What the leader's driver is asked to do.
+fn wish_of(order: Order, job: &str) -> Wish {
+    let job = job.to_owned();
+    match order {
+        Order::Switchover { shard, to } => Wish::Switchover { shard, to },
+        Order::Failover { shard, accept_data_loss } => {
+            let loss = if accept_data_loss { Loss::AcceptedBy(OPERATOR.into()) } else { Loss::Never };
+            Wish::Failover { shard, loss }
+        }
+        Order::AddNode { addr, shard } => Wish::AddNode { job, addr, shard },
+        Order::RemoveNode { node } => Wish::RemoveNode { job, node },
     }
 }
 

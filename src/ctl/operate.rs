@@ -1,4 +1,4 @@
-//! `slotway ctl switchover | failover`: an order becomes a job, and `ctl` waits for its end unless told to `--detach`.
+//! `slotway ctl switchover | failover | add-node | remove-node`: an order becomes a job, and `ctl` waits for its end unless told to `--detach`.
 //!
 //! The order carries an `Idempotency-Key` drawn once: when the answer is lost, because the leader changed or a connection broke, the same
 //! order is sent again and no second one begins.
@@ -10,7 +10,10 @@ use std::{
 
 use anyhow::bail;
 use slotway_admin_api::client::{Answer, Client, Request};
-use slotway_cluster::jobs::{Job, JobKind, JobState};
+use slotway_cluster::{
+    NodeId,
+    jobs::{Job, JobKind, JobState},
+};
 
 use super::{advise, read, refusal};
 
@@ -50,8 +53,31 @@ pub(super) struct FailoverArgs {
     detach: bool,
 }
 
-/// Path and body of the call.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct AddNodeArgs {
+    /// Where the node listens for clients
+    #[arg(value_name = "ADDR")]
+    addr: String,
+    /// Number of the shard
+    #[arg(long, value_name = "ID")]
+    shard: u32,
+    /// Print the job and do not wait for its end
+    #[arg(long)]
+    detach: bool,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct RemoveNodeArgs {
+    /// Name of the node
+    node: String,
+    /// Print the job and do not wait for its end
+    #[arg(long)]
+    detach: bool,
+}
+
+/// The call that an order is.
 struct Call {
+    method: &'static str,
     path: String,
     body: String,
     detach: bool,
@@ -60,7 +86,7 @@ struct Call {
 pub(super) async fn switchover(client: &Client, args: &SwitchoverArgs, json: bool) -> anyhow::Result<String> {
     let path = format!("/v1/shards/{}/switchover", args.shard);
     let body = serde_json::json!({ "to": args.to }).to_string();
-    run(client, Call { path, body, detach: args.detach }, json).await
+    run(client, Call { method: "POST", path, body, detach: args.detach }, json).await
 }
 
 pub(super) async fn failover(client: &Client, args: &FailoverArgs, json: bool) -> anyhow::Result<String> {
@@ -69,7 +95,25 @@ pub(super) async fn failover(client: &Client, args: &FailoverArgs, json: bool) -
     }
     let path = format!("/v1/shards/{}/failover", args.shard);
     let body = serde_json::json!({ "to": null, "accept_data_loss": args.accept_data_loss }).to_string();
-    run(client, Call { path, body, detach: args.detach }, json).await
+    run(client, Call { method: "POST", path, body, detach: args.detach }, json).await
+}
+
+pub(super) async fn add_node(client: &Client, args: &AddNodeArgs, json: bool) -> anyhow::Result<String> {
+    let body = serde_json::json!({ "addr": args.addr, "shard": args.shard }).to_string();
+    run(client, Call { method: "POST", path: "/v1/nodes".into(), body, detach: args.detach }, json).await
+}
+
+pub(super) async fn remove_node(
+    client: &Client,
+    args: &RemoveNodeArgs,
+    json: bool,
+) -> anyhow::Result<String> {
+    // A name with a slash in it would be another path.
+    if args.node.is_empty() || !args.node.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        bail!("{:?} is no name of a node: slotway ctl nodes shows them", args.node);
+    }
+    let path = format!("/v1/nodes/{}", args.node);
+    run(client, Call { method: "DELETE", path, body: String::new(), detach: args.detach }, json).await
 }
 
 fn ask_first() -> anyhow::Result<()> {
@@ -94,7 +138,7 @@ async fn run(client: &Client, call: Call, json: bool) -> anyhow::Result<String> 
     ];
     let wait = if call.detach { 0 } else { WAIT_SECONDS };
     let path = format!("{}?wait={wait}", call.path);
-    let request = Request { method: "POST", path: &path, headers: &headers, body: call.body.as_bytes() };
+    let request = Request { method: call.method, path: &path, headers: &headers, body: call.body.as_bytes() };
     let deadline = Instant::now() + PATIENCE;
     loop {
         let answer = client.send(&request).await.map_err(advise)?;
@@ -127,11 +171,13 @@ fn told(job: &Job, answer: &Answer, json: bool) -> anyhow::Result<String> {
 }
 
 fn done(job: &Job) -> String {
-    let what = match job.kind {
-        JobKind::Switchover => "switchover",
-        JobKind::Failover => "failover",
-    };
     let shard = job.shard.map_or_else(String::new, |shard| format!(" of shard {shard}"));
+    let name = |node: &Option<NodeId>| node.as_ref().map_or_else(String::new, ToString::to_string);
+    let what = match job.kind {
+        JobKind::AddNode => return format!("{} is a replica{shard}, and holds everything", name(&job.to)),
+        JobKind::RemoveNode => return format!("{} belongs to the cluster no more", name(&job.from)),
+        JobKind::Switchover | JobKind::Failover => job.kind.name(),
+    };
     let to = job.to.as_ref().map_or_else(String::new, |node| format!(": {node} leads"));
     let epoch = job.epoch.map_or_else(String::new, |epoch| format!(" in epoch {epoch}"));
     let pause = job.pause_ms.map_or_else(String::new, |pause| format!(", {pause} ms without a primary"));

@@ -133,10 +133,9 @@ pub(super) fn jobs(view: &JobsView, colour: Colour) -> String {
                 JobState::Done => Cell::text("done").tone(Tone::Good),
                 JobState::Failed => Cell::text("failed").tone(Tone::Bad),
             };
-            let kind = format!("{:?}", job.kind).to_lowercase();
             vec![
                 Cell::text(&job.id),
-                Cell::text(kind),
+                Cell::text(job.kind.name()),
                 Cell::text(known(job.shard, |shard| shard.to_string())),
                 state,
                 Cell::text(known(job.from.as_ref(), ToString::to_string)),

@@ -181,6 +181,7 @@ impl Control {
                 state: state.clone(),
                 durability: Durability::Quorum,
                 pulse_addrs: addrs.clone(),
+                leaving: Vec::new(),
             })));
         }
     }

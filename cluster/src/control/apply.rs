@@ -6,7 +6,7 @@
 //! One refusal does: a `ChangeSync` that names the present (e, v) and breaks a rule raises the version. Its proposer counts by
 //! both rules, and may propose nothing else, until it sees (e, v) move (I5); if a refusal left it where it is, that would be for ever.
 
-use self::nodes::{removed, set};
+use self::nodes::{removed as was_there, set};
 use super::{
     entry::{Entry, Outcome, Refused},
     state::{Cluster, ShardState},
@@ -49,6 +49,7 @@ impl Cluster {
             Err(why) => (false, Outcome::Refused(why)),
         };
         if changed {
+            self.let_go();
             self.index = self.index.max(index);
         }
         outcome
@@ -65,9 +66,11 @@ impl Cluster {
             Entry::SetDurability { durability } => Ok(set(&mut self.durability, *durability)),
             Entry::AddNode { node, fact } => self.add_node(node, fact),
             Entry::RemoveNode { node } => self.remove_node(node),
-            Entry::NodeStarted { node, incarnation } => self.node_started(node, *incarnation),
+            Entry::NodeStarted { node, before, incarnation } => {
+                self.node_started(node, *before, *incarnation)
+            }
             Entry::AddProxy { proxy, fact } => self.add_proxy(proxy, fact),
-            Entry::RemoveProxy { proxy } => Ok(removed(self.proxies.remove(proxy))),
+            Entry::RemoveProxy { proxy } => Ok(was_there(self.proxies.remove(proxy))),
             Entry::AddShard { shard, primary, slots } => self.add_shard(*shard, primary, slots),
             Entry::RemoveShard { shard } => self.remove_shard(*shard),
             Entry::SetMinCopies { shard, copies } => self.set_min_copies(*shard, *copies),
@@ -83,9 +86,9 @@ impl Cluster {
             }
             Entry::Activated { shard, epoch } => self.activated(*shard, *epoch),
             Entry::SwitchAbort { shard, epoch, version } => self.switch_abort(*shard, (*epoch, *version)),
-            Entry::AcceptLoss { shard, epoch, winner, position, by } => {
+            Entry::AcceptLoss { shard, epoch, version, winner, position, by } => {
                 bounded([by.as_str()])?;
-                self.accept_loss(*shard, *epoch, winner, *position)
+                self.accept_loss(*shard, (*epoch, *version), winner, *position)
             }
         }
     }

@@ -27,13 +27,16 @@ pub enum Entry {
         node: NodeId,
         fact: NodeFact,
     },
-    /// Refused for a primary. A member of S, or of a kept rule, leaves it first.
+    /// For good: its name is not given again. A member of S, or of a kept rule, is *leaving* from here on: its primary takes it out of S,
+    /// and once no rule names it it is gone. Refused for a primary, and while the others would be fewer copies than are needed.
     RemoveNode {
         node: NodeId,
     },
-    /// A node was seen in this life. Its earlier ones are over.
+    /// A node was seen in this life, and the log had it in `before`, which is over. Refused when the log has another one by now: who
+    /// proposed it was late, and may have seen a life that is over itself.
     NodeStarted {
         node: NodeId,
+        before: Option<Incarnation>,
         incarnation: Incarnation,
     },
     /// A shard begins with epoch 1, an empty S (its primary takes the others in), and these slots, which nobody may hold.
@@ -108,9 +111,11 @@ pub enum Entry {
     },
     /// `epoch`, the one after the shard's, begins under `winner` with an empty S and no fence set: an operator, or `on_total_loss`,
     /// accepts that acknowledged writes may be lost. Counted, unless `position` reaches that of a clean stop since which nothing began.
+    /// `version` is that of the rule whose members were asked, and a failover must be pending.
     AcceptLoss {
         shard: ShardId,
         epoch: Epoch,
+        version: u64,
         winner: Member,
         position: Position,
         by: String,

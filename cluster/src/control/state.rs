@@ -1,6 +1,6 @@
 //! What the log's entries add up to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,9 +23,18 @@ pub struct Cluster {
     pub nodes: BTreeMap<NodeId, NodeFact>,
     pub shards: BTreeMap<ShardId, ShardState>,
     pub proxies: BTreeMap<ProxyId, ProxyFact>,
+    /// Nodes that go once no rule of their shard names them.
+    #[serde(default)]
+    pub leaving: BTreeSet<NodeId>,
+    /// Names of nodes that are gone, the latest last: what still tells of them comes late. At most [`REMOVED_KEPT`].
+    #[serde(default)]
+    pub removed: Vec<NodeId>,
     /// Promotions that may have lost acknowledged writes.
     pub losses_accepted: u64,
 }
+
+/// More names of nodes that are gone are forgotten, the oldest first.
+pub const REMOVED_KEPT: usize = 1024;
 
 /// When a reply that tells of a write may leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -88,9 +97,18 @@ impl ShardState {
 }
 
 impl Cluster {
-    /// How many nodes a shard has, whether they are members of its rule or not.
+    /// How many nodes a shard has, whether they are members of its rule or not; who is leaving does not count.
     pub fn nodes_of(&self, shard: ShardId) -> usize {
-        self.nodes.values().filter(|fact| fact.shard == shard).count()
+        let stays = |id: &NodeId| !self.leaving.contains(id);
+        self.nodes.iter().filter(|(id, fact)| fact.shard == shard && stays(id)).count()
+    }
+
+    /// The name of the next node: a number above all that were ever given, here and in `also`.
+    pub fn next_node_name<'n>(&'n self, also: impl IntoIterator<Item = &'n NodeId>) -> NodeId {
+        let number = |id: &NodeId| id.0.strip_prefix('n').and_then(|digits| digits.parse::<u64>().ok());
+        let known = self.nodes.keys().chain(&self.removed).chain(also);
+        let last = known.filter_map(number).max().unwrap_or(0);
+        NodeId(format!("n{}", last.saturating_add(1)))
     }
 
     /// What proxies route by and the admin API shows. A node that is no member of S is a replica there, too.

@@ -30,6 +30,12 @@ impl Cluster {
         let mut addresses: Vec<&str> = self.nodes.values().map(|fact| fact.addr.as_str()).collect();
         addresses.sort_unstable();
         check(addresses.windows(2).all(|pair| pair[0] != pair[1]), || "two nodes have one address".into())?;
+        check(self.leaving.iter().all(|node| self.nodes.contains_key(node)), || {
+            "a node leaves that is none".into()
+        })?;
+        check(!self.removed.iter().any(|node| self.nodes.contains_key(node)), || {
+            "a node that was removed is one".into()
+        })?;
         let slots = self.shards.iter().map(|(id, state)| (*id, state.slots.as_slice()));
         if let Some((one, other)) = overlap(slots) {
             return Err(Contradiction(format!("shards {one} and {other} hold one slot")));

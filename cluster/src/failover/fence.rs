@@ -212,8 +212,9 @@ impl Failover {
         };
         let Some(best) = fence.best_of_all(state) else { return };
         let (shard, epoch) = (self.shard, fence.epoch);
-        let (winner, position) = (best.member.clone(), best.position);
-        let entry = Entry::AcceptLoss { shard, epoch, winner: winner.clone(), position, by: by.clone() };
+        let (version, winner, position) = (state.version, best.member.clone(), best.position);
+        let entry =
+            Entry::AcceptLoss { shard, epoch, version, winner: winner.clone(), position, by: by.clone() };
         let before = out.len();
         self.propose(entry, now, out);
         if out.len() > before {

@@ -15,5 +15,6 @@ pub fn orders(cluster: &Cluster, me: &NodeId) -> Option<Orders> {
         state,
         durability: cluster.durability,
         pulse_addrs,
+        leaving: cluster.leaving.iter().cloned().collect(),
     })
 }

@@ -21,7 +21,7 @@ pub(super) struct Grounds<'g> {
     pub(super) measure: Measure,
     /// What k of the new S must hold: everything committed, and at least the epoch's start.
     pub(super) required: Offset,
-    /// The nodes of the shard.
+    /// The nodes of the shard that stay in it.
     pub(super) mates: &'g [NodeId],
     pub(super) copies_min: usize,
     /// Who left S a short while ago, and may not come back yet.
@@ -47,7 +47,10 @@ impl fmt::Display for Wish {
 /// None: S is as it should be, or as it can be.
 pub(super) fn wish(grounds: &Grounds<'_>) -> Option<Wish> {
     let Grounds { rule, replicas, measure, .. } = grounds;
-    let fault = |member: &Member| replicas.fault(member, measure).map(|why| (member.clone(), why));
+    let fault = |member: &Member| {
+        let leaves = (!grounds.mates.contains(&member.node)).then_some("it is to leave the shard");
+        leaves.or_else(|| replicas.fault(member, measure)).map(|why| (member.clone(), why))
+    };
     let out: Vec<(Member, &'static str)> = rule.sync.iter().filter_map(fault).collect();
     let joining: Vec<Member> = replicas.attached().filter(|one| grounds.may_join(one)).cloned().collect();
     if out.is_empty() && joining.is_empty() {

@@ -215,7 +215,9 @@ impl Leading {
         let is_watching = self.stuck.is_some()
             || !self.left.is_empty()
             || replicas.attached().any(|member| !self.rule.has(member))
-            || self.rule.sync.iter().any(|member| replicas.held(member, self.epoch) < scene.end);
+            || self.rule.sync.iter().any(|member| {
+                replicas.held(member, self.epoch) < scene.end || !scene.mates.contains(&member.node)
+            });
         let look = is_watching.then(|| last + super::LOOK);
         [activation, resend, look].into_iter().flatten().min()
     }

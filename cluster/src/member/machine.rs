@@ -44,7 +44,7 @@ struct Known {
     index: u64,
     shard: ShardId,
     me: Member,
-    /// The nodes of the shard.
+    /// The nodes of the shard that stay in it.
     mates: Vec<NodeId>,
     state: ShardState,
 }
@@ -108,7 +108,10 @@ impl Shard {
                     leading.begun(start, watched);
                 }
             }
-            Event::Grew { end } => self.hold(Position { offset: end, ..self.position }, &mut effects),
+            Event::Grew { end } => {
+                self.replicas.grew(end, watched);
+                self.hold(Position { offset: end, ..self.position }, &mut effects);
+            }
             Event::EpochApplied { epoch, end } => self.hold(Position { epoch, offset: end }, &mut effects),
             Event::Replaced { position } => self.hold(position, &mut effects),
             Event::Attached { member, held } => {
@@ -190,6 +193,7 @@ impl Shard {
         }
         let of_shard = orders.topology.shards.iter().find(|shard| shard.id == orders.shard);
         let mates = of_shard.into_iter().flat_map(|shard| shard.replicas.iter().chain([&shard.primary]));
+        let mates = mates.filter(|mate| !orders.leaving.contains(mate));
         self.known = Some(Known {
             index: orders.topology.version,
             shard: orders.shard,

@@ -33,7 +33,7 @@ struct Replica {
     held: Position,
     /// When it last said anything.
     heard: Duration,
-    /// The end of the stream at a moment, until it holds that; and the moment.
+    /// The end of the stream at a moment, until it holds that; and the moment. Once it holds that, the next mark is where the stream grows to.
     mark: (Offset, Duration),
     /// Its link is one of the epoch before: that it ends says nothing.
     is_of_before: bool,
@@ -72,6 +72,13 @@ impl Replicas {
         replica.held = held;
         replica.heard = watched;
         if held.offset >= replica.mark.0 {
+            replica.mark = (end, watched);
+        }
+    }
+
+    /// The stream goes on: whoever held all of it has something to catch up with from now on.
+    pub(super) fn grew(&mut self, end: Offset, watched: Duration) {
+        for replica in self.attached.values_mut().filter(|replica| replica.held.offset >= replica.mark.0) {
             replica.mark = (end, watched);
         }
     }

@@ -79,6 +79,7 @@ pub(super) fn orders(me: u64, nodes: u64, index: u64, state: ShardState) -> Orde
         state,
         durability: Durability::Quorum,
         pulse_addrs: Vec::new(),
+        leaving: Vec::new(),
     }
 }
 
@@ -114,6 +115,13 @@ impl Bench {
         self.index += 1;
         let orders = orders(self.me, self.nodes, self.index, state);
         self.on(Event::Ordered(&orders))
+    }
+
+    /// The log says that another node is to leave the shard.
+    pub(super) fn leaves(&mut self, number: u64, state: ShardState) -> &mut Bench {
+        self.index += 1;
+        let orders = orders(self.me, self.nodes, self.index, state);
+        self.on(Event::Ordered(&Orders { leaving: vec![member(number).node], ..orders }))
     }
 
     /// Time goes by, and the machine is run when it asks to be.

@@ -59,6 +59,9 @@ pub struct Orders {
     pub durability: crate::control::Durability,
     /// Of the shard's nodes, those with a known pulse port.
     pub pulse_addrs: Vec<(NodeId, String)>,
+    /// Of the shard's nodes, those that are to leave it: the primary takes them out of S.
+    #[serde(default)]
+    pub leaving: Vec<NodeId>,
 }
 
 /// From a node.

@@ -74,12 +74,13 @@ impl Machine {
             EntryPayload::Blank => None,
             EntryPayload::Normal(decided) => {
                 let is_new = entry.log_id.index > self.news.behind;
-                let news = if is_new { events::of_entry(&self.cluster, &decided) } else { Vec::new() };
+                let before = is_new.then(|| self.cluster.clone());
                 let outcome = self.cluster.apply(entry.log_id.index, &decided);
                 match &outcome {
                     Outcome::Done => {
                         tracing::debug!(index = entry.log_id.index, ?decided, "decided");
-                        self.pass_on(news);
+                        let news = before.map(|before| events::of_entry(&before, &decided, &self.cluster));
+                        self.pass_on(news.unwrap_or_default());
                     }
                     Outcome::Again => {}
                     Outcome::Refused(why) => {

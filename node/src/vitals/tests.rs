@@ -47,6 +47,7 @@ pub(crate) fn orders(version: u64) -> Box<Orders> {
         },
         durability: Durability::Quorum,
         pulse_addrs: Vec::new(),
+        leaving: Vec::new(),
     })
 }
 

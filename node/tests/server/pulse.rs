@@ -123,6 +123,7 @@ fn orders_of(version: u64, cluster: &str, me: &str, primary: Member) -> ToNode {
         state,
         durability: Durability::Quorum,
         pulse_addrs: Vec::new(),
+        leaving: Vec::new(),
     }))
 }
 

@@ -84,7 +84,7 @@ impl Cluster {
     pub(super) fn accept_loss(
         &mut self,
         shard: ShardId,
-        epoch: Epoch,
+        (epoch, version): (Epoch, u64),
         winner: &Member,
         position: Position,
     ) -> Judgement {
@@ -92,8 +92,12 @@ impl Cluster {
         if state.epoch == epoch && state.rule.primary == *winner {
             return Ok(Judged::Again);
         }
-        if state.epoch.next() != epoch {
+        if (state.epoch.next(), state.version) != (epoch, version) {
             return Err(state.moved());
+        }
+        // Without one the primary was never fenced: it may serve on, and what it acknowledges would be given up as well.
+        if state.pending.is_none() {
+            return Err(Refused::NotPending);
         }
         self.living_node_of(shard, winner)?;
         let state = self.shard_mut(shard)?;

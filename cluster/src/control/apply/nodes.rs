@@ -5,10 +5,10 @@ use crate::{
     Placement,
     control::{
         entry::Refused,
-        state::{Cluster, Durability, NodeFact, ProxyFact},
+        state::{Cluster, Durability, NodeFact, ProxyFact, REMOVED_KEPT},
     },
     ids::{NodeId, ProxyId},
-    shard::Incarnation,
+    shard::{Incarnation, Member, Rule},
 };
 
 impl Cluster {
@@ -40,6 +40,11 @@ impl Cluster {
         if node.0.is_empty() || fact.addr.is_empty() || fact.shard.0 == 0 {
             return Err(invalid("a node has a name, an address and a shard from 1 on"));
         }
+        if self.removed.contains(node) {
+            return Err(invalid(format!(
+                "node {node} was removed for good: what comes back has another name"
+            )));
+        }
         if let Some((other, _)) = self.nodes.iter().find(|(id, one)| *id != node && one.addr == fact.addr) {
             return Err(invalid(format!("address {} belongs to node {other}", fact.addr)));
         }
@@ -48,7 +53,13 @@ impl Cluster {
             if known.shard != fact.shard {
                 return Err(invalid(format!("node {node} belongs to shard {}", known.shard)));
             }
-            fact.incarnation = fact.incarnation.or(known.incarnation);
+            // Two who add a node at the same time may give it the same name: only one of them gets it.
+            let is_another = known.incarnation.is_some() && fact.incarnation != known.incarnation;
+            if let (true, true, Some(said)) = (known.addr != fact.addr, is_another, fact.incarnation) {
+                return Err(Refused::OtherLife(Member::new(node, said)));
+            }
+            // In which life it is, the pulse says (NodeStarted): a late introduction may tell of one that is over.
+            fact.incarnation = known.incarnation.or(fact.incarnation);
             if known.addr == fact.addr {
                 fact.pulse_addr = fact.pulse_addr.or_else(|| known.pulse_addr.clone());
                 fact.admin_addr = fact.admin_addr.or_else(|| known.admin_addr.clone());
@@ -61,29 +72,69 @@ impl Cluster {
         Ok(Judged::Changed)
     }
 
-    /// A kept rule asks its members for their promise: one that is pinged no more could never give it.
+    /// A kept rule asks its members for their promise: one that is pinged no more could never give it. So who stands in a rule is only
+    /// marked, and goes when none names it any more ([`Cluster::let_go`]).
     pub(super) fn remove_node(&mut self, node: &NodeId) -> Judgement {
         let Some(fact) = self.nodes.get(node) else { return Ok(Judged::Again) };
-        if let Some(shard) = self.shards.get(&fact.shard) {
-            if shard.rule.primary.node == *node {
+        if self.leaving.contains(node) {
+            return Ok(Judged::Again);
+        }
+        if let Some(state) = self.shards.get(&fact.shard) {
+            if state.rule.primary.node == *node {
                 return Err(invalid(format!("node {node} is the primary of shard {}", fact.shard)));
             }
-            if shard.rule.members().any(|member| member.node == *node) {
-                return Err(invalid(format!("node {node} is in the sync set of shard {}", fact.shard)));
-            }
-            if shard.kept.iter().flat_map(|rule| rule.members()).any(|member| member.node == *node) {
+            let stays = |member: &&Member| member.node != *node && !self.leaving.contains(&member.node);
+            let copies = 1 + state.rule.sync.iter().filter(stays).count();
+            let needed = state.copies_needed(self.nodes_of(fact.shard));
+            let is_copy = state.rule.sync.iter().any(|member| member.node == *node);
+            if is_copy && copies < needed {
                 return Err(invalid(format!(
-                    "node {node} is needed until epoch {} is activated",
-                    shard.epoch
+                    "without node {node} shard {} would have {copies} copies, and {needed} are needed",
+                    fact.shard
                 )));
             }
         }
-        self.nodes.remove(node);
+        self.leaving.insert(node.clone());
         Ok(Judged::Changed)
     }
 
-    pub(super) fn node_started(&mut self, node: &NodeId, incarnation: Incarnation) -> Judgement {
+    /// Who is leaving goes as soon as no rule names it, and stays if it leads by now: it held most.
+    pub(super) fn let_go(&mut self) {
+        let leaving = std::mem::take(&mut self.leaving);
+        for node in leaving {
+            let Some(fact) = self.nodes.get(&node) else { continue };
+            let state = self.shards.get(&fact.shard);
+            let names = |rule: &Rule| rule.members().any(|member| member.node == node);
+            if state.is_some_and(|state| state.rule.primary.node == node) {
+                continue;
+            }
+            if state.is_some_and(|state| names(&state.rule) || state.kept.iter().any(names)) {
+                self.leaving.insert(node);
+                continue;
+            }
+            self.nodes.remove(&node);
+            self.forget_name(node);
+        }
+    }
+
+    /// A name that is not given again, as far as that is remembered.
+    pub(super) fn forget_name(&mut self, node: NodeId) {
+        if self.removed.len() >= REMOVED_KEPT {
+            self.removed.remove(0);
+        }
+        self.removed.push(node);
+    }
+
+    pub(super) fn node_started(
+        &mut self,
+        node: &NodeId,
+        before: Option<Incarnation>,
+        incarnation: Incarnation,
+    ) -> Judgement {
         let fact = self.nodes.get_mut(node).ok_or_else(|| Refused::UnknownNode(node.clone()))?;
+        if fact.incarnation != Some(incarnation) && fact.incarnation != before {
+            return Err(Refused::OtherLife(Member::new(node, incarnation)));
+        }
         Ok(set(&mut fact.incarnation, Some(incarnation)))
     }
 

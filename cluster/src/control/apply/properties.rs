@@ -68,7 +68,8 @@ fn membership() -> impl Strategy<Value = Entry> {
         }),
         4 => (node(), fact).prop_map(|(node, fact)| Entry::AddNode { node, fact }),
         1 => node().prop_map(|node| Entry::RemoveNode { node }),
-        1 => (node(), incarnation()).prop_map(|(node, incarnation)| Entry::NodeStarted { node, incarnation }),
+        1 => (node(), prop::option::of(incarnation()), incarnation())
+            .prop_map(|(node, before, incarnation)| Entry::NodeStarted { node, before, incarnation }),
         3 => (shard(), member(), slots())
             .prop_map(|(shard, primary, slots)| Entry::AddShard { shard, primary, slots }),
         1 => shard().prop_map(|shard| Entry::RemoveShard { shard }),
@@ -94,7 +95,7 @@ fn of_shard() -> impl Strategy<Value = Entry> {
         1 => (shard(), epoch(), position())
             .prop_map(|(shard, epoch, position)| Entry::CleanStop { shard, epoch, version: 0, position }),
         1 => (shard(), epoch(), member(), position()).prop_map(|(shard, epoch, winner, position)| {
-            Entry::AcceptLoss { shard, epoch, winner, position, by: "o".into() }
+            Entry::AcceptLoss { shard, epoch, version: 0, winner, position, by: "o".into() }
         }),
     ]
 }
@@ -119,7 +120,7 @@ fn aim(cluster: &Cluster, mut entry: Entry, off: u64) -> Entry {
                 sync.extend(others.cloned());
             }
         }
-        Entry::AcceptLoss { epoch, .. } if off == 0 => *epoch = now.next(),
+        Entry::AcceptLoss { epoch, version, .. } => (*epoch, *version) = (now.next(), seen),
         _ => {}
     }
     entry

@@ -7,7 +7,7 @@ use crate::{
         entry::Refused,
         state::{Cluster, ShardState},
     },
-    ids::{Epoch, ShardId},
+    ids::{Epoch, NodeId, ShardId},
     shard::{Member, Position, Rule},
 };
 
@@ -45,7 +45,9 @@ impl Cluster {
             Some(state) if !state.slots.is_empty() => Err(invalid(format!("shard {shard} holds slots"))),
             Some(_) => {
                 self.shards.remove(&shard);
-                self.nodes.retain(|_, fact| fact.shard != shard);
+                let its = self.nodes.extract_if(.., |_, fact| fact.shard == shard);
+                let its: Vec<NodeId> = its.map(|(node, _)| node).collect();
+                its.into_iter().for_each(|node| self.forget_name(node));
                 Ok(Judged::Changed)
             }
         }

@@ -1,6 +1,6 @@
 //! The rules of the log, one by one.
 
-use super::super::{Durability, How, NodeFact, ProxyFact};
+use super::super::{Durability, How, NodeFact, ProxyFact, state::REMOVED_KEPT};
 use super::*;
 use crate::{
     Placement, SlotRange,
@@ -75,8 +75,16 @@ fn clean_stop(epoch: u64, version: u64, offset: u64) -> Entry {
     Entry::CleanStop { shard, epoch: Epoch(epoch), version, position }
 }
 
+/// Of the rule of version 2, which [`cluster`] makes.
 fn accept_loss(to: u64, winner: Member, position: Position) -> Entry {
-    Entry::AcceptLoss { shard: SHARD, epoch: Epoch(to), winner, position, by: "operator".into() }
+    let by = "operator".into();
+    Entry::AcceptLoss { shard: SHARD, epoch: Epoch(to), version: 2, winner, position, by }
+}
+
+/// n`number` comes back: its first life is over, this is the next one.
+fn started(number: u64, next: u64) -> Entry {
+    let (before, incarnation) = (Some(member(number).incarnation), life(number, next).incarnation);
+    Entry::NodeStarted { node: node(number), before, incarnation }
 }
 
 fn moved(epoch: u64, version: u64) -> Outcome {
@@ -182,7 +190,7 @@ fn a_promotion_is_refused_for_strangers_and_for_lives_that_are_over() {
     check(member(2), members(&[]), "would not be in the next one");
     check(member(2), members(&[3, 4]), "was asked for no promise");
     check(member(2), vec![member(3), life(1, 2)], "was asked for no promise");
-    done(&mut cluster, &[Entry::NodeStarted { node: node(2), incarnation: life(2, 2).incarnation }]);
+    done(&mut cluster, &[started(2, 2)]);
     let late = promote(2, 2, member(2), members(&[3]), How::Failover);
     assert!(refused(&mut cluster, &late).contains("was started anew"));
     // A dead member stays in S' until a primary removes it.
@@ -272,9 +280,10 @@ fn a_clean_stop_is_known_until_something_begins() {
         done(&mut cluster, &[clean_stop(1, 2, 700)]);
         cluster
     };
-    for later in [change_sync((1, 2), members(&[2])), abort(1, 2), accept_loss(2, member(2), at(1, 700))] {
+    let lost = || vec![begin(1), accept_loss(2, member(2), at(1, 700))];
+    for later in [vec![change_sync((1, 2), members(&[2]))], vec![abort(1, 2)], lost()] {
         let mut cluster = stopped();
-        done(&mut cluster, &[later]);
+        done(&mut cluster, &later);
         assert_eq!(shard(&cluster).clean_stop, None);
     }
     let mut cluster = stopped();
@@ -289,7 +298,7 @@ fn a_clean_stop_is_known_until_something_begins() {
 #[test]
 fn an_accepted_loss_needs_no_fence_and_is_counted_unless_nothing_can_be_lost() {
     let mut lost = cluster(3);
-    done(&mut lost, &[Entry::NodeStarted { node: node(3), incarnation: life(3, 2).incarnation }, begin(1)]);
+    done(&mut lost, &[started(3, 2), begin(1)]);
     assert!(refused(&mut lost, &accept_loss(2, member(3), at(1, 5))).contains("was started anew"));
     done(&mut lost, &[accept_loss(2, life(3, 2), at(1, 5))]);
     assert_eq!(lost.losses_accepted, 1);
@@ -298,8 +307,32 @@ fn an_accepted_loss_needs_no_fence_and_is_counted_unless_nothing_can_be_lost() {
     assert_eq!(lost.apply(99, &accept_loss(2, member(1), at(1, 5))), moved(2, 3));
 
     let mut stopped = cluster(3);
-    done(&mut stopped, &[clean_stop(1, 2, 700), accept_loss(2, member(2), at(1, 700))]);
+    done(&mut stopped, &[clean_stop(1, 2, 700), begin(1), accept_loss(2, member(2), at(1, 700))]);
     assert_eq!(stopped.losses_accepted, 0);
+}
+
+#[test]
+fn a_loss_is_accepted_of_the_rule_that_was_judged_and_while_its_primary_is_fenced() {
+    let mut moved_on = cluster(3);
+    assert_eq!(refused(&mut moved_on, &accept_loss(2, member(2), at(1, 5))), "no failover is pending");
+    // Another change of the rule came first: who was asked is no longer who counts.
+    done(&mut moved_on, &[change_sync((1, 2), members(&[3])), begin(1)]);
+    assert_eq!(moved_on.apply(99, &accept_loss(2, member(2), at(1, 5))), moved(1, 3));
+    assert_eq!((moved_on.losses_accepted, shard(&moved_on).epoch), (0, Epoch(1)));
+}
+
+#[test]
+fn a_life_that_is_over_is_not_put_back_by_an_entry_that_comes_late() {
+    let mut cluster = cluster(2);
+    // Two leaders, one after the other, each saw one of n2's lives; the first one's entry comes last.
+    let late = started(2, 2);
+    let known = cluster.nodes[&node(2)].incarnation;
+    let newer = Entry::NodeStarted { node: node(2), before: known, incarnation: life(2, 3).incarnation };
+    done(&mut cluster, &[newer]);
+    assert!(refused(&mut cluster, &late).contains("was started anew"));
+    let introduced = NodeFact { pulse_addr: Some("h:7".into()), ..fact(2, SHARD) };
+    done(&mut cluster, &[Entry::AddNode { node: node(2), fact: introduced }]);
+    assert_eq!(cluster.nodes[&node(2)].incarnation, Some(life(2, 3).incarnation));
 }
 
 #[test]
@@ -329,10 +362,65 @@ fn a_node_goes_only_when_no_rule_needs_it() {
     let mut cluster = cluster(3);
     let remove = |number| Entry::RemoveNode { node: node(number) };
     assert!(refused(&mut cluster, &remove(1)).contains("is the primary"));
-    assert!(refused(&mut cluster, &remove(2)).contains("in the sync set"));
-    done(&mut cluster, &[begin(1), promote(2, 2, member(2), members(&[3]), How::Failover)]);
-    assert!(refused(&mut cluster, &remove(1)).contains("until epoch 2 is activated"));
-    done(&mut cluster, &[activated(2), remove(1)]);
+    // A member of S goes when its primary has taken it out.
+    done(&mut cluster, &[remove(2)]);
+    assert!(cluster.leaving.contains(&node(2)) && cluster.nodes.contains_key(&node(2)));
+    done(&mut cluster, &[change_sync((1, 2), members(&[3]))]);
+    assert!(cluster.leaving.is_empty() && !cluster.nodes.contains_key(&node(2)));
+    // The old primary, when its rule is kept no more.
+    done(&mut cluster, &[begin(1), promote(2, 3, member(3), vec![], How::Failover), remove(1)]);
+    assert!(cluster.nodes.contains_key(&node(1)), "its promise may be needed");
+    done(&mut cluster, &[activated(2)]);
+    assert_eq!((cluster.nodes_of(SHARD), &cluster.removed[..]), (1, &[node(2), node(1)][..]));
+    // A learner at once.
+    done(&mut cluster, &[add_node(4), remove(4)]);
+    assert_eq!(cluster.nodes_of(SHARD), 1);
+}
+
+#[test]
+fn a_node_that_leaves_and_is_promoted_stays() {
+    let mut cluster = cluster(3);
+    done(&mut cluster, &[Entry::RemoveNode { node: node(2) }, begin(1)]);
+    done(&mut cluster, &[promote(2, 2, member(2), members(&[3]), How::Failover), activated(2)]);
+    assert!(cluster.leaving.is_empty() && cluster.nodes.contains_key(&node(2)), "it held most");
+}
+
+#[test]
+fn who_is_needed_for_enough_copies_does_not_leave() {
+    let remove = |number| Entry::RemoveNode { node: node(number) };
+    let mut three = cluster(3);
+    done(&mut three, &[change_sync((1, 2), members(&[2]))]);
+    let why = refused(&mut three, &remove(2));
+    assert!(why.contains("would have 1 copies, and 2 are needed"), "{why}");
+    done(&mut three, &[remove(3), remove(2), change_sync((1, 3), vec![])]);
+    assert_eq!(three.nodes_of(SHARD), 1, "of two nodes one may go");
+    let mut said = cluster(2);
+    done(&mut said, &[Entry::SetMinCopies { shard: SHARD, copies: Some(2) }]);
+    assert!(refused(&mut said, &remove(2)).contains("2 are needed"));
+}
+
+#[test]
+fn the_name_of_a_node_that_is_gone_is_not_given_again() {
+    let mut cluster = cluster(2);
+    done(&mut cluster, &[add_node(7), Entry::RemoveNode { node: node(7) }]);
+    assert!(refused(&mut cluster, &add_node(7)).contains("removed for good"));
+    assert_eq!(cluster.next_node_name([]), node(8));
+    assert_eq!(cluster.next_node_name([&node(11), &NodeId("other".into())]), node(12));
+    for number in 100..100 + u64::try_from(REMOVED_KEPT).unwrap() {
+        cluster.apply(cluster.index + 1, &add_node(number));
+        cluster.apply(cluster.index + 1, &Entry::RemoveNode { node: node(number) });
+    }
+    assert_eq!((cluster.removed.len(), cluster.validate()), (REMOVED_KEPT, Ok(())));
+    assert!(!cluster.removed.contains(&node(7)), "the oldest is forgotten");
+}
+
+#[test]
+fn of_two_nodes_that_are_given_one_name_the_first_has_it() {
+    let mut cluster = cluster(1);
+    done(&mut cluster, &[add_node(2)]);
+    let other = NodeFact { addr: "h:99".into(), incarnation: Some(life(2, 5).incarnation), ..fact(2, SHARD) };
+    let why = refused(&mut cluster, &Entry::AddNode { node: node(2), fact: other });
+    assert!(why.contains("was started anew"), "{why}");
 }
 
 #[test]

@@ -207,6 +207,44 @@ fn below_min_copies_nothing_is_given_up_and_writes_are_told_so() {
 }
 
 #[test]
+fn one_that_stands_still_leaves_s_though_its_sibling_acknowledges() {
+    let mut bench = serving(3, &[1, 2]);
+    bench.passes(10_000).grows(50).acks(1, at(1, 50)).committed_is(50);
+    // Everything is committed by the other's acknowledgements, and the stream goes on.
+    for end in 51..56 {
+        bench.passes(900).grows(end).acks(1, at(1, end)).committed_is(end).proposes_nothing();
+    }
+    bench.passes(600).proposes(&[1]);
+}
+
+#[test]
+fn a_member_that_is_slow_and_goes_on_stays_in_s() {
+    let mut bench = serving(3, &[1, 2]);
+    for step in 0..20 {
+        bench.grows(20 + step * 10).acks(1, at(1, 20 + step * 10)).passes(1_000);
+        // Always behind, and never by as much as is too much.
+        bench.acks(2, at(1, 10 + step * 10)).passes(1_000).proposes_nothing();
+    }
+}
+
+#[test]
+fn who_is_to_leave_the_shard_goes_out_and_does_not_come_back() {
+    let mut bench = serving(3, &[1, 2]);
+    bench.grows(50).acks(1, at(1, 50)).acks(2, at(1, 50));
+    bench.leaves(2, moved(1, &[1, 2])).proposes(&[1]);
+    bench.leaves(2, moved(2, &[1])).passes(10_000).proposes_nothing();
+    bench.grows(60).acks(2, at(1, 60)).acks(1, at(1, 60)).passes(10_000).proposes_nothing();
+}
+
+#[test]
+fn one_whose_copy_is_needed_leaves_when_the_others_hold_everything() {
+    let mut bench = serving(3, &[1, 2]);
+    bench.grows(50).acks(2, at(1, 50)).committed_is(50);
+    bench.leaves(2, moved(1, &[1, 2])).proposes_nothing();
+    bench.acks(1, at(1, 50)).proposes(&[1]);
+}
+
+#[test]
 fn while_a_failover_is_pending_nothing_is_proposed() {
     let mut bench = serving(3, &[1, 2]);
     bench.learns(ShardState { pending: Some(Epoch(2)), ..moved(1, &[1, 2]) });

@@ -46,6 +46,7 @@ fn orders(index: u64, epoch: u64, primary: u64) -> Orders {
         },
         durability: Durability::Quorum,
         pulse_addrs: Vec::new(),
+        leaving: Vec::new(),
     }
 }
 

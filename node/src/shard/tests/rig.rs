@@ -233,6 +233,7 @@ impl Rig {
             state: self.state().clone(),
             durability: self.cluster.durability,
             pulse_addrs: Vec::new(),
+            leaving: Vec::new(),
         }
     }
 
