@@ -22,6 +22,8 @@ mod orders;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     control::{Cluster, Entry, ShardState},
     health::{Backoff, Cause, SILENCE, Verdict},
@@ -78,7 +80,8 @@ pub enum Loss {
 }
 
 /// What becomes of a shard all of whose members came back in other lives, so that no rule is safe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum OnTotalLoss {
     /// The greatest position on disk leads once all are back.
     #[default]

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    failover::OnTotalLoss,
     ids::{Epoch, NodeId, ProxyId, ShardId},
     ranges::SlotRange,
     slot::{Database, Slot},
@@ -29,10 +30,20 @@ pub struct Observations {
     pub shards: BTreeMap<ShardId, ShardObservation>,
     /// How many copies a write waits for; None while nodes do not replicate.
     pub durability: Option<Durability>,
+    pub policy: Policy,
     /// The proxy that leads the control group; None while there is no group.
     pub leader: Option<ProxyId>,
     /// Name and version of the program that answers, e.g. `slotway 0.1.0`.
     pub software: String,
+}
+
+/// What the control group goes by, beside the durability; null where there is no group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Policy {
+    /// Copies that a write needs, the primary's included. 0: by the number of a shard's nodes.
+    pub min_copies: Option<usize>,
+    pub on_total_loss: Option<OnTotalLoss>,
+    pub busy_down_after_ms: Option<u64>,
 }
 
 /// What one storage node said of itself.
@@ -202,6 +213,8 @@ pub struct ClusterView {
     pub version: u64,
     pub state: ClusterState,
     pub durability: Option<Durability>,
+    #[serde(flatten)]
+    pub policy: Policy,
     pub slots_assigned: usize,
     /// How many there are; so too `nodes` and `proxies`.
     pub shards: usize,

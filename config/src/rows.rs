@@ -471,6 +471,8 @@ Backends "backends" [Program P AtStart Acts], "", Kind::Addresses,
     "Primaries to spread the slots over, in this order, in equal ranges";
 BatchPrefetch "batch-prefetch" [Program N Live Acts], "yes", FLAG,
     "Fetch the entries of a whole read batch into the caches before its first request runs; no: to measure without";
+BusyDownAfterMs "busy-down-after-ms" [Program PU AtStart Acts], "15000", int(1000, 3_600_000),
+    "Milliseconds that one command may keep a primary from everything else before it is replaced";
 BytesInFlightMax "bytes-in-flight-max" [Limits P Live Acts], "268435456", size(1 << 20, 1 << 40),
     "Bytes of requests that may wait for replies on one link";
 Cluster "cluster" [Program P AtStart Acts], "", Kind::Addresses,
@@ -493,12 +495,16 @@ LeasedLinksPerNodeMax "leased-links-per-node-max" [Limits P Live Acts], "256", i
     "Links per data thread and node that may be leased to single clients";
 LinkIdleCloseS "link-idle-close-s" [Limits P Live Acts], "300", int(1, 86_400),
     "Seconds without a request after which a link is closed";
+MinCopies "min-copies" [Program PU AtStart Acts], "0", int(0, 17),
+    "Copies that a write needs, the primary's included, else it waits and is refused; 0: one in a shard of two nodes, two from three on";
 NoRestart "no-restart" [Program U AtStart Acts], "no", FLAG,
     "Leave a child process that ended as it is";
 NodePasswordFile "node-password-file" [Program P AtStart Acts], "", TEXT,
     "File with the password towards the nodes; one line end at its end is ignored";
 NodePort "node-port" [Program U AtStart Acts], "7001", PORT,
     "Port of the first node, the others follow; 0: any free ones";
+OnTotalLoss "on-total-loss" [Program PU AtStart Acts], "newest", choice(&["newest", "wait"]),
+    "A shard all of whose nodes lost what they had acknowledged: newest goes on with the most there is, wait for an operator";
 NodeUser "node-user" [Program P AtStart Acts], "", TEXT,
     "User towards the nodes; empty: the default user";
 Proxies "proxies" [Program U AtStart Acts], "1", int(1, 64),

@@ -116,8 +116,8 @@ pub(crate) async fn run(parts: Parts) {
     leadership.mark_changed();
     let mut conductor = Conductor {
         links: PulseLinks::new(me.clone(), shared.access.secret.clone(), reports),
-        health: Health::new(me, boottime()),
-        failovers: Failovers::default(),
+        health: Health::new(me, plan.policy.busy_down_after, boottime()),
+        failovers: Failovers::new(plan.policy.on_total_loss),
         cluster: Arc::default(),
         served: BTreeMap::new(),
         introductions: BTreeMap::new(),
@@ -173,7 +173,8 @@ impl Conductor {
         let now = boottime();
         self.cluster = Arc::clone(&log.borrow_and_update());
         let cluster = Arc::clone(&self.cluster);
-        self.shared.decided(Decided { topology: cluster.topology(), durability: durability(&cluster) });
+        let (topology, durability) = (cluster.topology(), durability(&cluster));
+        self.shared.decided(Decided { topology, durability, policy: shown(&self.plan.policy) });
         self.health.follow(&cluster, now);
         let reachable = cluster.nodes.iter();
         self.links.lead_to(reachable.filter_map(|(node, fact)| Some((node, fact.pulse_addr.as_deref()?))));
@@ -406,6 +407,15 @@ impl Conductor {
         };
         let mates = self.group.mates().into_iter();
         mates.map(|mate| (mate.proxy.clone(), role(&mate.proxy, mate.is_voter))).collect()
+    }
+}
+
+fn shown(policy: &founding::Policy) -> view::Policy {
+    let busy_ms = u64::try_from(policy.busy_down_after.as_millis()).unwrap_or(u64::MAX);
+    view::Policy {
+        min_copies: Some(policy.min_copies.unwrap_or(0)),
+        on_total_loss: Some(policy.on_total_loss),
+        busy_down_after_ms: Some(busy_ms),
     }
 }
 

@@ -8,15 +8,16 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use slotway_cluster::{
     Cluster, NodeId, ShardId,
     events::{self, News},
-    failover::{Effect, Event, Failover, Note},
+    failover::{Effect, Event, Failover, Note, OnTotalLoss},
     health::Verdict,
     pulse::FromNode,
 };
 
 use crate::metrics::Metrics;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Failovers {
+    on_total_loss: OnTotalLoss,
     leads: bool,
     cluster: Arc<Cluster>,
     machines: BTreeMap<ShardId, Failover>,
@@ -25,6 +26,16 @@ pub(crate) struct Failovers {
 }
 
 impl Failovers {
+    pub(crate) fn new(on_total_loss: OnTotalLoss) -> Failovers {
+        Failovers {
+            on_total_loss,
+            leads: false,
+            cluster: Arc::default(),
+            machines: BTreeMap::new(),
+            verdicts: BTreeMap::new(),
+        }
+    }
+
     pub(crate) fn leads(&self) -> bool {
         self.leads
     }
@@ -46,9 +57,10 @@ impl Failovers {
         self.verdicts.retain(|node, _| cluster.nodes.contains_key(node));
         let mut effects = Vec::new();
         for shard in cluster.shards.keys() {
-            let leads = self.leads;
+            let (leads, on_total_loss) = (self.leads, self.on_total_loss);
             let machine = self.machines.entry(*shard).or_insert_with(|| {
                 let mut machine = Failover::new(*shard);
+                machine.set_on_total_loss(on_total_loss);
                 effects.extend(machine.on(Event::Applied(cluster), now));
                 if leads {
                     effects.extend(machine.on(Event::Leads, now));

@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 use slotway_cluster::{
     Cluster, Entry, Incarnation, Member, NodeId, ShardId, Topology,
     control::{Durability, NodeFact},
+    failover::OnTotalLoss,
 };
 use slotway_link::{Connection, LinkError, Target};
 use slotway_resp::Frame;
@@ -22,6 +23,16 @@ pub(crate) struct Plan {
     /// None: whatever the log has.
     pub(crate) topology: Option<Topology>,
     pub(crate) durability: Durability,
+    pub(crate) policy: Policy,
+}
+
+/// What a group goes by that is no matter of addresses.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Policy {
+    /// None: by the number of a shard's nodes.
+    pub(crate) min_copies: Option<usize>,
+    pub(crate) on_total_loss: OnTotalLoss,
+    pub(crate) busy_down_after: Duration,
 }
 
 /// What a node said of itself.
@@ -71,6 +82,9 @@ pub(crate) fn entries(plan: &Plan, cluster: &Cluster, said: &BTreeMap<NodeId, In
             entries.push(Entry::AddNode { node, fact });
         }
     }
+    let copies = plan.policy.min_copies;
+    let others = cluster.shards.iter().filter(|(_, state)| state.min_copies != copies);
+    entries.extend(others.map(|(shard, _)| Entry::SetMinCopies { shard: *shard, copies }));
     entries.extend(plan.topology.iter().flat_map(|topology| shards(topology, cluster)));
     entries
 }
@@ -157,6 +171,12 @@ mod tests {
     use super::*;
     use crate::discover;
 
+    const POLICY: Policy = Policy {
+        min_copies: None,
+        on_total_loss: OnTotalLoss::Newest,
+        busy_down_after: Duration::from_secs(15),
+    };
+
     fn topology(addresses: &[&str]) -> Topology {
         let addresses: Vec<String> = addresses.iter().map(|&address| address.into()).collect();
         let mut topology = discover::from_backends(&addresses, None);
@@ -170,7 +190,8 @@ mod tests {
     }
 
     fn plan(addresses: &[&str]) -> Plan {
-        Plan { topology: Some(topology(addresses)), durability: Durability::Quorum }
+        let topology = Some(topology(addresses));
+        Plan { topology, durability: Durability::Quorum, policy: POLICY }
     }
 
     fn said(node: &str, addr: &str, life: u64) -> (NodeId, Introduction) {
@@ -232,7 +253,7 @@ mod tests {
         let mut cluster = Cluster::default();
         let known = BTreeMap::from([said("n1", "a:1", 1), said("n2", "b:1", 2)]);
         settle(&plan(&["a:1", "b:1"]), &mut cluster, &known);
-        let none = Plan { topology: None, durability: Durability::Quorum };
+        let none = Plan { topology: None, durability: Durability::Quorum, policy: POLICY };
         assert_eq!(settle(&none, &mut cluster, &known), 0);
         let mut elsewhere = known.clone();
         elsewhere.get_mut(&NodeId("n2".into())).unwrap().pulse_addr = Some("b:99".into());
@@ -240,6 +261,10 @@ mod tests {
         assert!(entries(&none, &Cluster::default(), &known).is_empty());
         let asynchronous = Plan { durability: Durability::Async, ..none };
         assert_eq!(settle(&asynchronous, &mut cluster, &elsewhere), 1);
+        let policy = Policy { min_copies: Some(2), ..POLICY };
+        let careful = Plan { policy, ..asynchronous };
+        assert_eq!(settle(&careful, &mut cluster, &elsewhere), 1);
+        assert_eq!(cluster.shards[&ShardId(1)].min_copies, Some(2));
     }
 
     #[test]

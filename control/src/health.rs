@@ -37,10 +37,12 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    pub(crate) fn new(me: ProxyId, now: Duration) -> Health {
+    pub(crate) fn new(me: ProxyId, busy_down_after: Duration, now: Duration) -> Health {
+        let mut watch = Watch::new(now);
+        watch.set_busy_down_after(busy_down_after);
         Health {
             me,
-            watch: Watch::new(now),
+            watch,
             jury: Jury::default(),
             renewed: now,
             since: BTreeMap::new(),

@@ -4,11 +4,12 @@
 //! the plan in `topology.json` begins a group of one. The control port is listened on from the start, so that a port which is taken is an
 //! error at once; the group begins when it is known where clients reach this proxy, because that is what the others are told.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use slotway_cluster::{
     ProxyId, Topology,
     control::{Durability, ProxyFact},
+    failover::OnTotalLoss,
 };
 use slotway_config::{Key, ProxyConfig, Secret};
 use slotway_link::Listening;
@@ -17,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     conduct::{self, Parts, Wish},
     control::StartError,
-    founding::{self, Plan},
+    founding::{self, Plan, Policy},
     group::{self, Begin, Start, Started},
     shared::{ClientCount, OwnAddresses, Shared},
 };
@@ -50,7 +51,7 @@ impl Membership {
             secret: config.secret.clone(),
             listening,
             join: config.join.iter().map(ToString::to_string).collect(),
-            plan: Plan { topology: planned, durability },
+            plan: Plan { topology: planned, durability, policy: policy(config) },
         })
     }
 
@@ -92,6 +93,20 @@ impl Membership {
         }
         running.stop().await;
         Ok(())
+    }
+}
+
+fn policy(config: &ProxyConfig) -> Policy {
+    let settings = &config.settings;
+    let on_total_loss = match settings.text(Key::OnTotalLoss) {
+        "wait" => OnTotalLoss::Wait,
+        _ => OnTotalLoss::Newest,
+    };
+    let busy_ms = u64::try_from(settings.integer(Key::BusyDownAfterMs)).unwrap_or(u64::MAX);
+    Policy {
+        min_copies: Some(settings.count(Key::MinCopies)).filter(|&copies| copies > 0),
+        on_total_loss,
+        busy_down_after: Duration::from_millis(busy_ms),
     }
 }
 

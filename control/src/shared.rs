@@ -14,7 +14,8 @@ use slotway_cluster::{
     health::AtWork,
     topology::Proxy,
     view::{
-        Durability, NodeObservation, Observations, ProxyObservation, RaftRole, ShardObservation, SlotCount,
+        Durability, NodeObservation, Observations, Policy, ProxyObservation, RaftRole, ShardObservation,
+        SlotCount,
     },
 };
 use slotway_config::Secret;
@@ -57,6 +58,7 @@ pub(crate) struct Shared {
 #[derive(Debug, Clone, Default)]
 struct GroupObservation {
     durability: Option<Durability>,
+    policy: Policy,
     leader: Option<ProxyId>,
     shards: BTreeMap<ShardId, ShardObservation>,
     seats: BTreeMap<ProxyId, RaftRole>,
@@ -67,6 +69,7 @@ struct GroupObservation {
 pub(crate) struct Decided {
     pub(crate) topology: Topology,
     pub(crate) durability: Durability,
+    pub(crate) policy: Policy,
 }
 
 /// As whom nodes are spoken to.
@@ -196,8 +199,10 @@ impl Shared {
 
     /// The control group has decided this. Nothing of what is known here only is kept.
     pub(crate) fn decided(&self, decided: Decided) {
-        let Decided { topology, durability } = decided;
-        lock(&self.group).durability = Some(durability);
+        let Decided { topology, durability, policy } = decided;
+        let mut group = lock(&self.group);
+        (group.durability, group.policy) = (Some(durability), policy);
+        drop(group);
         let gone: Vec<NodeId> =
             lock(&self.nodes).keys().filter(|node| topology.node(node).is_none()).cloned().collect();
         for node in &gone {
@@ -262,7 +267,7 @@ impl Shared {
     }
 
     fn observations(&self) -> Observations {
-        let GroupObservation { durability, leader, shards, seats } = lock(&self.group).clone();
+        let GroupObservation { durability, policy, leader, shards, seats } = lock(&self.group).clone();
         let seat =
             |(proxy, raft)| (proxy, ProxyObservation { raft: Some(raft), ..ProxyObservation::default() });
         let mut seen = Observations {
@@ -270,6 +275,7 @@ impl Shared {
             proxies: seats.into_iter().map(seat).collect(),
             shards,
             durability,
+            policy,
             leader,
             software: format!("slotway {}", env!("CARGO_PKG_VERSION")),
         };

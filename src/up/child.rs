@@ -104,6 +104,9 @@ fn proxy_program(config: &UpConfig, proxy: &ProxyPlan, join: &[u16], executable:
         arguments.add("--join", mates.join(","));
     }
     arguments.add("--durability", config.settings.text(Key::Durability));
+    arguments.add("--min-copies", config.settings.count(Key::MinCopies).to_string());
+    arguments.add("--on-total-loss", config.settings.text(Key::OnTotalLoss));
+    arguments.add("--busy-down-after-ms", config.settings.integer(Key::BusyDownAfterMs).to_string());
     arguments.add("--dir", super::child_dir(&config.dir, &proxy.id.0));
     arguments.add("--secret-file", identity::secret_path(&config.dir));
     add_token_file(&mut arguments, config);
@@ -213,7 +216,7 @@ mod tests {
         assert_eq!(
             line(&programs[1]),
             "proxy --bind 127.0.0.1 --port 6379 --admin-port 8080 --sentinel-port 26379 --control-port 16379 \
-             --durability quorum --dir /d/p1 --secret-file /d/secret --protected-mode yes --loglevel notice"
+             --durability quorum --min-copies 0 --on-total-loss newest --busy-down-after-ms 15000 --dir /d/p1 --secret-file /d/secret --protected-mode yes --loglevel notice"
         );
     }
 

@@ -53,8 +53,6 @@ impl UpCluster {
 
     /// Starts without waiting.
     pub fn launch(dir: &Path, flags: &[&str]) -> UpCluster {
-        // What an earlier `up` left must not be taken for the new one's.
-        let _ = fs::remove_file(dir.join("up.json"));
         let child =
             up(dir, flags).spawn().unwrap_or_else(|error| panic!("cannot start {:?}: {error}", binary()));
         UpCluster { child, dir: dir.to_owned(), _own_dir: None }
@@ -85,10 +83,11 @@ impl UpCluster {
         }
     }
 
-    /// `up.json`, once it is there.
+    /// `up.json`, once it is there; that of an earlier `up` in the same directory is not taken for this one's.
     pub fn file(&self) -> Option<Value> {
         let text = fs::read(self.dir.join("up.json")).ok()?;
-        Some(serde_json::from_slice(&text).expect("up.json is whole whenever it is read"))
+        let file: Value = serde_json::from_slice(&text).expect("up.json is whole whenever it is read");
+        (file["pid"] == self.pid()).then_some(file)
     }
 
     pub fn dir(&self) -> &Path {

@@ -27,6 +27,7 @@ pub fn cluster(topology: &Topology, seen: &Observations) -> ClusterView {
         version: topology.version,
         state: cluster_state(topology, seen),
         durability: seen.durability,
+        policy: seen.policy,
         slots_assigned: topology.slots_assigned(),
         shards: topology.shards.len(),
         nodes: topology.nodes.len(),

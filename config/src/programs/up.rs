@@ -56,6 +56,7 @@ impl UpConfig {
         let mut layered = layer(Program::Up, file, environment, flags);
         check_listening(&mut layered);
         check_ports(&mut layered);
+        check_copies(&mut layered);
         let dir = directory(&mut layered);
         let admin_token_file =
             secret_of(&mut layered, Key::AdminTokenFile).and(file_of(&layered, Key::AdminTokenFile));
@@ -83,6 +84,16 @@ impl UpConfig {
 
     pub fn nodes(&self) -> usize {
         self.shards * (self.replicas + 1)
+    }
+}
+
+/// More copies than there are nodes would hold back every write for ever.
+fn check_copies(layered: &mut Layered) {
+    let (wanted, nodes) = (layered.settings.count(Key::MinCopies), layered.settings.count(Key::Replicas) + 1);
+    if wanted > nodes {
+        let why =
+            format!("a write would need {wanted} copies, and a shard has {nodes} nodes: raise --replicas");
+        layered.blame(Key::MinCopies, why);
     }
 }
 

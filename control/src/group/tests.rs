@@ -325,6 +325,26 @@ async fn a_full_disk_is_told_and_forgiven() {
     assert!(knows(&Proxy::start_in(dir, &address, form("a")).await, 2));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_majority_that_can_write_decides_whoever_cannot_and_space_heals_it() {
+    let proxies = three().await;
+    proxies[0].group.propose(node(1)).await.unwrap();
+    let leader = proxies.iter().position(Proxy::leads).unwrap();
+    let follower = (leader + 1) % 3;
+    for (full, number) in [(follower, 2), (leader, 3)] {
+        proxies[full].group.desk.store.leave_room(10);
+        let others = || (0..3).filter(|at| *at != full).map(|at| &proxies[at]);
+        let asked = others().next().unwrap();
+        until_async("the others decide", || async { asked.group.propose(node(number)).await.is_ok() }).await;
+        until("the others know", || others().all(|proxy| knows(proxy, number))).await;
+        proxies[full].group.desk.store.leave_room(1 << 20);
+        until("it learns what it missed", || knows(&proxies[full], number)).await;
+    }
+    let leads = || proxies.iter().filter(|proxy| proxy.leads()).count() == 1;
+    until("one leads", leads).await;
+    assert_eq!(proxies[leader].group.propose(node(4)).await, Ok(Outcome::Done));
+}
+
 /// What the control port answers to one request, with these credentials.
 async fn asked(address: &str, password: Option<&str>, words: &[&str]) -> Result<Frame, LinkError> {
     let credentials = password.map(Credentials::member);

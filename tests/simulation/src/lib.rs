@@ -14,6 +14,8 @@ pub mod plan;
 
 pub mod weather;
 
+pub mod places;
+
 pub mod script;
 
 pub mod world;

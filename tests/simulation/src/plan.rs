@@ -46,6 +46,8 @@ pub struct Plan {
     pub fault_lasts: Duration,
     /// Whether nothing more is of interest once somebody accepted a loss.
     pub ends_with_loss: bool,
+    /// So often an operator removes a node, and another comes in its place.
+    pub removals: u64,
     /// After this all heals.
     pub storm: Duration,
     /// And after this at the latest all must be available: longer than the longest patience of a back-off.
@@ -90,6 +92,8 @@ impl Plan {
             weights: Vec::new(),
             fault_lasts: ms(*chance.pick(&[100, 500, 1200, 2500])),
             ends_with_loss: !seed.is_multiple_of(4),
+            // Not drawn: the other seeds are the runs that they would be without.
+            removals: if seed % 4 == 2 { 3 } else { 0 },
             storm: ms(8000),
             heals_within: Duration::from_secs(70),
         };
@@ -120,6 +124,7 @@ impl Plan {
             expires_per_mille: 0,
             hold: ms(5000),
             weights: vec![0; FAULTS.len()],
+            removals: 0,
             ..Plan::of_seed(seed)
         }
     }

@@ -86,6 +86,10 @@ pub fn run(plan: Plan, mutant: Option<mutants::Mutant>, trace: bool) -> Ending {
     mutants::leave_out(mutant);
     let mut world = found(plan, trace);
     world.plan_in(Duration::from_secs(1), Happening::Weather);
+    for _ in 0..world.plan.removals {
+        let at = Duration::from_secs(1) + world.chance.between(Duration::ZERO, world.plan.storm);
+        world.plan_in(at, Happening::Removal);
+    }
     world.plan_in(Duration::from_secs(1) + world.plan.storm, Happening::Heal);
     let ending = finish(world);
     mutants::leave_out(None);

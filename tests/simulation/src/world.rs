@@ -104,6 +104,15 @@ pub enum Happening {
     Expire {
         op: OpId,
     },
+    /// An operator removes a node; it is seen whether it is gone; another comes in its place.
+    Removal,
+    Leaves {
+        node: usize,
+        looks: u32,
+    },
+    Joins {
+        node: usize,
+    },
     /// The weather changes.
     Weather,
     Ends {
@@ -240,6 +249,9 @@ impl World {
             Happening::ProxyGone { proxy } => self.proxy_is_gone(proxy),
             Happening::Ask { client } => self.ask(client),
             Happening::Expire { op } => self.expire(op),
+            Happening::Removal => self.part_with_one(),
+            Happening::Leaves { node, looks } => self.see_whether_gone(node, looks),
+            Happening::Joins { node } => self.add(node),
             Happening::Weather => self.change_weather(),
             Happening::Ends { fault } => self.end_fault(fault),
             Happening::Heal => self.heal(),

@@ -147,7 +147,8 @@ fn the_shapes_are_those_of_the_interface_and_unknown_is_null() {
     let (topology, nobody) = (topology(), Observations::default());
     check_json(
         cluster(&topology, &nobody),
-        json!({"cluster_id": "c".repeat(40), "version": 5, "state": "down", "durability": null, "slots_assigned": 16384,
+        json!({"cluster_id": "c".repeat(40), "version": 5, "state": "down", "durability": null, "min_copies": null,
+            "on_total_loss": null, "busy_down_after_ms": null, "slots_assigned": 16384,
             "shards": 2, "nodes": 4, "proxies": 1, "keys": null, "memory_bytes": null, "leader": null, "software": ""}),
     );
     check_json(
