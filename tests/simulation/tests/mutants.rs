@@ -49,7 +49,7 @@ const TABLE: &[(Mutant, Caught)] = &[
     (Mutant::GrantAfterPromise, Within(50)),
     (Mutant::LeaseFromArrival, Within(4000)),
     (Mutant::AckOfAnyEpoch, Within(500)),
-    (Mutant::ProposeAnother, Within(200)),
+    (Mutant::ProposeAnother, Within(800)),
     (Mutant::ResumeInSameLife, Within(50)),
     (Mutant::SessionsNotReplicated, Within(50)),
     (Mutant::SnapshotWithoutSessions, Within(50)),
