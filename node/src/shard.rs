@@ -204,7 +204,9 @@ impl Node {
                 let (of, until) = self.vitals.lease();
                 Lease { epoch: of, until }.allows(epoch, self.vitals.seen(), now)
             }
-            Some(Duty::Refer) | None => true,
+            // Whom the log calls the primary by a life that is over has nobody to refer to but itself.
+            Some(Duty::Refer) => self.membership.adopted().is_none_or(|adopted| !adopted.is_primary()),
+            None => true,
         }
     }
 

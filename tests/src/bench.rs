@@ -29,6 +29,7 @@ pub mod rounds;
 pub mod targets;
 
 pub mod commands;
+pub mod failover;
 pub mod in_cluster;
 pub mod large;
 pub mod memory;

@@ -9,6 +9,7 @@ use std::{
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::OnceLock,
     thread,
     time::{Duration, Instant},
 };
@@ -232,8 +233,19 @@ pub fn slotway() -> Command {
     command
 }
 
-/// `SLOTWAY_BIN`, or the `slotway` that lies in the directory above the test's own.
+/// From now on this is the program under test.
+pub fn use_binary(path: PathBuf) {
+    // The first who says so is right: a process tests one program.
+    let _chosen = CHOSEN.set(path);
+}
+
+static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
+
+/// What was chosen, `SLOTWAY_BIN`, or the `slotway` that lies in the directory above the test's own.
 pub fn binary() -> PathBuf {
+    if let Some(path) = CHOSEN.get() {
+        return path.clone();
+    }
     if let Some(path) = std::env::var_os("SLOTWAY_BIN") {
         return path.into();
     }

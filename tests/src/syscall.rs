@@ -261,6 +261,54 @@ pub fn die_with_parent(command: &mut Command) {
     unsafe { command.pre_exec(ask) };
 }
 
+/// Sends a signal. (A process that has ended but was not waited for takes any.)
+///
+/// # Errors
+/// When there is no such process, or it is not ours.
+pub fn send_signal(pid: u32, signal: Signal) -> io::Result<()> {
+    let pid = libc::pid_t::try_from(pid).map_err(io::Error::other)?;
+    let number = match signal {
+        Signal::Kill => libc::SIGKILL,
+        Signal::Stop => libc::SIGSTOP,
+        Signal::Continue => libc::SIGCONT,
+    };
+    // SAFETY: no pointers.
+    check(unsafe { libc::kill(pid, number) }).map(drop)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    Kill,
+    Stop,
+    Continue,
+}
+
+/// Puts the calling thread into a network of its own: no interface but a loopback that is down. Sockets it makes from
+/// now on belong there, and what it starts lives there.
+///
+/// # Errors
+/// Without root's rights.
+pub fn leave_network() -> io::Result<()> {
+    // SAFETY: no pointers; only the calling thread's network changes.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNET) }).map(drop)
+}
+
+/// Puts the calling thread into the network that `network` (`/proc/thread-self/ns/net`, opened there) stands for.
+///
+/// # Errors
+/// Without root's rights.
+pub fn enter_network(network: impl AsFd) -> io::Result<()> {
+    // SAFETY: the descriptor is open (borrowed).
+    check(unsafe { libc::setns(network.as_fd().as_raw_fd(), libc::CLONE_NEWNET) }).map(drop)
+}
+
+/// Has the child live in that network.
+pub fn live_in_network(command: &mut Command, network: &std::sync::Arc<std::fs::File>) {
+    let network = std::sync::Arc::clone(network);
+    // SAFETY: the closure makes one system call between fork and exec.
+    unsafe { command.pre_exec(move || enter_network(&*network)) };
+}
+
 fn read_clock(clock: libc::clockid_t) -> io::Result<Duration> {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the kernel fills in the struct it is given.

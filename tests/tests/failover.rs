@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion")]
 
+#[path = "failover/campaign.rs"]
+mod campaign;
+
 use std::{
     collections::BTreeSet,
     io::{BufRead, BufReader, Write},

@@ -244,6 +244,7 @@ impl Desk {
     async fn join(&self, fact: &ProxyFact, wish: Option<&ProxyId>) -> Result<Welcome, Sorry> {
         let _alone = self.naming.lock().await;
         let cluster = self.expect_to_know().await?;
+        expect_begun(&cluster)?;
         for (proxy, known) in &cluster.proxies {
             if known.control_addr == fact.control_addr {
                 tracing::warn!(%proxy, address = %known.control_addr, "another proxy joins from this address: the \
@@ -346,6 +347,14 @@ fn sorry(error: RaftError<SeatId, ClientWriteError<SeatId, Seat>>) -> Sorry {
     }
 }
 
+/// Who comes before the log's first entry is there asks again a moment later.
+fn expect_begun(cluster: &Cluster) -> Result<(), Sorry> {
+    match cluster.cluster_id.is_empty() {
+        true => Err(Sorry::unavailable("the group is just beginning")),
+        false => Ok(()),
+    }
+}
+
 fn disk_refuses(why: &str) -> Sorry {
     Sorry::unavailable(format!("the disk refuses what the control group writes: {why}"))
 }
@@ -367,4 +376,16 @@ fn refused(why: String) -> Vec<u8> {
 fn encode<T: Serialize>(answer: &Result<T, Sorry>) -> Vec<u8> {
     serde_json::to_vec(answer)
         .unwrap_or_else(|error| format!("{{\"error\":{:?}}}", error.to_string()).into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_joins_before_the_first_entry_is_asked_to_come_again() {
+        assert!(matches!(expect_begun(&Cluster::default()), Err(Sorry::Unavailable { .. })));
+        let begun = Cluster { cluster_id: "a".repeat(40), ..Cluster::default() };
+        assert!(expect_begun(&begun).is_ok());
+    }
 }

@@ -10,12 +10,12 @@ mod rig;
 use std::time::Duration;
 
 use slotway_cluster::{
-    Epoch,
+    Epoch, Incarnation, Member,
     control::{Durability, Entry},
-    pulse::wire::Part,
+    pulse::{Order, Orders, wire::Part},
 };
 
-use rig::{PATIENCE, Rig, until};
+use rig::{PATIENCE, Rig, SHARD, until};
 
 #[test]
 fn a_shard_opens_takes_its_replicas_in_and_a_write_is_answered_when_a_majority_holds_it() {
@@ -340,4 +340,32 @@ fn writes_wait_while_there_are_too_few_copies() {
     rig.decide(&Entry::SetMinCopies { shard: rig::SHARD, copies: Some(1) });
     rig.until("nobody is left in S", |rig| rig.state().rule.sync.is_empty());
     assert_eq!(client.ask("SET k x"), "+OK\r\n");
+}
+
+/// Of a process that was started anew within milliseconds the log still knows the life before.
+#[test]
+fn a_node_whose_dead_life_the_log_calls_the_primary_executes_nothing() {
+    let mut rig = Rig::new(2, Durability::Quorum);
+    rig.open();
+    let mut state = rig.state().clone();
+    state.epoch = Epoch(state.epoch.0 + 1);
+    state.rule.primary = Member::new(&rig.nodes[1].name, Incarnation(!rig.nodes[1].incarnation.0));
+    let mut topology = rig.cluster.topology();
+    topology.version += 1;
+    let shard = &mut topology.shards[0];
+    shard.epoch = state.epoch;
+    shard.replicas = vec![std::mem::replace(&mut shard.primary, rig.nodes[1].name.clone())];
+    let version = topology.version;
+    rig.nodes[1].order(Order::Follow(Box::new(Orders {
+        topology,
+        me: rig.nodes[1].name.clone(),
+        shard: SHARD,
+        state,
+        durability: Durability::Quorum,
+        pulse_addrs: Vec::new(),
+    })));
+    until("the orders came", || rig.nodes[1].vitals.told().index == version);
+    let mut client = rig.client(1);
+    client.send("SET a 1");
+    assert!(client.is_silent());
 }

@@ -32,7 +32,8 @@ pub mod proxy;
 
 pub mod clients;
 
-pub mod history;
+/// Shared with the runs of real processes.
+pub use slotway_history as history;
 
 pub mod invariants;
 

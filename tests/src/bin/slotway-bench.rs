@@ -9,15 +9,15 @@ use slotway_tests::bench::process::{OTHERS, Scratch};
 use slotway_tests::bench::rounds::{Cell, Plan};
 use slotway_tests::bench::workload::Mix;
 use slotway_tests::bench::{
-    commands, in_cluster, large, memory, node, proxy, redirects, replication, report, snapshots, stopped,
-    tools, turns,
+    commands, failover, in_cluster, large, memory, node, proxy, redirects, replication, report, snapshots,
+    stopped, tools, turns,
 };
 use slotway_tests::syscall::{Cores, place_this_thread};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "slotway-bench node|commands|proxy|cluster|memory|loop|replication|redirects|stopped|large|snapshot|loading|tools [flags]
+const USAGE: &str = "slotway-bench node|commands|proxy|cluster|memory|loop|replication|redirects|stopped|large|snapshot|loading|failover|tools [flags]
   node      CPU time per request of a node, redis-server and a constant answer
   commands  CPU time per request of a node and redis-server, for commands of every data type
   proxy     CPU time per request of a proxy, nutcracker and bare multiplexing
@@ -30,6 +30,7 @@ const USAGE: &str = "slotway-bench node|commands|proxy|cluster|memory|loop|repli
   large     memory and CPU time of a proxy while large values pass
   snapshot  what clients that write notice of a save, on a node and on redis-server
   loading   how long a node and redis-server take to load what they have on disk
+  failover  what clients notice and lose while processes die, stand still and are cut off; beside Redis Sentinel
   tools     these tools beside their models in C";
 const FLAGS: &[Flag] = &[
     Flag { name: "rounds", takes: "N", meaning: "rounds in which the systems take turns (5)" },
@@ -41,6 +42,15 @@ const FLAGS: &[Flag] = &[
     Flag { name: "pipelines", takes: "N,...", meaning: "depths of pipelining (1,16,64; commands: 1,16)" },
     Flag { name: "commands", takes: "NAME,...", meaning: "commands: which of them (all)" },
     Flag { name: "scenarios", takes: "NAME,...", meaning: "redirects: which of them (all)" },
+    Flag { name: "runs", takes: "N", meaning: "failover: how often each case is run (3)" },
+    Flag { name: "case", takes: "NAME,...", meaning: "failover: which cases (all)" },
+    Flag { name: "system", takes: "slotway|sentinel", meaning: "failover: which system (both)" },
+    Flag {
+        name: "rate",
+        takes: "R",
+        meaning: "failover: requests per second (30 % of what is measured first)",
+    },
+    Flag { name: "json", takes: "FILE", meaning: "failover: where the results go as JSON, too" },
     Flag { name: "clients", takes: "N", meaning: "idle clients of the proxy (10000)" },
     Flag { name: "slotway", takes: "PATH", meaning: "the binary to measure (the one beside this one)" },
     Flag { name: "slotway-args", takes: "ARGS", meaning: "further arguments for it, separated by spaces" },
@@ -76,6 +86,9 @@ fn run() -> Result<(), Failure> {
     if subcommand == "redirects" {
         return redirects(&flags, plan.each);
     }
+    if subcommand == "failover" {
+        return failover(&flags);
+    }
     let peers = peers(&flags, plan.value_bytes)?;
     place_this_thread(Cores::from(OTHERS)).during("moving the load to core 1 (two cores are needed)")?;
     let machine = report::machine();
@@ -105,6 +118,27 @@ fn run() -> Result<(), Failure> {
 fn redirects(flags: &Flags, each: Duration) -> Result<(), Failure> {
     let table = redirects::run(&names(flags, "scenarios")?, each)?;
     println!("`slotway-bench {}`\n\n{}\n\n{table}", arguments(), report::machine());
+    Ok(())
+}
+
+/// On all cores, as above.
+fn failover(flags: &Flags) -> Result<(), Failure> {
+    if let Some(path) = flags.get::<PathBuf>("slotway")? {
+        slotway_tests::cluster::use_binary(path);
+    }
+    let system = flags.get::<String>("system")?;
+    let under =
+        system.map(|name| name.parse().map_err(|()| Failure::Usage(format!("--system cannot be {name:?}"))));
+    let wanted = failover::Wanted {
+        runs: flags.get_or("runs", 3)?,
+        cases: names(flags, "case")?,
+        under: under.transpose()?,
+        rate: flags.get("rate")?,
+        json: flags.get("json")?,
+    };
+    let machine = report::machine();
+    let table = failover::run(&wanted)?;
+    println!("`slotway-bench {}`\n\n{machine}\n\n{table}", arguments());
     Ok(())
 }
 

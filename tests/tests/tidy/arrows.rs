@@ -15,7 +15,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("proxy", &["resp", "commands", "cluster", "config", "link"]),
     ("control", &["resp", "commands", "cluster", "config", "link"]),
     ("admin-api", &["cluster", "config"]),
-    ("tests/simulation", &["cluster"]),
+    ("tests/history", &[]),
+    ("tests/simulation", &["cluster", "history"]),
 ];
 
 /// Whole-system tests look at everything, the binary wires everything; only the binary is not for tests to look into.

@@ -89,7 +89,7 @@ fn state(request: &Request) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{chance::Chance, history::search};
+    use crate::search::{self, Chance};
 
     fn made(invoked: Moment, answered: Moment, to: u64) -> Request {
         Request { invoked, answered, seen: Seen::Made(to) }

@@ -3,7 +3,7 @@
 //! A request takes effect at one moment between its invocation and its answer (linearizability). One of unknown outcome (the answer was
 //! `-INDETERMINATE`) may take effect at any later moment, once, or never. Each key is judged by itself, which linearizability allows,
 //! and by an argument for its kind: counters in [`counter`], registers in [`register`]. The checkers know nothing of the
-//! simulator; tests plant violations in histories, and hold the clever arguments against a plain search.
+//! simulator or of processes, whose histories they judge; tests plant violations in histories, and hold the clever arguments against a plain search.
 
 pub mod counter;
 pub mod register;

@@ -105,7 +105,7 @@ fn spans(requests: &[Request]) -> Result<Vec<Span>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{chance::Chance, history::search};
+    use crate::search::{self, Chance};
 
     fn wrote(invoked: Moment, answered: Moment, value: u64) -> Request {
         Request { invoked, answered, seen: Seen::Wrote(value) }

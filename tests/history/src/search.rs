@@ -4,7 +4,23 @@
 use std::collections::HashSet;
 
 use super::{Moment, NEVER};
-use crate::chance::Chance;
+
+/// SplitMix64: a seed is a run.
+pub(super) struct Chance(u64);
+
+impl Chance {
+    pub(super) fn from_seed(seed: u64) -> Chance {
+        Chance(seed)
+    }
+
+    /// One of `0..bound`; 0 for a bound of 0.
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)).checked_rem(bound).unwrap_or(0)
+    }
+}
 
 /// Whether requests, each at some moment between its two times, can take `start` through `step`s. Those that were never answered may be
 /// left out.
@@ -42,7 +58,7 @@ pub(super) fn random<R>(
     let mut moments: Vec<Moment> = (1..=2 * count).collect();
     for at in (1..moments.len()).rev() {
         // Not far, so that most requests are short.
-        let other = at.saturating_sub(chance.index(5));
+        let other = at.saturating_sub(usize::try_from(chance.below(5)).unwrap_or(0));
         moments.swap(at, other);
     }
     let pairs = moments.chunks_exact(2).map(|pair| (pair[0].min(pair[1]), pair[0].max(pair[1])));
