@@ -31,9 +31,10 @@ impl Row {
         }
     }
 
-    /// Milliseconds, sorted.
+    /// Milliseconds, sorted; of runs that looked for one.
     fn gaps(&self) -> Vec<f64> {
-        let mut gaps: Vec<f64> = self.runs.iter().map(|run| run.gap.as_secs_f64() * 1000.0).collect();
+        let looked = self.runs.iter().filter(|run| !run.gap.is_zero());
+        let mut gaps: Vec<f64> = looked.map(|run| run.gap.as_secs_f64() * 1000.0).collect();
         gaps.sort_by(f64::total_cmp);
         gaps
     }
