@@ -11,6 +11,14 @@ pub(crate) const SAMPLES_MAX: usize = 160;
 /// What can take long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Event {
+    /// A sync of the log that replies wait for.
+    LogSync,
+    /// Handing bytes of the log to the system.
+    LogWrite,
+    /// The same while a snapshot or another log is written beside it.
+    LogWriteBesideSnapshot,
+    /// The same while nothing else is.
+    LogWriteAlone,
     /// A command whose time grows with its arguments or the data.
     Command,
     /// Deleting what to evict, before a command or in housekeeping.
@@ -22,11 +30,24 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    const ALL: [Event; 4] = [Event::Command, Event::Eviction, Event::Expiry, Event::FastCommand];
+    const ALL: [Event; 8] = [
+        Event::LogSync,
+        Event::LogWrite,
+        Event::LogWriteBesideSnapshot,
+        Event::LogWriteAlone,
+        Event::Command,
+        Event::Eviction,
+        Event::Expiry,
+        Event::FastCommand,
+    ];
 
     /// Redis's name for it.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Event::LogSync => "aof-fsync-always",
+            Event::LogWrite => "aof-write",
+            Event::LogWriteBesideSnapshot => "aof-write-active-child",
+            Event::LogWriteAlone => "aof-write-alone",
             Event::Command => "command",
             Event::Eviction => "eviction-cycle",
             Event::Expiry => "expire-cycle",

@@ -28,6 +28,7 @@ pub(crate) struct Persistence {
     /// What was read last.
     pub(crate) loaded: loading::Loaded,
     pub(crate) log: aof::Log,
+    pub(crate) reload: aof::reload::Desk,
     /// Where the last file that was saved at once says that the node stood.
     pub(crate) saved_at: Option<Position>,
 }
@@ -41,6 +42,7 @@ impl Persistence {
             loading: None,
             loaded: loading::Loaded::default(),
             log: aof::Log::default(),
+            reload: aof::reload::Desk::default(),
             saved_at: None,
         }
     }

@@ -255,6 +255,7 @@ fn run(
         let mut background = JoinSet::new();
         background.spawn_local(aof::run(Rc::clone(&thread)));
         background.spawn_local(aof::rewrite::run(Rc::clone(&thread)));
+        background.spawn_local(aof::reload::run(Rc::clone(&thread)));
         background.spawn_local(migrate::run(Rc::clone(&thread)));
         background.spawn_local(housekeeping::run(Rc::clone(&thread), Arc::clone(&published)));
         background.spawn_local(connection::run_waves(Rc::clone(&thread)));

@@ -42,6 +42,10 @@ pub(crate) const QUEUE_PIECES: usize = 8;
 /// How often what is set aside is looked at while the snapshot waits.
 const WEIGH_EVERY: Duration = Duration::from_millis(10);
 
+/// A snapshot hurries the more the nearer to one so many-th of all memory is what it keeps of old values: its clients are slower
+/// then for a shorter time, and the node grows by about as much at most.
+const SET_ASIDE_PART: usize = 10;
+
 /// Who the snapshot is for, which says what gives way when clients overwrite faster than it goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Aim {
@@ -296,7 +300,8 @@ impl Running<'_> {
             }
             Aim::Disk | Aim::Replica => {}
         }
-        Ok(Pressure::of(bytes, max))
+        let used = usize::try_from(node.memory.last().allocated).unwrap_or(usize::MAX);
+        Ok(Pressure::of(bytes, max.min(used / SET_ASIDE_PART)))
     }
 
     /// Whether somebody was served since so many commands had been.

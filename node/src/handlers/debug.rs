@@ -23,6 +23,7 @@ use crate::{
     },
     node::Node,
     persistence::{
+        aof::reload,
         loading::{self, Twice},
         save::run,
     },
@@ -36,6 +37,7 @@ pub(crate) fn debug(call: &mut ServerCall<'_>) -> Done {
     let subcommand = request.word(1);
     match (subcommand.to_ascii_lowercase().as_slice(), request.len()) {
         (b"reload", _) => reload(call)?,
+        (b"loadaof", 2) => return reload::begin(call.node, call.client),
         (b"sleep", 3) => sleep(request.word(2)),
         (b"set-active-expire", 3) => call.node.active_expiry = request.word(2) != b"0",
         // Elements of every size are packed alike here, so there is nothing to set.
@@ -194,6 +196,7 @@ fn help(out: &mut Vec<u8>) {
             ("HTSTATS <database>", "How many keys, and keys with a deadline, a database has."),
             ("HTSTATS-KEY <key>", "How many elements the table of a value has."),
             ("LISTPACK <key>", "How many bytes a packed value takes."),
+            ("LOADAOF", "Forget everything and load the append-only log."),
             ("OBJECT <key>", "How a value is kept and when it was used."),
             ("QUICKLIST-PACKED-THRESHOLD <size>", "Accepted: elements of all sizes are packed alike."),
             ("RELOAD [MERGE] [NOFLUSH] [NOSAVE]", "Save everything, forget it, and load it again."),

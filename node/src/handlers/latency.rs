@@ -124,6 +124,13 @@ pub(crate) fn doctor(call: &mut ServerCall<'_>) -> Done {
 
 fn advice(event: Event) -> &'static str {
     match event {
+        Event::LogSync => "Replies wait for the disk: is it slow, or busy with something else?",
+        Event::LogWrite | Event::LogWriteAlone => {
+            "The disk takes less than is written: replies do not wait for that, but writers may."
+        }
+        Event::LogWriteBesideSnapshot => {
+            "no-appendfsync-on-rewrite leaves the disk to a snapshot while one is written."
+        }
         Event::Command => "SLOWLOG GET tells which commands they were.",
         Event::FastCommand => {
             "Commands that are always short had to wait: look for a busy machine or swapping."

@@ -29,16 +29,19 @@ use crate::{
     condition::Trouble,
     feed::{Listener, Position},
     gate::Holder,
+    latency::Event,
     membership::LedBy,
-    node::Node,
+    node::{self, Node},
     pause::Congested,
     thread::Thread,
+    timing,
 };
 
 pub(crate) mod disk;
 mod line;
 pub(crate) mod load;
 mod manifest;
+pub(crate) mod reload;
 pub(crate) mod report;
 pub(crate) mod rewrite;
 mod rewrites;
@@ -50,7 +53,7 @@ mod writer;
 
 use self::{
     disk::Disk,
-    line::{Begun, Fsync, Line, Manner, Order, QUEUE_BYTES_MAX},
+    line::{Begun, Fsync, Line, Manner, Order, QUEUE_BYTES_MAX, Slow},
     manifest::Names,
     rewrites::Rewrites,
     store::{Increment, Sizes, Store},
@@ -290,15 +293,20 @@ impl Closing {
     }
 }
 
+/// Whether something beside the log is written.
+fn is_disk_busy(node: &Node) -> bool {
+    node.persistence.saves.present().is_some() || node.persistence.log.rewrites.is_running()
+}
+
 /// How the writer goes about it at present.
 fn manner(node: &Node) -> Manner {
     let settings = &node.settings;
-    let is_disk_busy =
-        node.persistence.saves.present().is_some() || node.persistence.log.rewrites.is_running();
+    let is_disk_busy = is_disk_busy(node);
     Manner {
         fsync: Fsync::named(settings.text(Key::Appendfsync)),
         holds_syncs: is_disk_busy && settings.flag(Key::NoAppendfsyncOnRewrite),
         notes_time: settings.flag(Key::AofTimestampEnabled),
+        slow: Duration::from_nanos(node.bounds.latency_nanos),
     }
 }
 
@@ -313,6 +321,7 @@ pub(crate) fn go_on(node: &mut Node, sizes: Sizes) -> std::io::Result<()> {
     log.marked = None;
     log.closed_bytes = sizes.all_bytes.saturating_sub(len);
     log.rewrites.base_bytes = sizes.base_bytes;
+    log.changed.notify_one();
     node.keyspace.feed.listen(Listener::Log);
     node.keyspace.feed.select_anew();
     hold_gate(node);
@@ -385,7 +394,7 @@ pub(crate) fn begin_anew(node: &mut Node) {
     }
 }
 
-/// Settings, or what else runs on the disk, may have changed.
+/// Settings, or what else runs on the disk, have perhaps changed: to be called whenever that is so.
 pub(crate) fn adjust(node: &mut Node) {
     let manner = manner(node);
     if let Some(line) = node.persistence.log.line() {
@@ -504,10 +513,24 @@ fn tell_waiters(node: &mut Node) {
     if !node.replication.primary.machine().is_own_disk_awaited() {
         return;
     }
-    node.tell_own_disk();
     // The next progress is to be heard of, too.
     if let Some(line) = node.persistence.log.line() {
         line.expect_news();
+    }
+    node.tell_own_disk();
+}
+
+/// Notes what took the writer too long.
+fn note_slow(node: &mut Node, Slow { write, sync }: Slow) {
+    let beside = match is_disk_busy(node) {
+        true => Event::LogWriteBesideSnapshot,
+        false => Event::LogWriteAlone,
+    };
+    let now = node::now();
+    for (event, took) in [(Event::LogWrite, write), (beside, write), (Event::LogSync, sync)] {
+        if !took.is_zero() {
+            timing::note_event(node, event, took, now);
+        }
     }
 }
 
@@ -517,6 +540,9 @@ pub(crate) fn hear(node: &mut Node) {
     tell_waiters(node);
     let log = &mut node.persistence.log;
     let Some(line) = log.line().map(Arc::clone) else { return };
+    if log.is_full {
+        line.expect_news();
+    }
     let progress = line.progress();
     let synced = progress.synced();
     if log.is_doubtful() {
@@ -536,6 +562,10 @@ pub(crate) fn hear(node: &mut Node) {
     if log.is_full && line.bytes() <= QUEUE_BYTES_MAX / 2 {
         log.is_full = false;
         node.relieve(Congested::Log);
+    }
+    let slow = progress.take_slow();
+    if slow != Slow::default() {
+        note_slow(node, slow);
     }
 }
 
@@ -568,31 +598,32 @@ pub(crate) fn is_rewrite_due(node: &mut Node, now: Millis) -> bool {
         }),
         State::Off | State::Starting(_) => None,
     };
-    !is_other_running && node.persistence.log.rewrites.is_due(growth, now)
+    // Half of the data would be the base of all that follows.
+    let is_loading = node.persistence.loading.is_some();
+    !is_other_running && !is_loading && node.persistence.log.rewrites.is_due(growth, now)
 }
 
-/// How often it is looked whether something is due that nobody has rung for.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Of no line there are none.
+async fn news_of(line: Option<&Line>) {
+    match line {
+        Some(line) => line.news.notified().await,
+        None => std::future::pending().await,
+    }
+}
 
 /// Takes the writer's news, until its owner aborts it.
 pub(crate) async fn run(thread: Rc<Thread>) {
     let changed = Arc::clone(&thread.node.borrow().persistence.log.changed);
     loop {
-        let line = {
+        let (closing, line) = {
             let log = &thread.node.borrow().persistence.log;
-            let closing = log.closing.first().map(|writing| &writing.line);
-            closing.or(log.line()).map(Arc::clone)
-        };
-        let news = async {
-            match &line {
-                Some(line) => line.news.notified().await,
-                None => std::future::pending().await,
-            }
+            let closing = log.closing.first().map(|writing| Arc::clone(&writing.line));
+            (closing, log.line().map(Arc::clone))
         };
         tokio::select! {
-            () = news => {}
+            () = news_of(closing.as_deref()) => {}
+            () = news_of(line.as_deref()) => {}
             () = changed.notified() => {}
-            () = tokio::time::sleep(LOOK_EVERY) => adjust(&mut thread.node.borrow_mut()),
         }
         let node = &mut *thread.node.borrow_mut();
         hear(node);

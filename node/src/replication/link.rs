@@ -15,7 +15,8 @@ mod transfer;
 use std::{
     future::poll_fn,
     io::{self, IoSlice},
-    pin::pin,
+    mem::MaybeUninit,
+    pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll},
 };
@@ -25,7 +26,10 @@ use slotway_cluster::replication::{
     primary::{Event, Stage},
 };
 use slotway_config::Key;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, ReadBuf},
+    net::TcpStream,
+};
 
 use super::{
     introduction::Asked,
@@ -40,6 +44,8 @@ use inbox::{Inbox, Said};
 
 /// Blocks written by one call.
 const SLICES: usize = 16;
+/// Room for what a replica says: several acknowledgements.
+const HEAR_BYTES: usize = 1024;
 /// Bytes after which others have their turn.
 const TURN_BYTES: usize = 1024 * 1024;
 
@@ -209,21 +215,20 @@ impl Served<'_> {
         self.listen(context)
     }
 
-    /// Reads what the replica says.
+    /// Reads what the replica says. Behind a read that has not filled its room nothing is left, which is not asked again.
     fn listen(&mut self, context: &mut Context<'_>) -> Result<(), End> {
-        let mut bytes = [0; 1024];
         loop {
-            match self.stream.poll_read_ready(context) {
+            let mut room = [const { MaybeUninit::uninit() }; HEAR_BYTES];
+            let mut read = ReadBuf::uninit(&mut room);
+            match Pin::new(&mut self.stream).poll_read(context, &mut read) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(Err(_)) => return Err(End::Gone),
                 Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Poll::Ready(Err(_)) => return Err(End::Gone),
             }
-            match self.stream.try_read(&mut bytes) {
-                Ok(0) => return Err(End::Gone),
-                Ok(len) => self.hear(&bytes[..len])?,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Err(End::Gone),
+            match read.filled() {
+                [] => return Err(End::Gone),
+                bytes => self.hear(bytes)?,
             }
         }
     }

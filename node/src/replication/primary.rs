@@ -389,11 +389,11 @@ impl Node {
     ) {
         client.blocked.set(Blocked::Waiting);
         let (waiter, own) = (waiter(client), Own { mark: mark.0, is_wanted: is_own_wanted });
-        self.tell_own_disk();
-        self.tell_primary(Event::WaitsForDisks { waiter, replicas, offset, own, patience });
         if let Some(line) = self.persistence.log.line() {
             line.expect_news();
         }
+        self.tell_own_disk();
+        self.tell_primary(Event::WaitsForDisks { waiter, replicas, offset, own, patience });
     }
 
     /// Of a replica: how much of its primary's stream is on its disk. None: it has no log, or what is there is older than

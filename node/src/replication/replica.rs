@@ -16,7 +16,16 @@ mod report;
 mod role;
 mod units;
 
-use std::{future::poll_fn, io, net::SocketAddr, os::fd::AsRawFd, rc::Rc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    os::fd::AsRawFd,
+    pin::pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use slotway_cluster::{
     member::may_acknowledge,
@@ -24,6 +33,7 @@ use slotway_cluster::{
 };
 use slotway_link::End;
 use tokio::{
+    io::AsyncReadExt,
     net::{TcpSocket, TcpStream},
     time::sleep,
 };
@@ -329,16 +339,21 @@ impl<'t> Link<'t> {
     }
 
     fn read(&mut self) {
-        let Socket::Open(stream, _) = &self.socket else { return };
+        let Socket::Open(stream, _) = &mut self.socket else { return };
         self.input.reserve(READ_BYTES);
-        match stream.try_read_buf(&mut self.input) {
-            Ok(0) => self.lose(Loss::Closed),
-            Ok(len) => {
+        // Polled once, and woken by nobody: who waits for more waits for it to be readable. What this has over `try_read_buf` is
+        // that a read which has not filled its room tells that nothing is left, so that this is not asked again.
+        let mut context = Context::from_waker(Waker::noop());
+        let read = pin!(stream.read_buf(&mut self.input)).poll(&mut context);
+        match read {
+            Poll::Ready(Ok(0)) => self.lose(Loss::Closed),
+            Poll::Ready(Ok(len)) => {
                 self.thread.node.borrow_mut().following.read(len);
                 self.take();
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(_) => self.lose(Loss::Closed),
+            Poll::Pending => {}
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Poll::Ready(Err(_)) => self.lose(Loss::Closed),
         }
     }
 

@@ -6,6 +6,7 @@
 //!
 //! What clients overwrite before a snapshot has come to it is kept in memory, and at the limit of that writes wait. So the more of it
 //! there is the more of the thread a snapshot has, up to [`SHARE_PERCENT_MAX`]: everybody a little slower instead of writers not at all.
+//! Writing a key takes less than overwriting it did, so there is a share at which no more of it gathers, however fast clients are.
 //!
 //! A task cannot see whether its runtime has others to run. But it sees what they did: behind a yield every other task that
 //! could run has run, and if no command was executed, nobody was there.

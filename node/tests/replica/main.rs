@@ -6,6 +6,7 @@
 #[expect(dead_code, reason = "these tests use a part of it")]
 mod support;
 
+#[path = "../server/dump.rs"]
 mod dump;
 mod fake;
 mod redis;

@@ -2,7 +2,6 @@
 //! read its.
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -10,6 +9,7 @@ use std::{
 
 use slotway_resp::Frame;
 
+use crate::dump::{Dump, dump, wait_for};
 use crate::support::{Client, Redis, Socket, TestNode, bulk, ok, text, wait_until};
 
 const ON: (&str, &str) = ("appendonly", "yes");
@@ -57,39 +57,8 @@ fn change<S: Socket>(client: &mut Client<S>) {
     }
 }
 
-/// All keys with their values and deadlines, by database and name.
-fn dump<S: Socket>(client: &mut Client<S>) -> BTreeMap<String, String> {
-    let mut all = BTreeMap::new();
-    for database in 0..16 {
-        assert_eq!(client.say(&format!("SELECT {database}")), ok());
-        let keys = client.say("KEYS *").into_array().unwrap();
-        for key in keys.iter().map(text) {
-            let kind = text(&client.call(&["TYPE", &key]));
-            let ask: &[&str] = match kind.as_str() {
-                "string" => &["GET", &key],
-                "list" => &["LRANGE", &key, "0", "-1"],
-                "hash" => &["HGETALL", &key],
-                "set" => &["SMEMBERS", &key],
-                "zset" => &["ZRANGE", &key, "0", "-1", "WITHSCORES"],
-                other => panic!("{other}"),
-            };
-            let mut value = match client.call(ask) {
-                Frame::Array(items) => items.iter().map(|item| format!("{item:?}")).collect(),
-                other => vec![format!("{other:?}")],
-            };
-            if matches!(kind.as_str(), "set" | "hash") {
-                value.sort();
-            }
-            let deadline = client.call(&["PEXPIRETIME", &key]);
-            all.insert(format!("{database} {key}"), format!("{kind} {value:?} {deadline:?}"));
-        }
-    }
-    assert_eq!(client.say("SELECT 0"), ok());
-    all
-}
-
 /// What is there once the key that lives for a second is gone.
-fn settled<S: Socket>(client: &mut Client<S>) -> BTreeMap<String, String> {
+fn settled<S: Socket>(client: &mut Client<S>) -> Dump {
     wait_until("it expires", || client.say("EXISTS gone") == Frame::Integer(0));
     let all = dump(client);
     assert_eq!(all.len(), 15, "{all:?}");
@@ -246,14 +215,14 @@ fn fill_large<S: Socket>(client: &mut Client<S>) {
 }
 
 /// Says what differs, rather than printing both.
-fn assert_same(found: &BTreeMap<String, String>, expected: &BTreeMap<String, String>) {
+fn assert_same(found: &Dump, expected: &Dump) {
     assert!(found.keys().eq(expected.keys()), "{:?}", found.keys());
     for (key, value) in expected {
         let at = value.bytes().zip(found[key].bytes()).take_while(|(one, other)| one == other).count();
         let part = |of: &str| {
             String::from_utf8_lossy(&of.as_bytes()[at.min(of.len())..]).chars().take(50).collect::<String>()
         };
-        assert!(found[key] == *value, "{key} at {at}: {} for {}", part(&found[key]), part(value));
+        assert!(found[key] == *value, "{key:?} at {at}: {} for {}", part(&found[key]), part(value));
     }
 }
 
@@ -299,4 +268,32 @@ fn a_log_rewritten_as_commands_is_read_by_redis_and_by_us() {
     rewritten(&mut node.client());
     node.stop();
     assert!(dir.join("appendonlydir/appendonly.aof.2.base.rdb").exists());
+}
+
+#[test]
+fn debug_loadaof_makes_of_the_data_what_the_log_says() {
+    let node = TestNode::start(&[ON, ("enable-debug-command", "yes")]);
+    let mut client = node.client();
+    change(&mut client);
+    client.say("BGREWRITEAOF");
+    wait_for(&mut client, "aof_rewrite_in_progress", "0");
+    change(&mut client);
+    let before = settled(&mut client);
+    assert_eq!(client.say("DEBUG LOADAOF"), ok());
+    assert_eq!(settled(&mut client), before);
+    // What was read was not written again, and what follows is.
+    let bytes = info(&mut client, "aof_current_size");
+    assert_eq!(client.say("DEBUG LOADAOF"), ok());
+    assert_eq!(info(&mut client, "aof_current_size"), bytes);
+    assert_eq!(client.say("SET behind it"), ok());
+    assert_eq!(client.say("DEBUG LOADAOF"), ok());
+    assert_eq!(client.say("GET behind"), bulk("it"));
+    assert_eq!(client.say("MULTI"), ok());
+    client.say("DEBUG LOADAOF");
+    assert!(matches!(&client.say("EXEC"), Frame::Array(replies) if replies[0].as_error().is_some()));
+    let without = TestNode::start(&[("enable-debug-command", "yes")]);
+    let mut client = without.client();
+    client.say("SET k v");
+    assert!(client.say("DEBUG LOADAOF").as_error().is_some());
+    assert_eq!(client.say("GET k"), bulk("v"), "nothing was forgotten");
 }

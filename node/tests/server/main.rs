@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[expect(dead_code, reason = "these tests use a part of it")]
+mod dump;
 mod support;
 
 mod append_only;

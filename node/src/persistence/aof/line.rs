@@ -14,7 +14,7 @@ use std::{
         Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{
             AtomicBool, AtomicU64,
-            Ordering::{Acquire, Relaxed, Release},
+            Ordering::{AcqRel, Acquire, Relaxed, Release},
         },
     },
     time::Duration,
@@ -58,6 +58,16 @@ pub(crate) struct Manner {
     pub(crate) holds_syncs: bool,
     /// `aof-timestamp-enabled`
     pub(crate) notes_time: bool,
+    /// What takes longer is told: `latency-monitor-threshold`.
+    pub(crate) slow: Duration,
+}
+
+/// The longest times since they were last asked for, of those that were too long; zero: there were none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Slow {
+    pub(super) write: Duration,
+    /// With `appendfsync always`.
+    pub(super) sync: Duration,
 }
 
 /// What the writer is to do, in order.
@@ -125,6 +135,7 @@ pub(crate) struct Progress {
     is_awaited: AtomicBool,
     has_failed: AtomicBool,
     failure: Mutex<String>,
+    slow: Mutex<Slow>,
 }
 
 impl Progress {
@@ -157,6 +168,17 @@ impl Progress {
         self.has_failed.store(has_failed, Relaxed);
     }
 
+    /// Something took too long.
+    pub(super) fn note_slow(&self, slow: Slow) {
+        let mut known = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
+        known.write = known.write.max(slow.write);
+        known.sync = known.sync.max(slow.sync);
+    }
+
+    pub(super) fn take_slow(&self) -> Slow {
+        std::mem::take(&mut *self.slow.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Why the last attempt to write or sync failed; None: it did not.
     pub(crate) fn failure(&self) -> Option<String> {
         let has_failed = self.has_failed.load(Relaxed);
@@ -179,14 +201,16 @@ impl Line {
         &self.progress
     }
 
-    /// The next progress is told, whatever the manner.
+    /// The next progress is told, whatever the manner. To be called before it is looked how far the writer is: what it has told
+    /// before this is seen then, what comes behind rings.
     pub(crate) fn expect_news(&self) {
-        self.progress.is_awaited.store(true, Relaxed);
+        self.progress.is_awaited.swap(true, AcqRel);
     }
 
-    /// Rings if anybody waits for it.
+    /// Rings if anybody waits for it. Behind everything that is to be seen then.
     pub(super) fn tell(&self, fsync: Fsync, is_news: bool) {
-        if fsync == Fsync::Always || is_news || self.progress.is_awaited.swap(false, Relaxed) {
+        let is_awaited = self.progress.is_awaited.swap(false, AcqRel);
+        if fsync == Fsync::Always || is_news || is_awaited {
             self.news.notify_one();
         }
     }
@@ -264,16 +288,20 @@ impl Line {
         waiting.manner
     }
 
-    /// On the writer: `bytes` that were taken are written. Lets more gather for a moment if no reply waits for them.
+    /// On the writer: `bytes` that were taken are written.
     pub(super) fn done(&self, bytes: usize) {
+        self.lock().bytes -= bytes;
+    }
+
+    /// On the writer: lets more gather for a moment if no reply waits for it.
+    pub(super) fn linger(&self) {
         let mut waiting = self.lock();
-        waiting.bytes -= bytes;
         let is_urgent = |waiting: &Waiting| {
             waiting.manner.fsync == Fsync::Always
                 || waiting.bytes >= LINGER_BYTES_MAX
                 || waiting.orders.iter().any(|order| !matches!(order, Order::Append(..)))
         };
-        if bytes > 0 && !is_urgent(&waiting) {
+        if !is_urgent(&waiting) {
             waiting.sleep = Sleep::Lingering;
             let sleeps = |waiting: &mut Waiting| waiting.sleep != Sleep::Awake;
             let woken = self.ready.wait_timeout_while(waiting, LINGER, sleeps);

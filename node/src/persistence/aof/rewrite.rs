@@ -11,6 +11,7 @@ use std::{
     fmt, io,
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
 };
 
 use slotway_config::Key;
@@ -20,7 +21,7 @@ use tokio::{
 };
 
 use super::{
-    LOOK_EVERY, State, hear, hold_gate, is_rewrite_due,
+    State, adjust, hear, hold_gate, is_rewrite_due,
     manifest::BaseFormat,
     mark_now,
     rewrites::Ended,
@@ -34,6 +35,9 @@ use crate::{
 
 /// With `aof-rewrite-incremental-fsync` the base is synced each time so much of it is written: no sync takes long then.
 const SYNC_STEP_BYTES: usize = 4 * 1024 * 1024;
+
+/// How often it is looked whether the log has grown enough.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Why the log is as it was.
 #[derive(Debug)]
@@ -83,6 +87,7 @@ pub(crate) fn begin(node: &mut Node) {
 
 fn note_begun(node: &mut Node) {
     node.persistence.log.rewrites.begin(node::now());
+    adjust(node);
     tracing::info!("the append-only log is written anew");
 }
 
@@ -231,7 +236,7 @@ async fn conclude(thread: &Rc<Thread>, outcome: Result<Written, Failure>) {
         let node = &mut *thread.node.borrow_mut();
         let now = node::now();
         let log = &mut node.persistence.log;
-        match outcome {
+        let store = match outcome {
             Ok(Written { base_bytes, increment, doubts }) => {
                 log.state = match (std::mem::replace(&mut log.state, State::Off), increment) {
                     (State::Starting(writing), Increment::OnItsWay) => State::On(writing),
@@ -262,7 +267,10 @@ async fn conclude(thread: &Rc<Thread>, outcome: Result<Written, Failure>) {
                 }
                 None
             }
-        }
+        };
+        // The disk is the log's alone again.
+        adjust(node);
+        store
     };
     let Some(store) = store else { return };
     let collected = tokio::task::spawn_blocking(move || store.collect_history()).await;

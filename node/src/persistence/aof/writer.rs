@@ -17,7 +17,7 @@ use std::{
 
 use super::{
     disk::DiskFile,
-    line::{Begun, Fsync, Line, Manner, Order},
+    line::{Begun, Fsync, Line, Manner, Order, Slow},
     store::{Increment, Store},
 };
 use crate::feed::Position;
@@ -166,6 +166,21 @@ pub(super) struct Loop {
     /// Bytes that were taken and are not written.
     taken_bytes: usize,
     failure: Option<String>,
+    /// Since the last report.
+    slow: Slow,
+}
+
+/// Whoever waits for the writer's thread hears of its end, also of one that nobody had in mind.
+struct End(Arc<Line>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.progress.fail(Some("the thread that writes it has panicked".to_owned()));
+        }
+        self.0.progress.end();
+        self.0.news.notify_one();
+    }
 }
 
 /// What follows an order.
@@ -178,17 +193,24 @@ enum Then {
 impl Loop {
     pub(super) fn new(line: Arc<Line>, store: Arc<Store>, writer: Writer) -> Loop {
         line.progress.file_bytes.store(writer.len, Relaxed);
-        Loop { line, store, writer, synced_at: node::instant(), taken_bytes: 0, failure: None }
+        Loop {
+            line,
+            store,
+            writer,
+            synced_at: node::instant(),
+            taken_bytes: 0,
+            failure: None,
+            slow: Slow::default(),
+        }
     }
 
     pub(super) fn run(mut self) {
+        let _end = End(Arc::clone(&self.line));
         let mut orders = VecDeque::new();
         let mut manner = self.line.take(Some(Duration::ZERO), &mut orders);
         loop {
             for order in orders.drain(..) {
                 if self.follow(order, manner) == Then::End {
-                    self.line.progress.end();
-                    self.line.news.notify_one();
                     return;
                 }
             }
@@ -197,8 +219,12 @@ impl Loop {
             if outcome.is_ok() {
                 self.taken_bytes = 0;
             }
+            let written = before - self.taken_bytes;
+            self.line.done(written);
             self.report(outcome.err(), manner);
-            self.line.done(before - self.taken_bytes);
+            if written > 0 {
+                self.line.linger();
+            }
             manner = self.line.take(self.patience(manner), &mut orders);
         }
     }
@@ -244,7 +270,9 @@ impl Loop {
     /// may be incomplete.
     fn begin(&mut self, increment: Increment) -> io::Result<Begun> {
         self.write_and_sync()?;
-        self.note_doubt();
+        if self.note_doubt() {
+            self.line.news.notify_one();
+        }
         let begun = Begun { len: self.writer.len, doubts: self.line.progress.doubts.load(Relaxed) };
         let file = match increment {
             Increment::Listed => self.store.next_increment()?,
@@ -255,15 +283,33 @@ impl Loop {
         Ok(begun)
     }
 
-    fn note_doubt(&mut self) {
-        if std::mem::take(&mut self.writer.is_doubtful) {
+    /// True: there is a new one.
+    fn note_doubt(&mut self) -> bool {
+        let is_doubtful = std::mem::take(&mut self.writer.is_doubtful);
+        if is_doubtful {
             self.line.progress.doubts.fetch_add(1, Relaxed);
         }
+        is_doubtful
+    }
+
+    /// True: something took too long.
+    fn note_slow(&mut self, manner: Manner) -> bool {
+        let Slow { write, sync } = std::mem::take(&mut self.slow);
+        let too_long = |took: Duration| if took >= manner.slow { took } else { Duration::ZERO };
+        let slow = Slow { write: too_long(write), sync: too_long(sync) };
+        let is_slow = slow != Slow::default();
+        if is_slow {
+            self.line.progress.note_slow(slow);
+        }
+        is_slow
     }
 
     /// Writes what is there, and syncs it if it is time.
     fn commit(&mut self, manner: Manner, now: Instant) -> io::Result<()> {
-        self.writer.write()?;
+        let before = node::instant();
+        let written = self.writer.write();
+        self.slow.write = self.slow.write.max(before.elapsed());
+        written?;
         if manner.fsync != Fsync::Always {
             self.writer.let_go();
         }
@@ -275,7 +321,15 @@ impl Loop {
             Fsync::EverySecond => now.duration_since(self.synced_at) >= SYNC_EVERY && !manner.holds_syncs,
             Fsync::Never => false,
         };
-        if is_due { self.sync(now) } else { Ok(()) }
+        if !is_due {
+            return Ok(());
+        }
+        let before = node::instant();
+        let synced = self.sync(now);
+        if manner.fsync == Fsync::Always {
+            self.slow.sync = self.slow.sync.max(before.elapsed());
+        }
+        synced
     }
 
     fn sync(&mut self, now: Instant) -> io::Result<()> {
@@ -304,14 +358,14 @@ impl Loop {
 
     fn report(&mut self, error: Option<io::Error>, manner: Manner) {
         // Before the position: whoever sees what is synced sees what it stands behind.
-        self.note_doubt();
+        let is_notable = self.note_doubt() | self.note_slow(manner);
         let progress = &self.line.progress;
         progress.has_synced(self.writer.synced);
         progress.file_bytes.store(self.writer.len, Relaxed);
         progress.owes_sync.store(self.writer.owes_sync(), Relaxed);
         let failure = error.as_ref().map(reason);
-        let is_news = failure != self.failure;
-        if is_news {
+        let is_other = failure != self.failure;
+        if is_other {
             match &failure {
                 Some(why) => tracing::error!(why, "cannot write the append-only file; trying again"),
                 None => tracing::info!("the append-only file can be written again"),
@@ -319,7 +373,7 @@ impl Loop {
             progress.fail(failure.clone());
             self.failure = failure;
         }
-        self.line.tell(manner.fsync, is_news);
+        self.line.tell(manner.fsync, is_other || is_notable);
     }
 }
 

@@ -28,6 +28,7 @@ use crate::{
     condition::Trouble,
     keyspace::walk::WalkId,
     node::{self, Node},
+    persistence::aof,
     snapshot::{Aim, Broken, QUEUE_PIECES, Running, Snapshot, Taken},
     thread::Thread,
 };
@@ -85,6 +86,7 @@ pub(crate) fn begin(node: &mut Node) -> Result<(), TooManyWalks> {
     desk.walk = Some(snapshot.walk());
     desk.begun = Some((number, snapshot));
     desk.news.notify_one();
+    aof::adjust(node);
     tracing::info!(keys, "background saving started");
     Ok(())
 }
@@ -99,6 +101,7 @@ pub(crate) fn cancel(node: &mut Node) {
         snapshot.give_up(node);
     }
     node.persistence.saves.end(number, Ended::Cancelled, &mut node.keyspace.stats.changes, node::now());
+    aof::adjust(node);
     tracing::info!("the save that was under way was stopped");
 }
 
@@ -257,6 +260,7 @@ fn conclude(node: &mut Node, number: u64, outcome: Result<Taken, Failure>) {
         }
     };
     node.persistence.saves.end(number, ended, &mut node.keyspace.stats.changes, node::now());
+    aof::adjust(node);
     judge(node);
 }
 

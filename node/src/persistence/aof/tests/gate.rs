@@ -339,3 +339,24 @@ fn a_node_that_is_to_end_whatever_happens_ends_although_the_disk_hangs() {
     })
     .unwrap();
 }
+
+#[test]
+fn a_disk_that_is_slow_to_take_or_to_keep_the_log_is_seen_in_latency() {
+    let (disk, all) = (Simulated::new(), [("appendfsync", "always"), ("latency-monitor-threshold", "1")]);
+    in_hall_on(&disk, &all, async |hall| {
+        let [mut writer] = hall.peers().await;
+        disk.stall(true);
+        writer.send(b"SET k v\r\n");
+        hall.until("it is executed", || hall.thread.node.borrow().keys() == 1).await;
+        let asked = node::instant();
+        hall.until("that is long", || asked.elapsed() > Duration::from_millis(20)).await;
+        disk.stall(false);
+        hall.expect(&mut writer, "+OK\r\n").await;
+        hall.until("it is noted", || {
+            let latency = &hall.thread.node.borrow().latency;
+            latency.of(Event::LogSync).is_some_and(|series| series.max_ms >= 10)
+        })
+        .await;
+    })
+    .unwrap();
+}

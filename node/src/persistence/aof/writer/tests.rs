@@ -9,7 +9,7 @@ use crate::persistence::aof::{
 const FILE: &str = "appendonlydir/appendonly.aof.1.incr.aof";
 
 fn manner(fsync: Fsync) -> Manner {
-    Manner { fsync, holds_syncs: false, notes_time: false }
+    Manner { fsync, holds_syncs: false, notes_time: false, slow: Duration::MAX }
 }
 
 /// The loop, run step by step by the test.

@@ -1,15 +1,15 @@
 //! All keys of a server in one canonical form, whoever it is.
 
-use std::{collections::BTreeMap, net::TcpStream};
+use std::collections::BTreeMap;
 
 use slotway_resp::Frame;
 
-use crate::support::{Client, text, wait_until};
+use crate::support::{Client, Socket, text, wait_until};
 
 /// Of each database and key: type, deadline, value.
 pub(crate) type Dump = BTreeMap<(u8, String), String>;
 
-pub(crate) fn dump(client: &mut Client<TcpStream>) -> Dump {
+pub(crate) fn dump<S: Socket>(client: &mut Client<S>) -> Dump {
     let mut dump = Dump::new();
     for database in 0..16 {
         client.say(&format!("SELECT {database}"));
@@ -47,7 +47,7 @@ fn sorted(reply: Frame, chunk: usize) -> String {
 }
 
 /// Waits until both have the same offset and then compares all they have.
-pub(crate) fn wait_until_same(one: &mut Client<TcpStream>, other: &mut Client<TcpStream>) {
+pub(crate) fn wait_until_same<S: Socket>(one: &mut Client<S>, other: &mut Client<S>) {
     wait_until("both at the same offset", || {
         info(other, "master_link_status").is_none_or(|status| status == "up")
             && info(one, "master_repl_offset") == info(other, "master_repl_offset")
@@ -60,12 +60,12 @@ pub(crate) fn wait_until_same(one: &mut Client<TcpStream>, other: &mut Client<Tc
 }
 
 /// A field of INFO.
-pub(crate) fn info(client: &mut Client<TcpStream>, field: &str) -> Option<String> {
+pub(crate) fn info<S: Socket>(client: &mut Client<S>, field: &str) -> Option<String> {
     let all = text(&client.say("INFO everything"));
     all.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':').map(str::to_owned))
 }
 
 /// Waits until a field of INFO has this value.
-pub(crate) fn wait_for(client: &mut Client<TcpStream>, field: &str, value: &str) {
+pub(crate) fn wait_for<S: Socket>(client: &mut Client<S>, field: &str, value: &str) {
     wait_until(&format!("{field}:{value}"), || info(client, field).as_deref() == Some(value));
 }
