@@ -76,7 +76,7 @@ pub(crate) struct Log {
     closing: Vec<Writing>,
     /// Threads that have nothing left to write.
     ending: Vec<JoinHandle<()>>,
-    /// Rung when the log is turned on or off.
+    /// Rung when the log is turned on or off, has its base, or is written in another manner.
     changed: Arc<Notify>,
     /// Rung when a rewrite is to begin.
     wanted: Arc<Notify>,
@@ -400,6 +400,8 @@ pub(crate) fn adjust(node: &mut Node) {
     if let Some(line) = node.persistence.log.line() {
         line.set_manner(manner);
         hold_gate(node);
+        // What is relied upon may reach further now.
+        node.persistence.log.changed.notify_one();
     }
 }
 
