@@ -277,7 +277,10 @@ fn debug_loadaof_makes_of_the_data_what_the_log_says() {
     change(&mut client);
     client.say("BGREWRITEAOF");
     wait_for(&mut client, "aof_rewrite_in_progress", "0");
-    change(&mut client);
+    for line in ["RPUSH list behind the base", "MULTI", "DEL set", "SADD set a b", "EXEC", "EXPIRE list 1000"]
+    {
+        client.say(line);
+    }
     let before = settled(&mut client);
     assert_eq!(client.say("DEBUG LOADAOF"), ok());
     assert_eq!(settled(&mut client), before);

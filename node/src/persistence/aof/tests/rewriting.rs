@@ -109,7 +109,7 @@ fn a_log_is_turned_on_and_off_while_the_node_runs() {
         assert!(manifest(&found).contains("type b") && manifest(&found).contains("type i"));
         say(hall, &mut peer, "CONFIG SET appendonly no", "+OK").await;
         say(hall, &mut peer, "SET unlogged 1", "+OK").await;
-        assert!(hall.thread.node.borrow().gate.is_open());
+        hall.until("the last is written", || hall.thread.node.borrow().gate.is_open()).await;
         say(hall, &mut peer, "CONFIG SET appendonly yes", "+OK").await;
         rewritten(hall).await;
         say(hall, &mut peer, "SET last 1", "+OK").await;
