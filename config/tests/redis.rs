@@ -345,7 +345,7 @@ fn several_pairs_are_set_together_or_not_at_all() {
     let mut oracle = Oracle::start();
     let mut node = Settings::node_defaults();
     let requests: [&[(&str, &str)]; 10] = [
-        &[("hz", "20"), ("timeout", "5")],
+        &[("hz", "20"), ("timeout", "5000")],
         &[("hz", "30"), ("timeout", "x")],
         &[("hz", "30"), ("nosuch", "1"), ("timeout", "x")],
         &[("hz", "x"), ("nosuch", "1")],
