@@ -453,7 +453,7 @@ impl Node {
     }
 
     /// What the pulse tells others of this node.
-    fn tell_pulse(&mut self) {
+    pub(crate) fn tell_pulse(&mut self) {
         let upstream = self.upstream_now();
         let Some(seat) = &mut self.seat else { return };
         let led = seat.leads().is_some();

@@ -264,6 +264,7 @@ impl<'t> Link<'t> {
 
     /// `bytes` are those that the effects speak of.
     fn perform(&mut self, bytes: &[u8], effects: Vec<Effect>) {
+        let is_lost = effects.iter().any(|effect| matches!(effect, Effect::HangUp(_)));
         for effect in effects {
             match effect {
                 Effect::Connect => self.socket = Socket::Wanted,
@@ -304,7 +305,12 @@ impl<'t> Link<'t> {
                 }
             }
         }
-        self.thread.node.borrow_mut().heed_following();
+        let node = &mut *self.thread.node.borrow_mut();
+        node.heed_following();
+        if is_lost {
+            // Whether a primary is dead is judged by what its replicas say of it, too.
+            node.tell_pulse();
+        }
     }
 
     fn note_loss(&self, why: &Loss) {

@@ -12,7 +12,10 @@ use std::time::Duration;
 use slotway_cluster::{
     Epoch, Incarnation, Member,
     control::{Durability, Entry},
-    pulse::{Order, Orders, wire::Part},
+    pulse::{
+        Order, Orders,
+        wire::{Part, UpstreamState},
+    },
 };
 
 use rig::{PATIENCE, Rig, SHARD, until};
@@ -168,6 +171,26 @@ fn survivors_of_a_failover_go_on_where_they_stopped() {
     assert_eq!(rig.client(1).ask("SET k0 w"), "+OK\r\n");
     rig.until("the other one follows", |rig| rig.position(2) == rig.position(1));
     assert_eq!(syncs(&rig), before, "without a full synchronisation");
+}
+
+#[test]
+fn that_a_replica_has_lost_its_primary_is_told_at_once() {
+    let mut rig = Rig::new(2, Durability::Quorum);
+    rig.open();
+    let upstream = |rig: &Rig| rig.nodes[1].vitals.told().upstream.map(|upstream| upstream.state);
+    let mut heard = 0;
+    for _ in 0..10 {
+        rig.until("the replica follows", |rig| upstream(rig) == Some(UpstreamState::Up));
+        assert_eq!(rig.member(0).ask("CLIENT KILL TYPE replica"), ":1\r\n");
+        // It is back after a few milliseconds: long before it looks what time has changed.
+        let since = std::time::Instant::now();
+        let mut is_told = false;
+        while !is_told && since.elapsed() < Duration::from_millis(20) {
+            is_told = upstream(&rig) == Some(UpstreamState::Refused);
+        }
+        heard += u32::from(is_told);
+    }
+    assert!(heard >= 5, "only {heard} of 10 losses were told before they were over");
 }
 
 #[test]
