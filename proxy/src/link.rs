@@ -84,6 +84,8 @@ pub(crate) struct Link {
     heard_us: Cell<u64>,
     primacy: Cell<Primacy>,
     silence: Cell<Silence>,
+    /// Until then its node is taken to be at one command. Thread clock, microseconds.
+    at_work_until_us: Cell<u64>,
     /// How often what the node's connection knew was lost with it.
     losses: Cell<u32>,
     /// The topology's version when the link was made: what is on it was routed by that or a later one.
@@ -128,6 +130,7 @@ impl Link {
             heard_us: Cell::new(0),
             primacy: Cell::new(primacy),
             silence: Cell::default(),
+            at_work_until_us: Cell::new(0),
             losses: Cell::new(0),
             made_at,
         }

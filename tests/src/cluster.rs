@@ -45,6 +45,17 @@ impl UpCluster {
         cluster
     }
 
+    /// With settings of its children, as their environment.
+    pub fn start_with(flags: &[&str], environment: &[(&str, &str)]) -> UpCluster {
+        let dir = tempfile::tempdir().expect("a directory for the cluster");
+        let mut command = up(dir.path(), flags);
+        command.envs(environment.iter().copied());
+        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {:?}: {error}", binary()));
+        let mut cluster = UpCluster { child, dir: dir.path().to_owned(), _own_dir: Some(dir) };
+        cluster.wait_until_ready();
+        cluster
+    }
+
     /// The same in a directory that outlives the cluster.
     pub fn start_in(dir: &Path, flags: &[&str]) -> UpCluster {
         let mut cluster = UpCluster::launch(dir, flags);

@@ -10,7 +10,6 @@ use std::{
 };
 
 use serde_json::Value;
-use slotway_resp::Frame;
 use slotway_tests::{
     cluster::{UpCluster, ask, signal, slotway, wait_until},
     front::Front,
@@ -24,9 +23,9 @@ fn shard(cluster: &UpCluster) -> Value {
     cluster.get_json("/v1/shards")["shards"][0].clone()
 }
 
-fn whole(replicas: usize) -> UpCluster {
+fn whole(replicas: usize, environment: &[(&str, &str)]) -> UpCluster {
     let count = replicas.to_string();
-    let cluster = UpCluster::start(&["--shards", "1", "--replicas", &count]);
+    let cluster = UpCluster::start_with(&["--shards", "1", "--replicas", &count], environment);
     wait_until("the replicas are in the sync set", || {
         cluster.get_json("/v1/cluster")["state"] == "ok"
             && shard(&cluster)["sync_set"].as_array().unwrap().len() == replicas
@@ -40,53 +39,62 @@ fn switch_over(cluster: &UpCluster) {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// A transaction that keeps a node for about so long, whatever the machine.
-fn long_transaction(client: &mut Client, time: Duration) -> Vec<u8> {
-    const SORT: &[&str] = &["SORT", "{t}list", "ALPHA", "LIMIT", "0", "1"];
-    let words = |count: usize| (0..count).map(|n| format!("{:x}", n.wrapping_mul(0x9E37_79B9)));
-    for _ in 0..5 {
-        let push: Vec<String> =
-            ["RPUSH".to_owned(), "{t}list".to_owned()].into_iter().chain(words(10_000)).collect();
-        assert!(matches!(client.ask_words(&push), Frame::Integer(_)));
-    }
-    let since = Instant::now();
-    (0..3).for_each(|_| assert!(matches!(client.ask_words(SORT), Frame::Array(_))));
-    let each = since.elapsed() / 3;
-    let count = usize::try_from(time.as_micros() / each.as_micros().max(1)).unwrap();
-    let mut bytes = Vec::new();
-    slotway_resp::write::request(&mut bytes, &["MULTI"]);
-    (0..count).for_each(|_| slotway_resp::write::request(&mut bytes, SORT));
-    slotway_resp::write::request(&mut bytes, &["EXEC"]);
-    bytes
-}
-
-#[test]
-fn one_command_may_take_longer_than_requests_are_held_and_nobody_is_replaced_or_refused_for_it() {
-    let cluster = whole(1);
-    let before = shard(&cluster);
-    let (mut long, mut other) = (Client::connect(cluster.port()), Client::connect(cluster.port()));
-    let transaction = long_transaction(&mut long, HOLD * 3 / 2);
-    assert_eq!(other.ask("SET a 1").as_str(), Some("OK"));
-    let since = Instant::now();
-    long.send(&transaction);
+/// Keeps the primary at one command for 7 s, and asks through the proxy meanwhile: on the first connection with a link to the node that is open,
+/// then on another with one that is not.
+fn ask_while_it_works(cluster: &UpCluster, during: impl FnOnce()) -> [String; 2] {
+    let mut open = Client::connect(cluster.port());
+    assert_eq!(open.ask("SET a 1").as_str(), Some("OK"));
+    let id = shard(cluster)["primary"].as_str().unwrap().to_owned();
+    let row = UpCluster::row(&cluster.file().unwrap(), &id).unwrap();
+    let port = u16::try_from(row["port"].as_u64().unwrap()).unwrap();
+    let mut works = Client::connect(port);
+    works.send(b"DEBUG SLEEP 7\r\n");
     wait_until("the proxy knows that the node is busy", || {
         let found = cluster.get_json("/v1/nodes");
         found["nodes"].as_array().unwrap().iter().any(|node| node["health"] == "busy")
     });
-    // These wait behind it, and so does what comes on a connection of its own.
-    assert_eq!(ask(cluster.port(), "SET b 1").unwrap(), "+OK");
-    assert_eq!(other.ask("INCR a").as_integer(), Some(2));
-    let reply = std::iter::repeat_with(|| long.reply())
-        .find(|reply| matches!(reply, Frame::Array(_) | Frame::Error(_)));
-    assert!(matches!(reply, Some(Frame::Array(_))), "{reply:?}");
-    println!("one command took {:?}", since.elapsed());
+    during();
+    let mut not_open = Client::connect(cluster.port());
+    assert_eq!(not_open.ask("SELECT 3").as_str(), Some("OK"));
+    let asked = [&mut open, &mut not_open].map(|client| {
+        client.send(b"SET b 1\r\n");
+        client
+    });
+    let told = asked.map(|client| format!("{:?}", client.reply()));
+    assert_eq!(works.reply().as_str(), Some("OK"));
+    told
+}
+
+const MAY_DEBUG: [(&str, &str); 1] = [("SLOTWAY__REDIS__ENABLE_DEBUG_COMMAND", "yes")];
+
+#[test]
+fn one_command_may_take_longer_than_requests_are_held_and_nobody_is_replaced_or_refused_for_it() {
+    let cluster = whole(1, &MAY_DEBUG);
+    let before = shard(&cluster);
+    for told in ask_while_it_works(&cluster, || {}) {
+        assert!(told.contains("OK"), "{told}");
+    }
     let after = shard(&cluster);
     assert_eq!((&after["epoch"], &after["primary"]), (&before["epoch"], &before["primary"]));
 }
 
 #[test]
+fn work_that_nobody_lets_a_primary_answer_keeps_clients_for_a_hold_and_no_longer() {
+    let cluster = whole(1, &MAY_DEBUG);
+    let before = shard(&cluster);
+    let id = before["replicas"][0].as_str().unwrap();
+    let pid = UpCluster::row(&cluster.file().unwrap(), id).unwrap()["pid"].as_u64().unwrap();
+    let pid = u32::try_from(pid).unwrap();
+    // Its lease ends with its grants: what it does now may be for nobody.
+    for told in ask_while_it_works(&cluster, || signal("STOP", pid)) {
+        assert!(told.contains("INDETERMINATE") || told.contains("TRYAGAIN"), "{told}");
+    }
+    signal("CONT", pid);
+}
+
+#[test]
 fn a_shard_that_stands_still_with_no_successor_keeps_clients_for_a_hold_and_no_longer() {
-    let cluster = whole(1);
+    let cluster = whole(1, &[]);
     let mut client = Client::connect(cluster.port());
     assert_eq!(client.ask("SET a 1").as_str(), Some("OK"));
     let file = cluster.file().unwrap();
@@ -107,7 +115,7 @@ fn a_shard_that_stands_still_with_no_successor_keeps_clients_for_a_hold_and_no_l
 
 #[test]
 fn a_proxy_that_starts_with_an_old_topology_answers_nothing_wrong() {
-    let mut cluster = whole(1);
+    let mut cluster = whole(1, &[]);
     let mut client = Client::connect(cluster.port());
     let topology = fs::read(cluster.dir().join("p1/topology.json")).unwrap();
     let mut expected = String::new();

@@ -61,6 +61,18 @@ impl Link {
         self.close();
     }
 
+    /// Hears what the node's pulse says, before anything is given up. It is believed for a hold beyond: then the node has had the
+    /// time to welcome this link.
+    pub(crate) fn hear_of_work(&self, thread: &Thread) {
+        if self.is_to_member() && thread.is_at_work(&self.key.address, self.key.epoch) {
+            self.at_work_until_us.set(thread.now_us().saturating_add(thread.limits().hold_us_max));
+        }
+    }
+
+    pub(super) fn pulse(&self, now_us: u64) -> PulseSays {
+        if now_us < self.at_work_until_us.get() { PulseSays::AtWork } else { PulseSays::Nothing }
+    }
+
     /// Looks whether the node still answers. True: it has just stopped.
     pub(crate) fn fell_silent(self: &Rc<Self>, thread: &Thread) -> bool {
         if !self.state.get().is_open() {

@@ -145,7 +145,7 @@ impl Link {
     fn give_up_holding(&self, thread: &Thread, told: &mut Vec<(Waiter, Cow<'static, [u8]>)>) -> bool {
         let now_us = thread.now_us();
         let limits = thread.limits();
-        let within_us = self.state.get().unsent_within_us(&limits);
+        let within_us = self.state.get().unsent_within_us(self.pulse(now_us), &limits);
         let expired = |waiter: &Waiter| now_us.saturating_sub(waiter.since_us) > within_us;
         let withdrawn = self.flight.borrow_mut().withdraw(expired);
         let lost = self.tenancy == Tenancy::Leased && !withdrawn.is_empty();

@@ -28,7 +28,7 @@ impl Link {
     pub(super) fn room(&self, thread: &Thread, now_us: u64) -> Result<Room, Vec<u8>> {
         let limits = thread.limits();
         let requests_max = limits.link_requests_max;
-        let since_us = match self.state.get().intake(now_us, &limits) {
+        let since_us = match self.state.get().intake(now_us, self.pulse(now_us), &limits) {
             Intake::Sent => {
                 // A request that finds the link empty is taken on whatever its size: the client's own limits bound it.
                 let is_empty = self.flight.borrow().is_empty();

@@ -10,17 +10,19 @@
 //!
 //! | state | sends | takes on | unsent waits for | sent waits for |
 //! |---|---|---|---|---|
-//! | Opening | nothing | as if up | a hold, or a connection's time | - |
+//! | Opening | nothing | as if up | a hold, or a connection's time (*) | - |
 //! | Up | all | up to the limits of what is in flight | a hold | a request's time |
 //! | Quiet | the rest of what was begun | up to the limits of what is held | a hold | a request's time |
 //! | Busy | the rest of what was begun | up to the limits of what is held | a request's time | a request's time |
 //! | Silent | a member: the rest of what was begun | nothing | a hold | a member: a hold |
-//! | Down | nothing | up to the limits of what is held | a hold | - |
+//! | Down | nothing | up to the limits of what is held | a hold (*) | - |
+//!
+//! (*) A request's time, if the node's pulse says that it is at one command: it welcomes nobody meanwhile.
 //!
 //! A member that parks and one that is at a long command look alike from here; which of the two it is its pulse tells
 //! ([`super::silence`]). Pure: [`super::look`] is told what happens, [`super::loss`] and [`super::Link`] ask what follows.
 
-use super::silence::Look;
+use super::silence::{Look, PulseSays};
 use crate::limits::Limits;
 
 /// Is there a connection, and does it bring what it owes? With the time since when it does not (thread clock, microseconds).
@@ -159,12 +161,12 @@ impl State {
         }
     }
 
-    pub(super) fn intake(self, now_us: u64, limits: &Limits) -> Intake {
+    pub(super) fn intake(self, now_us: u64, pulse: PulseSays, limits: &Limits) -> Intake {
         match self {
             State::Opening { .. } | State::Up => Intake::Sent,
             State::Silent { since_us } => Intake::None { since_us },
             State::Quiet { since_us } | State::Busy { since_us } | State::Down { since_us } => {
-                match now_us.saturating_sub(since_us) > self.unsent_within_us(limits) {
+                match now_us.saturating_sub(since_us) > self.unsent_within_us(pulse, limits) {
                     true => Intake::None { since_us },
                     false => Intake::Held { since_us },
                 }
@@ -173,12 +175,15 @@ impl State {
     }
 
     /// How long what no socket has seen of waits since it was taken on.
-    pub(super) fn unsent_within_us(self, limits: &Limits) -> u64 {
-        match self {
-            State::Opening { .. } => limits.hold_us_max.max(limits.connect_us_max),
+    pub(super) fn unsent_within_us(self, pulse: PulseSays, limits: &Limits) -> u64 {
+        match (self, pulse) {
             // The shard has a primary, and one command of it may take so long.
-            State::Busy { .. } => limits.hold_us_max.max(limits.request_us_max),
-            State::Up | State::Quiet { .. } | State::Silent { .. } | State::Down { .. } => limits.hold_us_max,
+            (State::Busy { .. }, _) | (State::Opening { .. } | State::Down { .. }, PulseSays::AtWork) => {
+                limits.hold_us_max.max(limits.request_us_max)
+            }
+            (State::Opening { .. }, PulseSays::Nothing) => limits.hold_us_max.max(limits.connect_us_max),
+            (State::Down { .. }, PulseSays::Nothing)
+            | (State::Up | State::Quiet { .. } | State::Silent { .. }, _) => limits.hold_us_max,
         }
     }
 
@@ -263,10 +268,12 @@ mod tests {
     #[test]
     fn only_who_is_busy_keeps_what_was_not_sent_for_as_long_as_a_reply_may_take() {
         let limits = limits("5000", "15000", "1000");
-        let unsent = ALL.map(|state| state.unsent_within_us(&limits) / SECOND);
-        assert_eq!(unsent, [5, 5, 5, 15, 5, 5]);
-        let slow_to_connect = super::tests::limits("200", "100", "1000");
-        assert_eq!([OPENING, BUSY].map(|state| state.unsent_within_us(&slow_to_connect) / 1000), [1000, 200]);
+        let unsent = |pulse| ALL.map(|state| state.unsent_within_us(pulse, &limits) / SECOND);
+        assert_eq!(unsent(PulseSays::Nothing), [5, 5, 5, 15, 5, 5]);
+        assert_eq!(unsent(PulseSays::AtWork), [15, 5, 5, 15, 5, 15], "who is at work welcomes nobody");
+        let slow = super::tests::limits("200", "100", "1000");
+        let unsent = [OPENING, BUSY].map(|state| state.unsent_within_us(PulseSays::Nothing, &slow) / 1000);
+        assert_eq!(unsent, [1000, 200]);
     }
 
     #[test]
@@ -280,11 +287,13 @@ mod tests {
     #[test]
     fn what_is_taken_on_depends_on_how_long_it_could_be_held() {
         let limits = limits("5000", "15000", "1000");
-        let intake = |after_s: u64| ALL.map(|state| state.intake(THEN + after_s * SECOND, &limits));
+        let intake =
+            |after_s: u64, pulse| ALL.map(|state| state.intake(THEN + after_s * SECOND, pulse, &limits));
         let (held, none) = (Intake::Held { since_us: THEN }, Intake::None { since_us: THEN });
-        assert_eq!(intake(5), [Intake::Sent, Intake::Sent, held, held, none, held]);
-        assert_eq!(intake(6), [Intake::Sent, Intake::Sent, none, held, none, none]);
-        assert_eq!(intake(16), [Intake::Sent, Intake::Sent, none, none, none, none]);
+        assert_eq!(intake(5, PulseSays::Nothing), [Intake::Sent, Intake::Sent, held, held, none, held]);
+        assert_eq!(intake(6, PulseSays::Nothing), [Intake::Sent, Intake::Sent, none, held, none, none]);
+        assert_eq!(intake(6, PulseSays::AtWork), [Intake::Sent, Intake::Sent, none, held, none, held]);
+        assert_eq!(intake(16, PulseSays::AtWork), [Intake::Sent, Intake::Sent, none, none, none, none]);
     }
 
     #[test]

@@ -73,6 +73,7 @@ impl Thread {
         let idle_us = self.limits().link_idle_us;
         let mut present = Present::default();
         for link in self.all_links() {
+            link.hear_of_work(self);
             if link.is_beyond_belief(self) || link.sweep(self) {
                 link.close();
             }

@@ -1,8 +1,15 @@
 //! A member that answers nothing for longer than requests are held: it has parked, or it is at one long command and its pulse says so.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use crate::{
+    backend::Fake,
     front::Front,
     holding::check_no_primary,
     member::{Member, Part, shard},
@@ -123,6 +130,32 @@ fn a_member_at_one_long_command_is_waited_for_on_its_link() {
     assert_eq!([other.read(), other.read()], ["SET a 1", "GET a"]);
     until("its link is up", || links(&front, "up") == 1.0);
     assert_eq!(member.links().len(), 1);
+}
+
+#[test]
+fn a_member_that_welcomes_nobody_because_it_is_at_work_is_waited_for() {
+    let done = Arc::new(AtomicBool::new(false));
+    let node = Fake::start_raw({
+        let done = Arc::clone(&done);
+        move |conn| {
+            until("it has done its work", || done.load(Ordering::SeqCst));
+            if conn.welcome() {
+                conn.echo();
+            }
+        }
+    });
+    let settings = [HOLDS_SHORTLY[0], HOLDS_SHORTLY[1], ("connect-timeout-ms", "300")];
+    let front = Front::of_group(shard(1, 1, &[node.port]), &settings);
+    front.hears_of_work(&[(node.port, 1)]);
+    let mut client = front.client();
+    client.send(&["SET a 1"]);
+    let mut late = front.client();
+    look_on("it has been tried and tried", || {});
+    late.send(&["GET a"]);
+    until("both are held", || front.metric("slotway_proxy_held_requests", &[("shard", "1")]) == 2.0);
+    front.hears_of_work(&[]);
+    done.store(true, Ordering::SeqCst);
+    assert_eq!((client.read().as_str(), late.read().as_str()), ("SET a 1", "GET a"));
 }
 
 #[test]
