@@ -39,16 +39,16 @@ fn switch_over(cluster: &UpCluster) {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// Keeps the primary at one command for 7 s, and asks through the proxy meanwhile: on the first connection with a link to the node that is open,
+/// Keeps the primary at one command for so many seconds, and asks through the proxy meanwhile: on the first connection with a link to the node that is open,
 /// then on another with one that is not.
-fn ask_while_it_works(cluster: &UpCluster, during: impl FnOnce()) -> [String; 2] {
+fn ask_while_it_works(cluster: &UpCluster, seconds: u32, during: impl FnOnce()) -> [String; 2] {
     let mut open = Client::connect(cluster.port());
     assert_eq!(open.ask("SET a 1").as_str(), Some("OK"));
     let id = shard(cluster)["primary"].as_str().unwrap().to_owned();
     let row = UpCluster::row(&cluster.file().unwrap(), &id).unwrap();
     let port = u16::try_from(row["port"].as_u64().unwrap()).unwrap();
     let mut works = Client::connect(port);
-    works.send(b"DEBUG SLEEP 7\r\n");
+    works.send(format!("DEBUG SLEEP {seconds}\r\n").as_bytes());
     wait_until("the proxy knows that the node is busy", || {
         let found = cluster.get_json("/v1/nodes");
         found["nodes"].as_array().unwrap().iter().any(|node| node["health"] == "busy")
@@ -71,7 +71,7 @@ const MAY_DEBUG: [(&str, &str); 1] = [("SLOTWAY__REDIS__ENABLE_DEBUG_COMMAND", "
 fn one_command_may_take_longer_than_requests_are_held_and_nobody_is_replaced_or_refused_for_it() {
     let cluster = whole(1, &MAY_DEBUG);
     let before = shard(&cluster);
-    for told in ask_while_it_works(&cluster, || {}) {
+    for told in ask_while_it_works(&cluster, 7, || {}) {
         assert!(told.contains("OK"), "{told}");
     }
     let after = shard(&cluster);
@@ -86,7 +86,7 @@ fn work_that_nobody_lets_a_primary_answer_keeps_clients_for_a_hold_and_no_longer
     let pid = UpCluster::row(&cluster.file().unwrap(), id).unwrap()["pid"].as_u64().unwrap();
     let pid = u32::try_from(pid).unwrap();
     // Its lease ends with its grants: what it does now may be for nobody.
-    for told in ask_while_it_works(&cluster, || signal("STOP", pid)) {
+    for told in ask_while_it_works(&cluster, 11, || signal("STOP", pid)) {
         assert!(told.contains("INDETERMINATE") || told.contains("TRYAGAIN"), "{told}");
     }
     signal("CONT", pid);
