@@ -144,7 +144,8 @@ fn a_member_that_welcomes_nobody_because_it_is_at_work_is_waited_for() {
             }
         }
     });
-    let settings = [HOLDS_SHORTLY[0], HOLDS_SHORTLY[1], ("connect-timeout-ms", "300")];
+    let tries_often = [("connect-timeout-ms", "200"), ("reconnect-backoff-ms-max", "50")];
+    let settings = [HOLDS_SHORTLY[0], HOLDS_SHORTLY[1], tries_often[0], tries_often[1]];
     let front = Front::of_group(shard(1, 1, &[node.port]), &settings);
     front.hears_of_work(&[(node.port, 1)]);
     let mut client = front.client();
