@@ -33,10 +33,13 @@ fn whole(replicas: usize, environment: &[(&str, &str)]) -> UpCluster {
     cluster
 }
 
+/// As soon as the epoch before has spread.
 fn switch_over(cluster: &UpCluster) {
     let admin = format!("http://127.0.0.1:{}", cluster.admin_port());
-    let output = slotway().args(["ctl", "--admin", &admin, "--json", "switchover", "1"]).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
+    wait_until("the shard's primary was switched", || {
+        let told = slotway().args(["ctl", "--admin", &admin, "switchover", "1"]).output().unwrap();
+        told.status.success()
+    });
 }
 
 /// Keeps the primary at one command for so many seconds, and asks through the proxy meanwhile: on the first connection with a link to the node that is open,
