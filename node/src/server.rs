@@ -116,10 +116,16 @@ enum Order {
 /// # Errors
 /// An address that cannot be listened on, a `node.json` that cannot be read, no thread.
 pub fn start(config: NodeConfig) -> Result<Running, StartError> {
+    let disk = Arc::new(aof::disk::System::new(&config.dir));
+    start_on(config, disk)
+}
+
+/// As [`start`], with the append-only log on this disk.
+pub(crate) fn start_on(config: NodeConfig, disk: Arc<dyn aof::disk::Disk>) -> Result<Running, StartError> {
     let NodeConfig { mut settings, bind, port, pulse_port, secret, dir, .. } = config;
     let membership = Membership::load(&dir).map_err(StartError::Membership)?;
     let mut log = aof::Log::default();
-    let opened = log.open(Arc::new(aof::disk::System::new(&dir)), &settings);
+    let opened = log.open(disk, &settings);
     opened.map_err(|error| StartError::Persistence(error.to_string()))?;
     let listening = slotway_link::bind_for_clients(&settings, &bind, port).map_err(StartError::Bind)?;
     let backlog = u32::try_from(settings.count(Key::TcpBacklog)).unwrap_or(u32::MAX);

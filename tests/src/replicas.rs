@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A server of its own, in a directory of its own. Ends with the value.
 #[derive(Debug)]
 pub struct Server {
+    command: Command,
     child: Child,
     port: u16,
     dir: TempDir,
@@ -50,9 +51,22 @@ impl Server {
         let log = std::fs::File::create(dir.path().join("log")).expect("a log");
         command.args(["--port", &port.to_string(), "--dir"]).arg(dir.path()).args(flags);
         command.stdout(log.try_clone().expect("a log")).stderr(log).stdin(Stdio::null());
-        let server = Server { child: command.spawn().expect("a server"), port, dir };
-        wait_until("it listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let child = command.spawn().expect("a server");
+        let server = Server { command, child, port, dir };
+        server.wait_until_it_listens();
         server
+    }
+
+    fn wait_until_it_listens(&self) {
+        wait_until("it listens", || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
+    }
+
+    /// As `kill -9` and a supervisor do it: the same command on the same port and in the same directory, at once.
+    pub fn kill_and_start_again(&mut self) {
+        self.child.kill().expect("it runs");
+        self.wait();
+        self.child = self.command.spawn().expect("a server");
+        self.wait_until_it_listens();
     }
 
     pub fn port(&self) -> u16 {

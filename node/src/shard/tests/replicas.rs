@@ -7,7 +7,8 @@ use slotway_cluster::{
     replication::Offset,
 };
 
-use super::rig::{self, Rig, until};
+use super::rig::{self, Rig, TestNode, until};
+use crate::persistence::aof::simulated::Simulated;
 
 #[test]
 fn a_replica_lets_nobody_but_its_primary_change_its_keys_whatever_its_settings_say() {
@@ -161,4 +162,31 @@ fn a_member_that_starts_again_keeps_keys_past_their_deadline_until_its_primary_d
     until("its data are loaded", || again.client().ask("INFO persistence").contains("\r\nloading:0"));
     let keyspace = again.client().ask("INFO keyspace");
     assert!(keyspace.contains("db0:keys=1,expires=1"), "{keyspace}");
+}
+
+#[test]
+fn a_replica_that_syncs_before_it_acknowledges_holds_nothing_before_its_disk_does() {
+    let disk = Simulated::new();
+    let nodes = vec![TestNode::start("n1", &[("save", "")]), TestNode::start_on(&disk, "n2")];
+    let mut rig = Rig::of(nodes, Durability::Quorum);
+    rig.open();
+    let mut writer = rig.client(0);
+    assert_eq!(writer.ask("SET k 1"), "+OK\r\n");
+    rig.until("the replica holds it", |rig| rig.position(1) == rig.position(0));
+    let before = rig.position(1);
+    // Nobody may drop it for being slow.
+    rig.log_is_reachable = false;
+    disk.stall(true);
+    writer.send("SET k 2");
+    rig.until("it is executed there", |rig| {
+        rig.client(1)
+            .ask("INFO replication")
+            .contains(&format!("slave_repl_offset:{}", rig.position(0).offset))
+            && rig.position(0) > before
+    });
+    assert!(writer.is_silent());
+    assert_eq!(rig.position(1), before, "nor would a promise tell of it");
+    disk.stall(false);
+    assert_eq!(writer.read(), "+OK\r\n");
+    rig.until("it holds it", |rig| rig.position(1) == rig.position(0));
 }

@@ -19,6 +19,10 @@ use slotway_resp::{Frame, Limits};
 use tempfile::TempDir;
 
 use crate::{
+    persistence::aof::{
+        disk::{Disk, System},
+        simulated::Simulated,
+    },
     server::{self, Running},
     shutdown::Cause,
     vitals::Vitals,
@@ -47,6 +51,17 @@ impl TestNode {
     }
 
     fn start_in(dir: TempDir, name: &str, flags: &[(&str, &str)]) -> TestNode {
+        let disk = Arc::new(System::new(dir.path()));
+        TestNode::start_with(dir, disk, name, flags)
+    }
+
+    /// With its append-only log, which it syncs before it relies on it, on this disk.
+    pub(super) fn start_on(disk: &Simulated, name: &str) -> TestNode {
+        let flags = [("save", ""), ("appendonly", "yes"), ("appendfsync", "always")];
+        TestNode::start_with(tempfile::tempdir().unwrap(), Arc::new(disk.clone()), name, &flags)
+    }
+
+    fn start_with(dir: TempDir, disk: Arc<dyn Disk>, name: &str, flags: &[(&str, &str)]) -> TestNode {
         let secret = dir.path().join("secret");
         std::fs::write(&secret, "s3cret\n").unwrap();
         let fixed = [
@@ -59,7 +74,7 @@ impl TestNode {
         let mut config = NodeConfig::load(None, std::iter::empty(), flags.collect()).unwrap();
         // The test is the pulse.
         config.pulse_port = None;
-        let running = server::start(config).unwrap();
+        let running = server::start_on(config, disk).unwrap();
         let (port, vitals) = (running.port(), Arc::clone(&running.vitals));
         let mut node = TestNode {
             name: NodeId(name.to_owned()),
@@ -158,8 +173,10 @@ impl Rig {
     }
 
     pub(super) fn with_flags(nodes: usize, durability: Durability, flags: &[(&str, &str)]) -> Rig {
-        let nodes: Vec<TestNode> =
-            (1..=nodes).map(|number| TestNode::start(&format!("n{number}"), flags)).collect();
+        Rig::of((1..=nodes).map(|number| TestNode::start(&format!("n{number}"), flags)).collect(), durability)
+    }
+
+    pub(super) fn of(nodes: Vec<TestNode>, durability: Durability) -> Rig {
         let mut rig = Rig {
             nodes,
             cluster: Cluster::default(),
