@@ -2,15 +2,15 @@
 //!
 //! What is to be done is decided by [`slotway_cluster::member::Shard`]; here it is told what happens and its effects are performed
 //! ([`perform`]). Orders come from the pulse thread ([`Vitals`]), which rings; growth of the stream is told at the end of each
-//! turn ([`Node::stream_has_grown`]); what replicas hold, when they acknowledge it.
+//! turn ([`growth`]); what replicas hold, when they acknowledge it ([`members`]).
 //!
 //! **Parking.** Requests on keys are executed only while the node serves under a lease; the clock is read behind the reading of
 //! a batch ([`Node::look_at_lease`]), so that a process that was stopped in between finds its lease ended. Otherwise they wait unread in
 //! their connections, as CLIENT PAUSE has it, for at most [`PARKED_MAX`]; then they are refused, and have not run. Once another
 //! node leads they are referred to it: with `-STALE` to proxies, which said SLOTWAY LINK, with `-MOVED` to others.
 //!
-//! **Replies** wait at the [`crate::gate::Gate`] until what they tell of is committed. A replica's readers wait there, too: they
-//! see nothing beyond what the primary called committed in its last heartbeat (I8).
+//! **Replies** wait at the [`crate::gate::Gate`] until what they tell of is committed ([`replies`]). A replica's readers wait there, too:
+//! they see nothing beyond what the primary called committed in its last heartbeat (I8).
 //!
 //! A node without a seat pays one branch for each batch.
 
@@ -24,26 +24,27 @@ use slotway_cluster::{
         Boot, Identity, Lease, Life, Order, Orders,
         wire::{Part, UpstreamState},
     },
-    replication::{EpochRecord, Offset},
+    replication::EpochRecord,
 };
 use slotway_commands::Command;
 use slotway_link::clock::boottime;
 
 use crate::{
-    client::{Client, Fate},
+    client::Client,
     condition::Trouble,
     gate::Holder,
-    membership::{Adopted, LedBy, Shows},
+    membership::{Adopted, LedBy},
     node::Node,
     output::AT_ONCE,
     pause::{Congested, is_about_data},
-    persistence::aof,
     thread::Thread,
     vitals::Upstream,
 };
 
+mod growth;
 mod members;
 mod perform;
+mod replies;
 mod stretches;
 
 pub(crate) use members::MemberSaid;
@@ -221,72 +222,6 @@ impl Node {
         is_ahead || seat.waiting_since.is_some() && !self.condition.has(&Trouble::Parked)
     }
 
-    /// The stream has come further, at a unit's end: executed here, applied from the primary, or synced to the disk, where
-    /// that is what counts.
-    pub(crate) fn stream_has_grown(&mut self) {
-        let position = self.keyspace.feed.taken();
-        let end = self.replication.offset;
-        let Some(seat) = &mut self.seat else { return };
-        seat.stretches.jump(end, position);
-        self.tell_growth();
-        // It may have been called committed before it was here.
-        self.heed_committed();
-    }
-
-    /// How much of the stream this node answers for.
-    pub(crate) fn held(&self) -> Position {
-        let offset = self.durable_offset().unwrap_or_default();
-        Position { epoch: self.replication.lineage.epoch_at(offset), offset }
-    }
-
-    /// A replica whose log syncs before it is relied upon holds only what is synced. None: nothing of it yet.
-    fn durable_offset(&self) -> Option<Offset> {
-        let end = self.replication.offset;
-        let leads = self.seat.as_ref().is_some_and(|seat| seat.leads().is_some());
-        match aof::synced(self) {
-            Some(synced) if !leads => {
-                let known = self.seat.as_ref().and_then(|seat| seat.stretches.offset_at(synced));
-                known.map(|offset| offset.min(end))
-            }
-            Some(_) | None => Some(end),
-        }
-    }
-
-    /// Tells how much is held.
-    pub(crate) fn tell_growth(&mut self) {
-        let Some(end) = self.durable_offset() else { return };
-        let epoch = self.replication.lineage.epoch_at(end);
-        let held = Position { epoch, offset: end };
-        // Before anything leaves that relies on it (I4).
-        self.vitals.publish(held);
-        let Some(seat) = &mut self.seat else { return };
-        if std::mem::take(&mut seat.is_replaced) {
-            self.tell_seat(Event::Replaced { position: held });
-        }
-        let Some(seat) = &mut self.seat else { return };
-        if !seat.records.is_empty() {
-            let (told, later): (Vec<_>, Vec<_>) =
-                std::mem::take(&mut seat.records).into_iter().partition(|record| record.end() <= end);
-            seat.records = later;
-            for EpochRecord { epoch, start, history } in told {
-                let end = EpochRecord { epoch, start, history }.end();
-                self.tell_seat(Event::EpochApplied { epoch, end });
-            }
-        }
-        self.tell_seat(Event::Grew { end });
-    }
-
-    /// All data are those of a full synchronisation: told when they are as durable as they have to be.
-    pub(crate) fn seat_was_replaced(&mut self) {
-        let (end, position) = (self.replication.offset, self.keyspace.feed.taken());
-        let Some(seat) = &mut self.seat else { return };
-        seat.is_replaced = true;
-        seat.records.clear();
-        seat.stretches.begin_anew(end, position);
-        self.tell_growth();
-        self.heed_committed();
-    }
-
     /// Something happened that the machine has to know.
     pub(crate) fn tell_seat(&mut self, event: Event<'_>) {
         let Some(seat) = &mut self.seat else { return };
@@ -366,34 +301,6 @@ impl Node {
         self.look_at_lease();
     }
 
-    /// Replies wait for the quorum, or, with `durability async`, for nothing.
-    fn hold_gate_for_quorum(&mut self) {
-        match self.seat.as_ref().map(|seat| seat.durability) {
-            Some(Durability::Quorum) => self.gate.hold_from(Holder::Quorum, self.keyspace.feed.position()),
-            Some(Durability::Async) | None => self.gate.open(Holder::Quorum),
-        }
-    }
-
-    /// As a replica: what the primary last called committed may be shown (I8), as far as this node holds its epoch.
-    fn heed_committed(&mut self) {
-        if self.seat.as_ref().is_none_or(|seat| seat.leads().is_some()) {
-            return;
-        }
-        let (epoch, committed) = self.vitals.told_committed();
-        if epoch == self.replication.lineage.epoch_at(self.replication.offset) {
-            self.release_committed(committed);
-        }
-    }
-
-    fn release_committed(&mut self, committed: Offset) {
-        let held = self.replication.offset;
-        let Some(seat) = &mut self.seat else { return };
-        if let Some(position) = seat.stretches.told_by(committed, held) {
-            seat.stretches.forget_before(committed.min(held));
-            self.gate.release(Holder::Quorum, position.max(crate::gate::BEGINNING));
-        }
-    }
-
     /// A lease was granted, or has run out, or time has passed.
     fn heed_time(&mut self) {
         let before = self.is_parked;
@@ -436,22 +343,6 @@ impl Node {
         true
     }
 
-    /// What was withheld is never told, and who waits for it is closed.
-    fn cut_withheld(&mut self) {
-        self.gate.cut();
-        for client in self.clients.iter().filter(|client| client.output_bytes.get() > 0) {
-            client.decide(Fate::CloseNow);
-        }
-    }
-
-    /// Whoever was about to send a reply when the lease had run out looks again.
-    fn wake_withheld(&mut self) {
-        self.gate.wake();
-        for client in self.clients.iter().filter(|client| client.output_bytes.get() > 0) {
-            client.wake();
-        }
-    }
-
     /// What the pulse tells others of this node.
     pub(crate) fn tell_pulse(&mut self) {
         let upstream = self.upstream_now();
@@ -471,24 +362,6 @@ impl Node {
             self.heed_following();
         }
         self.open_to_readers(part);
-    }
-
-    /// A replica is read from while it is told what is committed, and so while it is in S.
-    fn open_to_readers(&mut self, part: Part) {
-        let shows = match part {
-            Part::Replica { .. } => Shows::Copy,
-            Part::Learner { .. } | Part::Loading | Part::Returned { .. } => Shows::Nothing,
-            // What it may show it may still show until it knows whom to follow; whoever leads is read from in any case.
-            Part::None
-            | Part::Opening { .. }
-            | Part::Serving { .. }
-            | Part::Parked { .. }
-            | Part::Stopped { .. } => return,
-        };
-        if self.membership.show(shows) == Some(Shows::Copy) && shows == Shows::Nothing {
-            // Nobody can say when these would be told.
-            self.cut_withheld();
-        }
     }
 
     /// How the link to the primary is.

@@ -111,6 +111,18 @@ impl Node {
     pub(super) fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args([signal, &self.server.pid().to_string()]).status();
         assert!(sent.unwrap().success());
+        if signal == "-STOP" {
+            // It is told at once and comes true thread by thread.
+            wait_until("all of its threads stand still", || self.stands_still());
+        }
+    }
+
+    fn stands_still(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.server.pid())).unwrap();
+        tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap()).all(|stat| {
+            let state = stat.rsplit_once(") ").map(|(_, rest)| &rest[..1]);
+            state == Some("T")
+        })
     }
 }
 
@@ -211,7 +223,7 @@ impl Control {
     }
 
     /// Pings all, and logs what is proposed.
-    fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         self.seq += 1;
         let seq = self.seq;
         let mut proposals = Vec::new();
