@@ -386,6 +386,7 @@ fn a_node_whose_dead_life_the_log_calls_the_primary_executes_nothing() {
         state,
         durability: Durability::Quorum,
         pulse_addrs: Vec::new(),
+        leaving: Vec::new(),
     })));
     until("the orders came", || rig.nodes[1].vitals.told().index == version);
     let mut client = rig.client(1);
