@@ -23,11 +23,11 @@ use super::{
     network::Network,
     place::Door,
     slotway::LANES,
-    system::{System, WHOLE_MAX, wait},
+    system::{System, WHOLE_MAX, send, wait},
 };
 use crate::{
     cluster::{is_running, slotway},
-    syscall::{Signal, die_with_parent, send_signal},
+    syscall::{Signal, die_with_parent},
 };
 
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
@@ -225,7 +225,7 @@ impl System for Apart {
 
     fn signal(&self, id: &str, signal: Signal) -> io::Result<()> {
         let child = self.children.iter().find(|(name, _)| *name == id).map(|(_, child)| child.id());
-        send_signal(child.ok_or_else(|| io::Error::other(format!("no process {id}")))?, signal)
+        send(child.ok_or_else(|| io::Error::other(format!("no process {id}")))?, signal)
     }
 
     fn cut(&self, from: &[&str], to: &[&str]) -> io::Result<()> {

@@ -66,11 +66,7 @@ fn kill_primary_of(
 /// As above.
 pub fn stop_primary(case: &Case, seed: u64, rates: &mut Rates) -> io::Result<Run> {
     let (cluster, rate) = slotway(Shape::default(), rates)?;
-    let mut run = stop_primary_of(&cluster, case, seed, rate, RECOVERY_MAX)?;
-    if run.facts.iter().any(|(name, value)| *name == WOKEN && *value > 0.0) {
-        run.complaints.push("the woken primary answered with data".to_owned());
-    }
-    Ok(run)
+    stop_primary_of(&cluster, case, seed, rate, RECOVERY_MAX)
 }
 
 const WOKEN: &str = "answers with data of the woken primary";
@@ -98,6 +94,9 @@ fn stop_primary_of(
             served += if reply.as_error().is_none() { 1.0 } else { 0.0 };
         }
         underway.fact(WOKEN, served);
+        if served > 0.0 && case.under == Under::Slotway {
+            underway.complain("the woken primary answered with data");
+        }
         wait("the woken one is in its place", WHOLE_MAX, || system.is_whole()).map(drop)
     })
 }

@@ -25,11 +25,11 @@ use super::{
     place::Door,
     slotway::LANES,
     speak::Asker,
-    system::{System, WHOLE_MAX, wait},
+    system::{System, WHOLE_MAX, send, wait},
 };
 use crate::{
     cluster::is_running,
-    syscall::{Signal, die_with_parent, send_signal},
+    syscall::{Signal, die_with_parent},
 };
 
 const SERVERS: [&str; 3] = ["n1", "n2", "n3"];
@@ -216,7 +216,7 @@ impl System for Sentinel {
 
     fn signal(&self, id: &str, signal: Signal) -> io::Result<()> {
         let child = self.children.iter().find(|(name, _)| *name == id).map(|(_, child)| child.id());
-        send_signal(child.ok_or_else(|| io::Error::other(format!("no process {id}")))?, signal)
+        send(child.ok_or_else(|| io::Error::other(format!("no process {id}")))?, signal)
     }
 
     fn cut(&self, from: &[&str], to: &[&str]) -> io::Result<()> {

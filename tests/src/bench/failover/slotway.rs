@@ -16,7 +16,7 @@ use super::{
     api::Api,
     load::Side,
     place::Door,
-    system::{System, WHOLE_MAX, wait},
+    system::{System, WHOLE_MAX, send, wait},
 };
 use crate::{
     cluster::{is_running, slotway},
@@ -201,7 +201,7 @@ impl System for Slotway {
     }
 
     fn signal(&self, id: &str, signal: Signal) -> io::Result<()> {
-        send_signal(self.pid(id)?, signal)
+        send(self.pid(id)?, signal)
     }
 
     fn cut(&self, _: &[&str], _: &[&str]) -> io::Result<()> {

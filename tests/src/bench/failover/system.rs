@@ -1,18 +1,21 @@
 //! What a case of the campaign needs of the system it hurts.
 
 use std::{
-    io, thread,
+    fs, io, thread,
     time::{Duration, Instant},
 };
 
 use super::{load::Side, place::Door};
-use crate::syscall::Signal;
+use crate::syscall::{Signal, send_signal};
 
 /// Between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// How long a system may take until all of it serves, at its start and after its wounds.
 pub const WHOLE_MAX: Duration = Duration::from_secs(45);
+
+/// How long a process may take until it stands still.
+const STOP_MAX: Duration = Duration::from_secs(5);
 
 /// A running system of one shard. Dropping it kills all of it.
 pub trait System {
@@ -60,6 +63,28 @@ pub trait System {
 
     /// Where its logs are, for whoever has to explain what was found.
     fn directory(&self) -> &std::path::Path;
+}
+
+/// Sends a signal. SIGSTOP has acted when this returns: one thread must run to heed it before the others are told, which takes milliseconds on a
+/// busy machine, and what they answer meanwhile is none of a process that stands still.
+///
+/// # Errors
+/// When there is no such process, or it does not stop.
+pub fn send(pid: u32, signal: Signal) -> io::Result<()> {
+    send_signal(pid, signal)?;
+    match signal {
+        Signal::Stop => wait("all threads stand still", STOP_MAX, || stands_still(pid)).map(drop),
+        Signal::Kill | Signal::Continue => Ok(()),
+    }
+}
+
+fn stands_still(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    let mut states = threads.flatten().map(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    });
+    states.all(|is_stopped| is_stopped)
 }
 
 /// Waits until `condition` holds.
