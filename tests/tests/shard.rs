@@ -94,7 +94,7 @@ fn a_primary_that_starts_again_at_once_and_empty_wipes_nobody() {
     assert_eq!(control.ask(winner, "GET k7").as_str(), Some("v"));
     let returned = control.nodes[0].member();
     let Member { node, incarnation } = returned.clone();
-    control.log(&Entry::NodeStarted { node, incarnation });
+    control.log(&Entry::NodeStarted { node, before: Some(before), incarnation });
     control.order_all();
     control.until("it is a replica", |control| control.state().rule.sync.contains(&returned));
     assert!(control.nodes.iter().all(holds_all));
