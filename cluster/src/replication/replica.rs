@@ -201,6 +201,8 @@ pub struct Replica {
     /// How much of the stream this end has on its disk; None: it keeps no log, or nobody knows.
     on_disk: Option<Offset>,
     asks: Asks,
+    /// When it was first to be connected to.
+    began: Duration,
 }
 
 /// What PSYNC asks of the other end.
@@ -290,11 +292,12 @@ impl Replica {
             promised: None,
             on_disk: None,
             asks: Asks::Stream,
+            began: now,
         }
     }
 
     /// The other end is to lead instead of this one. It is told so once; [`Effect::Handed`] or [`Effect::NotHanded`] tells what
-    /// came of it, however long that takes.
+    /// came of it, however long that takes. An end that does not let itself be asked, or for `repl-timeout` cannot be, does not lead.
     pub fn ask_to_lead(&mut self) {
         self.asks = Asks::ToLead;
     }
@@ -396,7 +399,7 @@ impl Replica {
         let first = if self.introduction.member.is_some() { RETRY_MEMBER } else { RETRY };
         let bound = first.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(RETRY_MAX);
         self.failures = self.failures.saturating_add(1);
-        let mut effects = self.judge_handing(&why);
+        let mut effects = self.judge_handing(&why, now);
         let half = bound / 2;
         let span = u64::try_from(half.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
         let until = now.saturating_add(half).saturating_add(Duration::from_millis(random % span));
@@ -406,19 +409,25 @@ impl Replica {
     }
 
     /// What a loss says of whether the other end leads.
-    fn judge_handing(&mut self, why: &Loss) -> Vec<Effect> {
+    fn judge_handing(&mut self, why: &Loss, now: Duration) -> Vec<Effect> {
         let is_answer = matches!(why, Loss::Refused(_) | Loss::Garbage(_));
-        match (self.asks, &self.state) {
-            (Asks::ToLead | Asks::WhetherItLeads, State::Asked) if is_answer => {
-                self.asks = Asks::Stream;
-                vec![Effect::NotHanded]
-            }
-            (Asks::ToLead, State::Asked) => {
+        let is_late = now >= self.began.saturating_add(self.silence_max);
+        let is_asked = self.state == State::Asked;
+        match (self.asks, is_asked) {
+            (Asks::ToLead | Asks::WhetherItLeads, true) if is_answer => self.does_not_lead(),
+            // Nobody has told it to. Else writers would wait for a dead one for ever.
+            (Asks::ToLead, false) if is_answer || is_late => self.does_not_lead(),
+            (Asks::ToLead, true) => {
                 self.asks = Asks::WhetherItLeads;
                 Vec::new()
             }
             (Asks::Stream | Asks::ToLead | Asks::WhetherItLeads, _) => Vec::new(),
         }
+    }
+
+    fn does_not_lead(&mut self) -> Vec<Effect> {
+        self.asks = Asks::Stream;
+        vec![Effect::NotHanded]
     }
 
     /// It streams to this end, so it leads.

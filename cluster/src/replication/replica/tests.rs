@@ -642,3 +642,41 @@ fn an_end_that_cannot_be_reached_is_still_to_be_asked_to_lead() {
     rig.ask_again();
     assert!(rig.take_sent().ends_with("FAILOVER"));
 }
+
+#[test]
+fn an_end_that_does_not_let_itself_be_asked_to_lead_does_not_lead() {
+    for refusal in
+        ["-NOAUTH Authentication required.\r\n", "-LOADING it has begun anew\r\n", "HTTP/1.1 400\r\n"]
+    {
+        let mut rig = Rig::new(Some(point(1, 41)));
+        rig.replica.ask_to_lead();
+        rig.connect(Introduction { port: 6379, ..Introduction::default() });
+        rig.hear(refusal.as_bytes());
+        if refusal.starts_with("-NOAUTH") {
+            assert!(rig.take_told().is_empty(), "it may still let in who introduces himself");
+            rig.hear(refusal.as_bytes());
+            rig.hear(refusal.as_bytes());
+        }
+        assert!(matches!(rig.take_told()[..], [Effect::NotHanded, Effect::HangUp(_)]), "{refusal}");
+    }
+}
+
+#[test]
+fn an_end_that_could_not_be_asked_to_lead_for_too_long_is_not_asked_any_more() {
+    let mut rig = Rig::new(Some(point(1, 41)));
+    rig.replica.ask_to_lead();
+    let unreachable = || Loss::Unreachable("refused".into());
+    loop {
+        rig.now = rig.now.max(rig.replica.due());
+        assert_eq!(rig.replica.tick(rig.now, 7), [Effect::Connect]);
+        let effects = rig.replica.lost(unreachable(), rig.now, 7);
+        if effects.contains(&Effect::NotHanded) {
+            break;
+        }
+        assert_eq!(effects, [Effect::HangUp(unreachable())]);
+        assert!(rig.now < PATIENCE);
+    }
+    assert!(rig.now >= PATIENCE);
+    rig.ask_again();
+    assert!(!rig.take_sent().contains("FAILOVER"), "whoever comes back there does not lead either");
+}
