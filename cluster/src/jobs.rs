@@ -190,6 +190,10 @@ impl Jobs {
         let (mut job, was) = judge(&order, topology, now_ms)?;
         // A node that is there already, or on its way: nothing is to be begun.
         let begun = job.kind == JobKind::AddNode && job.to.is_some();
+        let same = self.held.iter().find(|held| begun && !held.job.has_ended() && held.order == order);
+        if let Some(held) = same {
+            return Ok(Taken::Known(held.job.clone()));
+        }
         let in_the_way = self.held.iter().find(|held| {
             !held.job.has_ended() && !begun && held.order.is_in_the_way_of(held.job.shard, &order, job.shard)
         });

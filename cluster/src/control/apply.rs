@@ -50,6 +50,7 @@ impl Cluster {
         };
         if changed {
             self.let_go();
+            self.welcome();
             self.index = self.index.max(index);
         }
         outcome

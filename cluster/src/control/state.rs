@@ -26,6 +26,9 @@ pub struct Cluster {
     /// Nodes that go once no rule of their shard names them.
     #[serde(default)]
     pub leaving: BTreeSet<NodeId>,
+    /// Nodes that were added to a shard that runs and have not been in its rule since: they hold nothing that counts yet.
+    #[serde(default)]
+    pub newcomers: BTreeSet<NodeId>,
     /// Names of nodes that are gone, the latest last: what still tells of them comes late. At most [`REMOVED_KEPT`].
     #[serde(default)]
     pub removed: Vec<NodeId>,
@@ -97,10 +100,11 @@ impl ShardState {
 }
 
 impl Cluster {
-    /// How many nodes a shard has, whether they are members of its rule or not; who is leaving does not count.
+    /// How many nodes a shard has, whether they are members of its rule or not. Who is leaving does not count, and neither does who
+    /// still copies: as long as a new node holds nothing it must not make a write need one copy more.
     pub fn nodes_of(&self, shard: ShardId) -> usize {
-        let stays = |id: &NodeId| !self.leaving.contains(id);
-        self.nodes.iter().filter(|(id, fact)| fact.shard == shard && stays(id)).count()
+        let counts = |id: &NodeId| !self.leaving.contains(id) && !self.newcomers.contains(id);
+        self.nodes.iter().filter(|(id, fact)| fact.shard == shard && counts(id)).count()
     }
 
     /// The name of the next node: a number above all that were ever given, here and in `also`.

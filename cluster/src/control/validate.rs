@@ -33,6 +33,9 @@ impl Cluster {
         check(self.leaving.iter().all(|node| self.nodes.contains_key(node)), || {
             "a node leaves that is none".into()
         })?;
+        check(self.newcomers.iter().all(|node| self.nodes.contains_key(node)), || {
+            "a newcomer that is no node".into()
+        })?;
         check(!self.removed.iter().any(|node| self.nodes.contains_key(node)), || {
             "a node that was removed is one".into()
         })?;

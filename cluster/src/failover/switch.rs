@@ -105,8 +105,12 @@ impl Failover {
         let position = |member: &&Member| self.status(member).map(|status| status.position);
         let to = match &to {
             Some(node) => state.rule.sync.iter().find(|member| member.node == *node),
+            // Nobody who is to leave: whoever leads stays.
             None => {
-                state.rule.sync.iter().filter(|member| self.status(member).is_some()).max_by_key(position)
+                let may = |member: &&Member| {
+                    self.status(member).is_some() && !self.cluster.leaving.contains(&member.node)
+                };
+                state.rule.sync.iter().filter(may).max_by_key(position)
             }
         };
         let to = to.ok_or("no member of the sync set can take over")?;

@@ -93,6 +93,8 @@ impl Held {
             (Order::AddNode { .. }, Some(node)) => {
                 if cluster.removed.contains(node) {
                     self.fail(format!("{node} was removed meanwhile"), now_ms);
+                } else if cluster.leaving.contains(node) {
+                    self.fail(format!("{node} is being removed"), now_ms);
                 } else if of_shard
                     .is_some_and(|state| state.rule.members().any(|member| member.node == *node))
                 {
@@ -188,6 +190,30 @@ mod tests {
             let job = jobs.get(id).unwrap();
             assert_eq!((job.state, job.to, job.ended_ms), (JobState::Done, Some(node(9)), Some(103)));
         }
+    }
+
+    #[test]
+    fn one_that_is_just_being_removed_is_not_added() {
+        let (mut jobs, mut cluster) = (Jobs::default(), cluster(2));
+        apply(&mut cluster, &Entry::RemoveNode { node: node(3) });
+        let addr = cluster.nodes[&node(3)].addr.clone();
+        let job = take(&mut jobs, add(&addr), &cluster);
+        assert!(jobs.applied(&cluster, 101));
+        let error = jobs.get(&job.id).unwrap().error.unwrap();
+        assert!(error.contains("n3 is being removed"), "{error}");
+    }
+
+    #[test]
+    fn an_order_that_is_repeated_while_a_node_copies_is_the_same_job() {
+        let (mut jobs, mut cluster) = (Jobs::default(), cluster(2));
+        let mut fact = cluster.nodes[&node(2)].clone();
+        (fact.addr, fact.incarnation) = ("h:77".into(), Some(Incarnation(77)));
+        apply(&mut cluster, &Entry::AddNode { node: node(9), fact });
+        let first = take(&mut jobs, add("h:77"), &cluster);
+        for _ in 0..crate::jobs::JOBS_MAX {
+            assert_eq!(take(&mut jobs, add("h:77"), &cluster).id, first.id);
+        }
+        take(&mut jobs, Order::Failover { shard: SHARD, accept_data_loss: false }, &cluster);
     }
 
     #[test]

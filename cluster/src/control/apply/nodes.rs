@@ -67,6 +67,8 @@ impl Cluster {
             if *known == fact {
                 return Ok(Judged::Again);
             }
+        } else if self.shards.contains_key(&fact.shard) {
+            self.newcomers.insert(node.clone());
         }
         self.nodes.insert(node.clone(), fact);
         Ok(Judged::Changed)
@@ -115,6 +117,16 @@ impl Cluster {
             self.nodes.remove(&node);
             self.forget_name(node);
         }
+    }
+
+    /// Whoever a rule names is a newcomer no more, for good.
+    pub(super) fn welcome(&mut self) {
+        let (nodes, shards) = (&self.nodes, &self.shards);
+        self.newcomers.retain(|node| {
+            let Some(fact) = nodes.get(node) else { return false };
+            let rule = shards.get(&fact.shard).map(|state| &state.rule);
+            !rule.is_some_and(|rule| rule.members().any(|member| member.node == *node))
+        });
     }
 
     /// A name that is not given again, as far as that is remembered.

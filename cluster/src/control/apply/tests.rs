@@ -400,6 +400,24 @@ fn who_is_needed_for_enough_copies_does_not_leave() {
 }
 
 #[test]
+fn a_node_that_still_copies_makes_no_write_need_another_copy() {
+    let mut cluster = cluster(2);
+    done(&mut cluster, &[add_node(3)]);
+    // While it copies the other replica dies: of two nodes one may go on alone.
+    done(&mut cluster, &[change_sync((1, 2), vec![])]);
+    let told = crate::failover::orders(&cluster, &node(1)).unwrap().state;
+    assert_eq!((cluster.nodes_of(SHARD), told.min_copies), (2, Some(1)));
+    // From its first acknowledgement that counts it is one of three, also when it has left S again.
+    done(&mut cluster, &[change_sync((1, 3), members(&[3]))]);
+    assert_eq!((cluster.nodes_of(SHARD), cluster.newcomers.len()), (3, 0));
+    check_declined(&mut cluster, vec![], "fewer than the 2");
+    assert_eq!(crate::failover::orders(&cluster, &node(1)).unwrap().state.min_copies, Some(2));
+    // One that is removed before it came is no newcomer, either.
+    done(&mut cluster, &[add_node(4), Entry::RemoveNode { node: node(4) }]);
+    assert_eq!((cluster.newcomers.len(), cluster.validate()), (0, Ok(())));
+}
+
+#[test]
 fn the_name_of_a_node_that_is_gone_is_not_given_again() {
     let mut cluster = cluster(2);
     done(&mut cluster, &[add_node(7), Entry::RemoveNode { node: node(7) }]);

@@ -220,6 +220,16 @@ fn with_no_target_named_the_member_that_holds_most_takes_over() {
 }
 
 #[test]
+fn with_no_target_named_nobody_who_is_to_leave_takes_over() {
+    let mut rig = Rig::new(2);
+    rig.log(&Entry::RemoveNode { node: id(3) });
+    rig.pong(2, Status { position: at(1, 90), ..status(2) });
+    rig.pong(3, Status { position: at(1, 95), ..status(3) });
+    rig.on(Event::Switchover { to: None });
+    assert!(rig.notes.contains(&Note::SwitchStarted { shard: SHARD, to: id(2) }), "{:?}", rig.notes);
+}
+
+#[test]
 fn a_switchover_that_takes_too_long_is_called_off_in_the_log() {
     let mut rig = Rig::new(1);
     rig.pong(2, Status { position: at(1, 90), ..status(2) });
