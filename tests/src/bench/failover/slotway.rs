@@ -87,14 +87,22 @@ impl Slotway {
         Err(last)
     }
 
-    /// Starts it again on what it left.
+    /// Starts it again on what it left, on the ports that it had.
     ///
     /// # Errors
     /// As [`Slotway::start`].
     pub fn start_again(&mut self) -> io::Result<()> {
-        let _gone = fs::remove_file(self.dir.path().join("up.json"));
-        self.up = launch(&self.shape, self.ports, self.dir.path())?;
-        self.wait_until_whole()
+        let mut last = Ok(());
+        for _ in 0..STARTS_MAX {
+            let _gone = fs::remove_file(self.dir.path().join("up.json"));
+            self.up = launch(&self.shape, self.ports, self.dir.path())?;
+            last = self.wait_until_whole();
+            // A killed process is gone for its parent a moment before its ports are free.
+            if !last.as_ref().is_err_and(|error| error.to_string().contains("in use")) {
+                break;
+            }
+        }
+        last
     }
 
     fn wait_until_whole(&mut self) -> io::Result<()> {
