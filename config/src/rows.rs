@@ -496,17 +496,17 @@ LeasedLinksPerNodeMax "leased-links-per-node-max" [Limits P Live Acts], "256", i
 LinkIdleCloseS "link-idle-close-s" [Limits P Live Acts], "300", int(1, 86_400),
     "Seconds without a request after which a link is closed";
 MinCopies "min-copies" [Program PU AtStart Acts], "0", int(0, 17),
-    "Copies that a write needs, the primary's included, else it waits and is refused; 0: one in a shard of two nodes, two from three on";
+    "Copies a write needs, the primary's included, or it is refused; 0: one of two nodes, two of three or more";
 NoRestart "no-restart" [Program U AtStart Acts], "no", FLAG,
     "Leave a child process that ended as it is";
 NodePasswordFile "node-password-file" [Program P AtStart Acts], "", TEXT,
     "File with the password towards the nodes; one line end at its end is ignored";
 NodePort "node-port" [Program U AtStart Acts], "7001", PORT,
     "Port of the first node, the others follow; 0: any free ones";
-OnTotalLoss "on-total-loss" [Program PU AtStart Acts], "newest", choice(&["newest", "wait"]),
-    "A shard all of whose nodes lost what they had acknowledged: newest goes on with the most there is, wait for an operator";
 NodeUser "node-user" [Program P AtStart Acts], "", TEXT,
     "User towards the nodes; empty: the default user";
+OnTotalLoss "on-total-loss" [Program PU AtStart Acts], "newest", choice(&["newest", "wait"]),
+    "When all nodes of a shard lost what they acknowledged: newest goes on with the most there is, wait stops";
 Proxies "proxies" [Program U AtStart Acts], "1", int(1, 64),
     "Number of proxies to start";
 PulsePort "pulse-port" [Program N AtStart Acts], "off", Kind::PortOrOff,
