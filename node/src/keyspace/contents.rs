@@ -10,9 +10,9 @@ use super::object;
 use super::part::NEVER;
 use super::seed::{Random, Seed};
 use super::table::{Merging, Table};
-use super::walk::{Change, Walks};
+use super::walk::Walks;
 use super::wheel::{self, Wheel};
-use super::{Overhead, Place};
+use super::{Key, Overhead, Place};
 use crate::call::Millis;
 
 pub(super) struct Contents {
@@ -224,13 +224,11 @@ impl Contents {
     fn expire_part(&mut self, slot: Slot, hash: u64, turn: &mut Turn<'_>) -> Option<u64> {
         let now = turn.now;
         let mut taken = Vec::new();
-        if turn.walks.is_on() && self.has_expired(slot, hash, now) {
-            turn.walks.set_aside(
-                self,
-                Place { database: turn.database, slot, hash },
-                Change::Part,
-                turn.seed,
-            );
+        if turn.walks.is_on() {
+            for bytes in self.expired_keys(slot, hash, now) {
+                let place = Place { database: turn.database, slot, hash: turn.seed.hash(&bytes) };
+                turn.walks.set_aside_key(self, Key { bytes: &bytes, place }, turn.seed);
+            }
         }
         let merging = self.merging();
         let visit = self.table_mut(slot)?.expire(
@@ -254,11 +252,13 @@ impl Contents {
         visit.next
     }
 
-    /// Whether an entry of the part is past its deadline.
-    fn has_expired(&self, slot: Slot, hash: u64, now: Millis) -> bool {
+    /// The keys of a part that are past their deadline.
+    fn expired_keys(&self, slot: Slot, hash: u64, now: Millis) -> Vec<Box<[u8]>> {
         let part = self.table(slot).and_then(|table| table.part(hash));
-        let is_over = |entry: &Entry| entry.deadline().is_some_and(|deadline| deadline < now);
-        part.is_some_and(|part| part.header.earliest < now.0 && part.entries().any(is_over))
+        let part = part.filter(|part| part.header.earliest < now.0);
+        let is_over = |entry: &&Entry| entry.deadline().is_some_and(|deadline| deadline < now);
+        let over = part.into_iter().flat_map(|part| part.entries().filter(is_over));
+        over.map(|entry| entry.key().into()).collect()
     }
 
     /// Says which version parts have that are made from now on; 0: nobody walks.

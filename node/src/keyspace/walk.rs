@@ -31,7 +31,7 @@ use super::entry::Entry;
 use super::{Key, Keyspace, Place};
 
 pub(super) use frozen::Handles;
-pub(super) use walks::{Change, Walks};
+pub(super) use walks::Walks;
 pub(crate) use wording::Wording;
 
 /// So many walks may go at once.
@@ -114,9 +114,7 @@ impl Keyspace {
     #[cold]
     fn set_aside(&mut self, key: Key<'_>) {
         let Keyspace { walks, contents, seed, .. } = self;
-        let contents = &mut contents[usize::from(key.place.database.0)];
-        walks.note_text(key, contents);
-        walks.set_aside(contents, key.place, Change::Key(key.bytes), seed);
+        walks.set_aside_key(&mut contents[usize::from(key.place.database.0)], key, seed);
     }
 
     /// To be called before an entry comes to a place where none is.
@@ -132,17 +130,15 @@ impl Keyspace {
     #[cold]
     pub(super) fn about_to_add_at(&mut self, place: Place) {
         let Keyspace { walks, contents, seed, .. } = self;
-        walks.set_aside(&mut contents[usize::from(place.database.0)], place, Change::Arrival, seed);
+        walks.expect_arrival(&mut contents[usize::from(place.database.0)], place, seed);
     }
 
     /// To be called before the entry at a place goes, whatever its key is.
     #[cold]
     pub(super) fn set_aside_at(&mut self, place: Place) {
-        let Keyspace { walks, contents, seed, .. } = self;
-        let contents = &mut contents[usize::from(place.database.0)];
-        let Some(entry) = contents.find_hash(place, seed) else { return };
-        let key = entry.key().to_vec();
-        walks.set_aside(contents, place, Change::Key(&key), seed);
+        let Some(entry) = self.contents(place.database).find_hash(place, &self.seed) else { return };
+        let bytes = entry.key().to_vec();
+        self.set_aside(Key { bytes: &bytes, place });
     }
 
     /// To be called when two databases have been exchanged.

@@ -2,8 +2,8 @@
 //!
 //! Writes wait from the asking on, so that the stream comes to an end. As soon as the replica has acknowledged all of it, or any
 //! replica if none was named, this node follows it, and its question for the stream tells the other to lead (`PSYNC ...
-//! FAILOVER`). Then the writes that waited are refused as a replica refuses them. If the other refuses, or an operator aborts
-//! it, this node is a primary again under a new name, and the writes run.
+//! FAILOVER`). Then the writes that waited are refused as a replica refuses them. If the other refuses, or cannot be asked for
+//! `repl-timeout`, or an operator aborts it, this node is a primary again under a new name, and the writes run.
 //!
 //! When the time to wait is over everything stays as it was, unless the wish says `FORCE`: then the node follows the replica
 //! whatever that holds, and what it lacks is lost. Managed nodes change places by their control group's order only.

@@ -204,12 +204,10 @@ fn by_force_a_node_follows_a_replica_that_lags_and_what_that_lacked_is_gone() {
     wait_until_same(&mut there, &mut here);
 }
 
-#[test]
-fn a_replica_that_does_not_take_over_leaves_everything_as_it_was() {
-    // It was told to follow somebody else meanwhile, so that it holds another history, or none.
-    let (node, fake) = (TestNode::start(&[]), Fake::new());
-    let (mut here, mut writer) = (node.client(), node.client());
-    let mut replica = node.client();
+/// A primary with a replica that holds everything, and listens on the port of the fake.
+fn with_fake_replica(fake: &Fake, flags: &[(&str, &str)]) -> (TestNode, Client<TcpStream>) {
+    let node = TestNode::start(flags);
+    let (mut here, mut replica) = (node.client(), node.client());
     replica.send(format!("REPLCONF listening-port {} capa eof capa psync2\r\nPSYNC ? -1\r\n", fake.port()));
     wait_for(&mut here, "connected_slaves", "1");
     wait_until("its snapshot is sent", || {
@@ -218,6 +216,15 @@ fn a_replica_that_does_not_take_over_leaves_everything_as_it_was() {
     });
     let offset = info(&mut here, "master_repl_offset").unwrap();
     replica.send(format!("REPLCONF ACK {offset}\r\n"));
+    (node, replica)
+}
+
+#[test]
+fn a_replica_that_does_not_take_over_leaves_everything_as_it_was() {
+    // It was told to follow somebody else meanwhile, so that it holds another history, or none.
+    let fake = Fake::new();
+    let (node, _replica) = with_fake_replica(&fake, &[]);
+    let (mut here, mut writer) = (node.client(), node.client());
     assert_eq!(here.say("FAILOVER TIMEOUT 20000"), ok());
     writer.send("SET meanwhile 1\r\n");
     let history = info(&mut here, "master_replid").unwrap();
@@ -228,6 +235,21 @@ fn a_replica_that_does_not_take_over_leaves_everything_as_it_was() {
     assert_eq!(info(&mut here, "role").as_deref(), Some("master"));
     assert_eq!(state(&mut here), "no-failover");
     assert_eq!(info(&mut here, "master_replid2"), Some(history), "what others hold of it goes on");
+}
+
+#[test]
+fn a_replica_that_is_gone_before_it_is_asked_keeps_nobody_waiting_for_ever() {
+    let fake = Fake::new();
+    let (node, _replica) = with_fake_replica(&fake, &[]);
+    let (mut here, mut writer) = (node.client(), node.client());
+    drop(fake);
+    assert_eq!(here.say("FAILOVER"), ok());
+    wait_for(&mut here, "master_failover_state", "failover-in-progress");
+    writer.send("SET meanwhile 1\r\n");
+    assert_eq!(here.say("CONFIG SET repl-timeout 1"), ok());
+    assert_eq!(writer.reply(), ok());
+    assert_eq!(info(&mut here, "role").as_deref(), Some("master"));
+    assert_eq!(state(&mut here), "no-failover");
 }
 
 #[test]
@@ -243,4 +265,18 @@ fn a_primary_that_asks_a_node_to_lead_which_holds_another_history_is_refused() {
     here.send(format!("PSYNC {} 43 FAILOVER\r\n", HISTORY.to_uppercase()));
     assert!(text(&here.reply()).starts_with("CONTINUE"));
     assert_eq!(info(&mut node.client(), "role").as_deref(), Some("master"));
+}
+
+#[test]
+fn the_log_is_not_read_while_places_are_changed() {
+    let fake = Fake::new();
+    let (node, _replica) =
+        with_fake_replica(&fake, &[("appendonly", "yes"), ("enable-debug-command", "yes")]);
+    let mut here = node.client();
+    assert_eq!(here.say("SET k v"), ok());
+    assert_eq!(here.say("FAILOVER"), ok());
+    assert_eq!(state(&mut here), "waiting-for-sync");
+    let refused = error("ERR DEBUG LOADAOF not allowed while failing over.");
+    assert_eq!(here.say("DEBUG LOADAOF"), refused);
+    assert_eq!(here.say("GET k"), bulk("v"));
 }

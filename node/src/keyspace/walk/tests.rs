@@ -12,6 +12,7 @@ use slotway_resp::{Limits, OwnedRequest, Parser, Version};
 use super::*;
 use crate::call::{Call, Millis};
 use crate::dispatch::{self, Handler};
+use crate::keyspace::eviction::Policy;
 use crate::keyspace::object::Object;
 use crate::keyspace::{Expired, Settings};
 use crate::rdb::read::{Item, Reader};
@@ -583,6 +584,60 @@ fn check_long(keyspace: &mut Keyspace, wording: Wording) {
     keyspace.end_walk(id);
     assert_same(&told(keyspace, &out, wording), &expected);
     assert_clean(keyspace);
+}
+
+/// Otherwise more would be evicted for what stays in memory all the same.
+#[test]
+fn long_strings_that_are_evicted_or_expire_are_counted_as_set_aside() {
+    let long = "v".repeat(200_000);
+    for goes in [evict, expire] {
+        let mut keyspace = keyspace();
+        for number in 0..10 {
+            run(&mut keyspace, WHOLE, NOW, &["SET", &number.to_string(), &long, "PX", "5"]);
+        }
+        let expected = copy_of(&keyspace);
+        let id = keyspace.begin_walk(Scope::All, RECORDS).unwrap();
+        goes(&mut keyspace);
+        let gone = usize::try_from(10 - keyspace.len(WHOLE)).unwrap();
+        assert!(gone > 0);
+        assert!(keyspace.walk_bytes() >= u64::try_from(gone * long.len()).unwrap(), "{gone} keys");
+        let mut out = Vec::new();
+        finish(&mut keyspace, id, &mut out);
+        assert_eq!(keyspace.walk_bytes(), 0);
+        keyspace.end_walk(id);
+        assert_same(&read(&keyspace, &out), &expected);
+        assert_clean(&mut keyspace);
+    }
+}
+
+fn evict(keyspace: &mut Keyspace) {
+    keyspace.configure(Settings { policy: Policy::named("allkeys-random"), ..settings() });
+    assert!(keyspace.evict(NOW) && keyspace.evict(NOW));
+}
+
+fn expire(keyspace: &mut Keyspace) {
+    keyspace.expire_cycle(Millis(NOW.0 + 3_600_000), usize::MAX);
+}
+
+#[test]
+fn what_expires_is_set_aside_without_its_neighbours() {
+    let mut keyspace = keyspace();
+    for number in 0..10_000 {
+        set(&mut keyspace, WHOLE, &format!("key:{number}"), "a value of some length");
+        if number % 100 == 0 {
+            run(&mut keyspace, WHOLE, NOW, &["PEXPIRE", &format!("key:{number}"), "5"]);
+        }
+    }
+    let expected = copy_of(&keyspace);
+    let id = keyspace.begin_walk(Scope::All, RECORDS).unwrap();
+    expire(&mut keyspace);
+    assert_eq!(keyspace.len(WHOLE), 9900);
+    assert!(keyspace.set_aside_bytes(id) <= 100 * 120, "{}", keyspace.set_aside_bytes(id));
+    let mut out = Vec::new();
+    finish(&mut keyspace, id, &mut out);
+    keyspace.end_walk(id);
+    assert_same(&read(&keyspace, &out), &expected);
+    assert_clean(&mut keyspace);
 }
 
 #[test]

@@ -67,13 +67,11 @@ pub(super) struct DetachedId(u64);
 
 /// What is about to happen in a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::keyspace) enum Change<'k> {
+enum Change<'k> {
     /// The entry of this key changes or goes, if there is one.
     Key(&'k [u8]),
     /// One comes.
     Arrival,
-    /// Any of them may go.
-    Part,
 }
 
 /// Where the keys of a database are.
@@ -254,14 +252,19 @@ impl Walks {
         self.release(garbage);
     }
 
+    /// Keeps the entry of a key, which is about to change or to go, for the walks that have not come to it.
+    pub(in crate::keyspace) fn set_aside_key(&mut self, contents: &mut Contents, key: Key<'_>, seed: &Seed) {
+        self.note_text(key, contents);
+        self.set_aside(contents, key.place, Change::Key(key.bytes), seed);
+    }
+
+    /// An entry is about to come to a place where none is.
+    pub(super) fn expect_arrival(&mut self, contents: &mut Contents, place: Place, seed: &Seed) {
+        self.set_aside(contents, place, Change::Arrival, seed);
+    }
+
     /// Keeps what is about to change at a place for the walks that have not come to it.
-    pub(in crate::keyspace) fn set_aside(
-        &mut self,
-        contents: &mut Contents,
-        place: Place,
-        change: Change<'_>,
-        seed: &Seed,
-    ) {
+    fn set_aside(&mut self, contents: &mut Contents, place: Place, change: Change<'_>, seed: &Seed) {
         let (version, slot) = (self.version(), slot_in(contents, place.slot));
         let Some(table) = contents.table_mut(place.slot) else { return };
         let Some(part) = table.part_mut(place.hash).filter(|part| part.header.version < version) else {
@@ -272,7 +275,7 @@ impl Walks {
                 Some(at) if !part.has_told(at, version) => Some(at),
                 Some(_) | None => return,
             },
-            Change::Arrival | Change::Part => None,
+            Change::Arrival => None,
         };
         let start = Position { database: place.database, slot, hash: part.start(place.hash) };
         if !self.is_awaited(part, start) {
@@ -280,7 +283,6 @@ impl Walks {
         }
         let may_merge = part.depth() > 0 && part.len() <= MERGE_ENTRIES / 2;
         let whole_until = match change {
-            Change::Part => version,
             Change::Key(_) if may_merge => version,
             // Newer walks have begun since the first mark.
             Change::Key(_) | Change::Arrival if part.told_until() < version => part.told_until(),
@@ -334,7 +336,7 @@ impl Walks {
     }
 
     /// A key is about to change: if it is a long string that walks hold, they will be its only owners.
-    pub(super) fn note_text(&mut self, key: Key<'_>, contents: &Contents) {
+    fn note_text(&mut self, key: Key<'_>, contents: &Contents) {
         let place = key.place;
         let Some(part) = contents.table(place.slot).and_then(|table| table.part(place.hash)) else { return };
         let Some(at) = part.find(place.hash, key.bytes) else { return };

@@ -17,6 +17,7 @@ use crate::{
     membership::MANAGED,
     node::Node,
     persistence::loading::{self, Loaded, read::Meter},
+    replication::handing::NO_FAILOVER,
     thread::Thread,
 };
 
@@ -36,6 +37,9 @@ pub(crate) fn begin(node: &mut Node, by: &Client) -> Done {
     }
     if node.following.primary().is_some() {
         return Err("ERR a replica's data are its primary's, not its log's".into());
+    }
+    if node.handing.state() != NO_FAILOVER {
+        return Err("ERR DEBUG LOADAOF not allowed while failing over.".into());
     }
     let log = &node.persistence.log;
     if !matches!(log.state, State::On(_)) || log.rewrites.is_running() || log.rewrites.is_scheduled() {
