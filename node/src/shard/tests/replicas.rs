@@ -78,15 +78,17 @@ fn a_snapshot_is_shown_when_its_end_is_committed_and_not_what_was_held_before_it
     let lost = rig.position(0).offset;
     rig.log_is_reachable = true;
     rig.commits = false;
-    // So much and no more of the new epoch is committed, as far as the old primary knows.
-    rig.nodes[0].vitals.heard_committed(Epoch(2), lost);
+    // So much and no more of the new epoch is committed, as far as the old primary knows: more than it held itself, less than the
+    // snapshot is going to.
+    let told = Offset(lost.0 + 1);
+    rig.nodes[0].vitals.heard_committed(Epoch(2), told);
     rig.fail_over(0, 1, &[1, 2]);
     rig.take_back(0);
     rig.until("it holds the new epoch", |rig| {
         rig.position(0) == rig.position(1)
             && rig.nodes[0].vitals.told().part == Part::Replica { epoch: Epoch(2) }
     });
-    assert!(rig.position(0).offset > lost, "a snapshot of a later end");
+    assert!(rig.position(0).offset > told, "a snapshot of a later end");
     let mut reader = rig.client(0);
     reader.ask("READONLY");
     reader.send("GET k");
