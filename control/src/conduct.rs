@@ -36,7 +36,7 @@ use crate::{
     shared::{Decided, Managed, Shared},
 };
 
-use places::Placed;
+use places::{Naming, Placed};
 
 mod places;
 
@@ -92,7 +92,7 @@ struct Conductor {
     /// Nodes that are being asked who they are.
     asking: BTreeSet<NodeId>,
     /// Names that are being given.
-    naming: BTreeSet<NodeId>,
+    naming: Naming,
     /// Entries of the founding that are under way.
     founding: usize,
 }
@@ -124,7 +124,7 @@ pub(crate) async fn run(parts: Parts) {
         asked: Duration::ZERO,
         errands: JoinSet::new(),
         asking: BTreeSet::new(),
-        naming: BTreeSet::new(),
+        naming: Naming::default(),
         founding: 0,
         shared,
         group,
@@ -175,6 +175,7 @@ impl Conductor {
         let cluster = Arc::clone(&self.cluster);
         let (topology, durability) = (cluster.topology(), durability(&cluster));
         self.shared.decided(Decided { topology, durability, policy: shown(&self.plan.policy) });
+        self.naming.follow(&cluster);
         self.health.follow(&cluster, now);
         let reachable = cluster.nodes.iter();
         self.links.lead_to(reachable.filter_map(|(node, fact)| Some((node, fact.pulse_addr.as_deref()?))));
@@ -346,7 +347,7 @@ impl Conductor {
             Some(Errand::Place(placed)) => self.placed(placed),
             Some(Errand::Proposed | Errand::Told) => {}
             // One of them panicked or was aborted, and nobody knows which.
-            None => (self.founding, self.asking, self.naming) = (0, BTreeSet::new(), BTreeSet::new()),
+            None => (self.founding, self.asking, self.naming) = (0, BTreeSet::new(), Naming::default()),
         }
     }
 

@@ -4,8 +4,10 @@
 //! it must belong to nobody; then the log gives it a name. From there on it is a node like any other: orders reach it on its pulse port,
 //! it copies, and its primary takes it into S. A node that is to be removed is the log's affair alone: its primary takes it out of S.
 
+use std::collections::BTreeSet;
+
 use slotway_cluster::{
-    Entry, NodeId, ShardId,
+    Cluster, Entry, NodeId, ShardId,
     control::{NodeFact, Outcome},
 };
 
@@ -23,6 +25,31 @@ pub(super) enum Placed {
     Met { job: String, shard: ShardId, said: Result<Introduction, String> },
     /// The log has.
     Answered { job: String, node: NodeId, outcome: Result<Outcome, ProposeError> },
+}
+
+/// Names that are being given: nobody else gets them until the log has them.
+#[derive(Debug, Default)]
+pub(super) struct Naming(BTreeSet<NodeId>);
+
+impl Naming {
+    fn next<'n>(&mut self, cluster: &Cluster, planned: impl Iterator<Item = &'n NodeId>) -> NodeId {
+        let taken: BTreeSet<NodeId> = planned.cloned().chain(self.0.iter().cloned()).collect();
+        let node = cluster.next_node_name(&taken);
+        self.0.insert(node.clone());
+        node
+    }
+
+    /// What was decided is seen a little later: until then the name stays taken.
+    fn answered(&mut self, node: &NodeId, outcome: &Result<Outcome, ProposeError>) {
+        if !matches!(outcome, Ok(Outcome::Done | Outcome::Again)) {
+            self.0.remove(node);
+        }
+    }
+
+    /// The log has grown.
+    pub(super) fn follow(&mut self, cluster: &Cluster) {
+        self.0.retain(|node| !cluster.nodes.contains_key(node) && !cluster.removed.contains(node));
+    }
 }
 
 impl Conductor {
@@ -52,7 +79,7 @@ impl Conductor {
                 }
             }
             Placed::Answered { job, node, outcome } => {
-                self.naming.remove(&node);
+                self.naming.answered(&node, &outcome);
                 let operations = self.shared.operations();
                 match outcome {
                     Ok(Outcome::Done | Outcome::Again) => operations.begun(&job, &node),
@@ -69,8 +96,7 @@ impl Conductor {
     /// Has the log give it a name that nobody had.
     fn name(&mut self, job: String, shard: ShardId, said: Introduction) {
         let planned = self.plan.topology.iter().flat_map(|topology| &topology.nodes).map(|node| &node.id);
-        let node = self.cluster.next_node_name(planned.chain(&self.naming));
-        self.naming.insert(node.clone());
+        let node = self.naming.next(&self.cluster, planned);
         let Introduction { addr, incarnation, pulse_addr, .. } = said;
         let incarnation = Some(incarnation);
         let fact = NodeFact { shard, addr, pulse_addr, admin_addr: None, incarnation };
@@ -106,9 +132,31 @@ fn objection(said: &Introduction, own_cluster: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use slotway_cluster::Incarnation;
+    use slotway_cluster::{Incarnation, control::Durability};
 
     use super::*;
+
+    #[test]
+    fn two_nodes_that_are_added_at_once_have_two_names() {
+        let (mut naming, mut cluster) = (Naming::default(), Cluster::default());
+        let (placement, durability) = (slotway_cluster::Placement::default(), Durability::Quorum);
+        let create = Entry::Create { cluster_id: "c".repeat(40), placement, durability };
+        assert_eq!(cluster.apply(1, &create), Outcome::Done);
+        let first = naming.next(&cluster, [].iter());
+        // The log has decided, and its state is not seen here yet.
+        naming.answered(&first, &Ok(Outcome::Done));
+        assert_ne!(naming.next(&cluster, [].iter()), first);
+        let fact = NodeFact {
+            shard: ShardId(1),
+            addr: "h:1".into(),
+            pulse_addr: None,
+            admin_addr: None,
+            incarnation: None,
+        };
+        assert_eq!(cluster.apply(2, &Entry::AddNode { node: first.clone(), fact }), Outcome::Done);
+        naming.follow(&cluster);
+        assert!(!naming.0.contains(&first), "the log remembers it from now on");
+    }
 
     #[test]
     fn a_node_that_holds_something_or_belongs_to_somebody_is_not_added() {
