@@ -61,6 +61,12 @@ pub fn is_known_in(dir: &std::path::Path) -> bool {
     dir.join(identity::FILE_NAME).exists()
 }
 
+/// Which of the groups that decided about its cluster one after the other a directory belongs to: `ctl recover` begins another one. None:
+/// to none, or its file is not readable, of which the proxy itself tells.
+pub fn generation_in(dir: &std::path::Path) -> Option<u64> {
+    identity::load(dir).ok().flatten().map(|identity| identity.group.generation)
+}
+
 /// How long a proposal waits for a leader and a majority.
 const PROPOSE_PATIENCE: Duration = Duration::from_secs(3);
 

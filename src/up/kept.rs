@@ -4,10 +4,16 @@
 //! two would meet, and nothing would be decided any more. So where a port may be any free one it is the one of before; and flags that
 //! would move too many at once are refused before anything starts.
 //!
+//! Nor may two groups decide about the same nodes: proxies of before a `ctl recover` are refused beside the one that it was run on.
+//!
 //! A group begins once. The first proxy begins it only where no other proxy has a place in one: if only its own directory was lost, it
 //! asks the others for a place, for a second group would decide about the same nodes.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use anyhow::bail;
 use slotway_cluster::ProxyId;
@@ -25,8 +31,8 @@ const NODE_FILE: &str = "node.json";
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     file: Option<UpFile>,
-    /// Proxies that belong to a group.
-    seated: BTreeSet<ProxyId>,
+    /// Proxies that belong to a group, and to which; None: the file that says so is not readable.
+    seated: BTreeMap<ProxyId, Option<u64>>,
     /// A node that takes a group's orders.
     led_node: Option<String>,
 }
@@ -36,12 +42,12 @@ impl Kept {
     pub(super) fn read(dir: &Path) -> Kept {
         let text = fs::read(board::path_in(dir)).ok();
         let file: Option<UpFile> = text.and_then(|text| serde_json::from_slice(&text).ok());
-        let (mut seated, mut led_node) = (BTreeSet::new(), None);
+        let (mut seated, mut led_node) = (BTreeMap::new(), None);
         for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
             let Ok(id) = entry.file_name().into_string() else { continue };
             let own = child_dir(dir, &id);
             if group::is_known_in(&own) {
-                seated.insert(ProxyId(id));
+                seated.insert(ProxyId(id), group::generation_in(&own));
             } else if takes_orders(&own.join(NODE_FILE)) {
                 led_node = Some(id);
             }
@@ -79,7 +85,7 @@ impl Kept {
     ) -> impl Iterator<Item = &'p ProxyPlan> {
         let own = proxy.id.clone();
         let begins = plan.proxies.first().is_some_and(|first| first.id == own)
-            && self.seated.iter().all(|seated| *seated == own);
+            && self.seated.keys().all(|seated| *seated == own);
         plan.proxies.iter().filter(move |mate| !begins && mate.id != own)
     }
 
@@ -91,13 +97,15 @@ impl Kept {
                  would not know who may lead. Put one proxy's directory back and run slotway ctl recover on it, or choose another --dir"
             );
         }
-        let was = self.file.iter().flat_map(|file| &file.proxies).filter(|row| self.seated.contains(&row.id));
+        let mates = self.mates(plan)?;
+        let was = self.file.iter().flat_map(|file| &file.proxies).filter(|row| mates.contains(&row.id));
         let was: Vec<(&ProxyId, u16)> = was.map(|row| (&row.id, row.control_port)).collect();
         let is_there = |&&(id, port): &&(&ProxyId, u16)| {
             plan.proxies.iter().any(|proxy| proxy.id == *id && proxy.control_port == port)
         };
         let found = was.iter().filter(is_there).count();
-        if was.len() > 1 && found * 2 <= was.len() {
+        // Also those that the last start left out.
+        if mates.len() > 1 && found * 2 <= mates.len() {
             let ports: Vec<String> = was.iter().map(|(id, port)| format!("{id} at {port}")).collect();
             bail!(
                 "the proxies of this directory decide together and find each other by their control ports ({}): more than half of them \
@@ -107,6 +115,22 @@ impl Kept {
             );
         }
         Ok(())
+    }
+
+    /// Who decides together with those that the plan starts; the error names those who belong to another group.
+    fn mates(&self, plan: &Plan) -> anyhow::Result<BTreeSet<&ProxyId>> {
+        let of_plan = plan.proxies.iter().filter_map(|proxy| self.seated.get(&proxy.id).copied().flatten());
+        let generations: BTreeSet<u64> = of_plan.collect();
+        if generations.len() > 1 {
+            let ids: Vec<&str> = self.seated.keys().map(|id| id.0.as_str()).collect();
+            bail!(
+                "the directories of {} belong to different control groups, which must not decide about the same nodes: leave that of the                  proxy that slotway ctl recover was run on, and remove those of the others, which join anew",
+                ids.join(", ")
+            );
+        }
+        let is_mate =
+            |of: &Option<u64>| of.is_none_or(|of| generations.is_empty() || generations.contains(&of));
+        Ok(self.seated.iter().filter(|(_, of)| is_mate(of)).map(|(id, _)| id).collect())
     }
 }
 
@@ -193,6 +217,47 @@ mod tests {
         check(("port", "7500"), false);
         let one = Kept::read(used(&["p1"]).path());
         one.judge(&plan(&[("shards", "1"), ("replicas", "0"), ("port", "7500")])).unwrap();
+    }
+
+    /// `id` belongs to the group of this generation.
+    fn seat(dir: &Path, id: &str, generation: u64) {
+        let identity = serde_json::json!({
+            "group": {"cluster_id": "c", "generation": generation}, "proxy": id, "seat": 1, "founder": false,
+        });
+        fs::write(dir.join(id).join("group.json"), identity.to_string()).unwrap();
+    }
+
+    #[test]
+    fn proxies_of_two_groups_are_not_started_together_and_the_old_one_is_not_waited_for() {
+        let dir = used(&[]);
+        seat(dir.path(), "p1", 2);
+        seat(dir.path(), "p2", 1);
+        seat(dir.path(), "p3", 1);
+        let said = Kept::read(dir.path()).judge(&plan(&THREE)).unwrap_err().to_string();
+        assert!(said.contains("p1, p2, p3 belong to different control groups"), "{said}");
+        let one: Vec<_> = THREE.into_iter().filter(|(name, _)| *name != "proxies").collect();
+        Kept::read(dir.path()).judge(&plan(&one)).unwrap();
+        for id in ["p2", "p3"] {
+            fs::remove_file(dir.path().join(id).join("group.json")).unwrap();
+        }
+        Kept::read(dir.path()).judge(&plan(&THREE)).unwrap();
+    }
+
+    #[test]
+    fn proxies_that_the_last_start_left_out_are_counted_too() {
+        let dir = used(&["p1", "p2", "p3"]);
+        for id in ["p4", "p5"] {
+            fs::create_dir(dir.path().join(id)).unwrap();
+            fs::write(dir.path().join(id).join("group.json"), "{}").unwrap();
+        }
+        let kept = Kept::read(dir.path());
+        kept.judge(&plan(&THREE)).unwrap();
+        let two: Vec<_> = THREE
+            .into_iter()
+            .map(|(name, value)| (name, if name == "proxies" { "2" } else { value }))
+            .collect();
+        let said = kept.judge(&plan(&two)).unwrap_err().to_string();
+        assert!(said.contains("2 would be"), "{said}");
     }
 
     #[test]
