@@ -98,20 +98,25 @@ impl Kept {
             );
         }
         let mates = self.mates(plan)?;
-        let was = self.file.iter().flat_map(|file| &file.proxies).filter(|row| mates.contains(&row.id));
-        let was: Vec<(&ProxyId, u16)> = was.map(|row| (&row.id, row.control_port)).collect();
-        let is_there = |&&(id, port): &&(&ProxyId, u16)| {
-            plan.proxies.iter().any(|proxy| proxy.id == *id && proxy.control_port == port)
+        let was = |id: &ProxyId| {
+            let mut rows = self.file.iter().flat_map(|file| &file.proxies);
+            rows.find(|row| row.id == *id).map(|row| row.control_port)
         };
-        let found = was.iter().filter(is_there).count();
+        // Where the last start is not told of, the flags are all there is to go by.
+        let is_there = |id: &&&ProxyId| {
+            let planned = plan.proxies.iter().find(|proxy| proxy.id == ***id);
+            planned.is_some_and(|proxy| was(id).is_none_or(|port| port == proxy.control_port))
+        };
+        let found = mates.iter().filter(is_there).count();
         // Also those that the last start left out.
         if mates.len() > 1 && found * 2 <= mates.len() {
-            let ports: Vec<String> = was.iter().map(|(id, port)| format!("{id} at {port}")).collect();
+            let place = |id: &&ProxyId| was(id).map_or(id.to_string(), |port| format!("{id} at {port}"));
+            let places: Vec<String> = mates.iter().map(place).collect();
             bail!(
                 "the proxies of this directory decide together and find each other by their control ports ({}): more than half of them \
                  must be started there, and {found} would be. Use the same --port and --proxies as before; for proxies that are gone for \
                  good there is slotway ctl recover",
-                ports.join(", ")
+                places.join(", ")
             );
         }
         Ok(())
@@ -124,7 +129,8 @@ impl Kept {
         if generations.len() > 1 {
             let ids: Vec<&str> = self.seated.keys().map(|id| id.0.as_str()).collect();
             bail!(
-                "the directories of {} belong to different control groups, which must not decide about the same nodes: leave that of the                  proxy that slotway ctl recover was run on, and remove those of the others, which join anew",
+                "the directories of {} belong to different control groups, which must not decide about the same nodes: leave that of \
+                 the proxy that slotway ctl recover was run on, and remove those of the others, which join anew",
                 ids.join(", ")
             );
         }
@@ -215,6 +221,9 @@ mod tests {
         check(("proxies", "2"), true);
         check(("proxies", "1"), false);
         check(("port", "7500"), false);
+        // The file is gone: nobody knows better than the flags.
+        fs::remove_file(board::path_in(dir.path())).unwrap();
+        Kept::read(dir.path()).judge(&plan(&THREE)).unwrap();
         let one = Kept::read(used(&["p1"]).path());
         one.judge(&plan(&[("shards", "1"), ("replicas", "0"), ("port", "7500")])).unwrap();
     }
